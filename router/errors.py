@@ -1,0 +1,125 @@
+"""Every failure that a caller can meet, and the one table from it to gRPC and HTTP.
+
+    TrirouteError
+    ├── InvalidRequest        the caller's input, field by field
+    ├── HintRefused           a hint outside the policy's limits or permissions
+    ├── InvalidPolicy         a policy file, with file:line:column
+    ├── NotFound              no such record or request
+    ├── Overloaded            try again later
+    ├── EngineUnavailable     the engine is gone and could not be brought back
+    └── StartFailed           the service can't start: port, checkpoint, settings
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import grpc
+from google.protobuf import any_pb2, duration_pb2
+from google.rpc import error_details_pb2, status_pb2
+
+DOMAIN = "triroute"
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One invalid field: its path in the request, and what to do about it."""
+
+    field: str
+    description: str
+
+
+class TrirouteError(Exception):
+    """An expected failure. `reason` is stable and machine-readable; the message says what to do."""
+
+    reason = "INTERNAL"
+
+    def __init__(self, message: str, *, violations: tuple[Violation, ...] = (), retry_ms: int = 0) -> None:
+        super().__init__(message)
+        self.message = message
+        self.violations = violations
+        self.retry_ms = retry_ms
+
+
+class InvalidRequest(TrirouteError):
+    """The caller's input is wrong."""
+
+    reason = "INVALID_REQUEST"
+
+    @classmethod
+    def of(cls, *violations: Violation) -> InvalidRequest:
+        """One error for all invalid fields."""
+        return cls("; ".join(f"{v.field}: {v.description}" for v in violations), violations=violations)
+
+
+class HintRefused(InvalidRequest):
+    """A hint that the policy does not allow, or that lies outside its limits."""
+
+    reason = "HINT_REFUSED"
+
+
+class InvalidPolicy(TrirouteError):
+    """A policy that can't become active. The message starts with file:line:column."""
+
+    reason = "INVALID_POLICY"
+
+
+class NotFound(TrirouteError):
+    """No such record or running request."""
+
+    reason = "NOT_FOUND"
+
+
+class Overloaded(TrirouteError):
+    """Too much is waiting."""
+
+    reason = "OVERLOADED"
+
+
+class EngineUnavailable(TrirouteError):
+    """The engine is gone."""
+
+    reason = "ENGINE_UNAVAILABLE"
+
+
+class StartFailed(TrirouteError):
+    """The service can't start."""
+
+    reason = "START_FAILED"
+
+
+# error -> (gRPC status, HTTP status). Anything else is a bug: INTERNAL, 500.
+STATUS: dict[type[TrirouteError], tuple[grpc.StatusCode, int]] = {
+    InvalidRequest: (grpc.StatusCode.INVALID_ARGUMENT, 400),
+    HintRefused: (grpc.StatusCode.INVALID_ARGUMENT, 400),
+    InvalidPolicy: (grpc.StatusCode.FAILED_PRECONDITION, 400),
+    NotFound: (grpc.StatusCode.NOT_FOUND, 404),
+    Overloaded: (grpc.StatusCode.RESOURCE_EXHAUSTED, 429),
+    EngineUnavailable: (grpc.StatusCode.UNAVAILABLE, 503),
+    StartFailed: (grpc.StatusCode.UNAVAILABLE, 503),
+}
+
+
+def to_status(error: TrirouteError) -> tuple[grpc.StatusCode, str, bytes]:
+    """gRPC code, message and serialized google.rpc.Status (for `grpc-status-details-bin`)."""
+    code, _ = STATUS[type(error)]
+    details = [_pack(error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN))]
+    if error.violations:
+        fields = [
+            error_details_pb2.BadRequest.FieldViolation(field=v.field, description=v.description)
+            for v in error.violations
+        ]
+        details.append(_pack(error_details_pb2.BadRequest(field_violations=fields)))
+    if error.retry_ms:
+        delay = duration_pb2.Duration(nanos=error.retry_ms % 1000 * 1_000_000, seconds=error.retry_ms // 1000)
+        details.append(_pack(error_details_pb2.RetryInfo(retry_delay=delay)))
+    status = status_pb2.Status(code=code.value[0], message=error.message, details=details)
+    return code, error.message, status.SerializeToString()
+
+
+def _pack(
+    message: error_details_pb2.ErrorInfo | error_details_pb2.BadRequest | error_details_pb2.RetryInfo,
+) -> any_pb2.Any:
+    packed = any_pb2.Any()
+    packed.Pack(message)
+    return packed

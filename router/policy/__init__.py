@@ -1,0 +1,1 @@
+"""Operators' YAML: parsed once, frozen, decided without I/O."""

@@ -1,0 +1,219 @@
+"""The router's domain: frozen types that `convert` makes once, and that nothing else parses again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class StepKind(StrEnum):
+    """What an agent step is expected to produce."""
+
+    UNKNOWN = "unknown"
+    PLAN = "plan"
+    TOOL_CALL = "tool_call"
+    CODE = "code"
+    PROSE = "prose"
+
+
+class Mode(StrEnum):
+    """One of the three ways a tri-mode checkpoint decodes."""
+
+    AUTOREGRESSIVE = "autoregressive"
+    DIFFUSION = "diffusion"
+    SELF_SPECULATION = "self_speculation"
+
+
+class Variant(StrEnum):
+    """How self-speculation arranges its draft and verify passes."""
+
+    LINEAR = "linear"
+    QUADRATIC = "quadratic"
+
+
+class Verification(StrEnum):
+    """When a draft token is accepted."""
+
+    EXACT = "exact"
+
+
+class Role(StrEnum):
+    """Who speaks in a message."""
+
+    SYSTEM = "system"
+    USER = "user"
+    ASSISTANT = "assistant"
+    TOOL = "tool"
+
+
+class ToolChoiceKind(StrEnum):
+    """Whether the model may, must or must not call a tool."""
+
+    AUTO = "auto"
+    NONE = "none"
+    REQUIRED = "required"
+    NAMED = "named"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A tool call of an earlier assistant turn. `arguments` is JSON text."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn."""
+
+    role: Role
+    content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function that the model may call. `parameters` is JSON Schema text, empty for none."""
+
+    name: str
+    description: str = ""
+    parameters: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolChoice:
+    """How tools may be used; `name` only with `NAMED`."""
+
+    kind: ToolChoiceKind = ToolChoiceKind.NONE
+    name: str = ""
+
+
+class FormatKind(StrEnum):
+    """What constrains the output."""
+
+    NONE = "none"
+    JSON_SCHEMA = "json_schema"
+    REGEX = "regex"
+    LARK = "lark"
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseFormat:
+    """A shape that the output must have; `source` is the schema, expression or grammar."""
+
+    kind: FormatKind = FormatKind.NONE
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How tokens are drawn, complete."""
+
+    max_tokens: int = 256
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    seed: int = 0
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """The caller's wishes about decoding; None where nothing was said. `block_length` 0 is auto."""
+
+    step: StepKind | None = None
+    mode: Mode | None = None
+    variant: Variant | None = None
+    block_length: int | None = None
+    confidence_threshold: float | None = None
+    max_steps: int | None = None
+    verification: Verification | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One agent step. Exactly one of `messages` and `text` is not empty."""
+
+    messages: tuple[Message, ...] = ()
+    text: str = ""
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice = ToolChoice()
+    response_format: ResponseFormat = ResponseFormat()
+    sampling: Sampling = Sampling()
+    session_id: str = ""
+    tags: frozenset[str] = frozenset()
+    hints: Hints = Hints()
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The classifier's answer: `confidence` in [0, 1], `evidence` strongest first."""
+
+    kind: StepKind
+    confidence: float
+    evidence: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How busy the engine is: requests running, requests waiting, share of the KV cache in use [0, 1]."""
+
+    running: int = 0
+    waiting: int = 0
+    cache_used: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class DecodePlan:
+    """A decoder and its parameters, complete. `block_length` 0 is auto; `variant` only with self-speculation."""
+
+    mode: Mode
+    variant: Variant | None = None
+    block_length: int = 0
+    confidence_threshold: float = 0.9
+    max_steps: int = 32
+    verification: Verification = Verification.EXACT
+
+
+@dataclass(frozen=True, slots=True)
+class PassedOver:
+    """A rule that did not fire, and its first failing condition with the actual value."""
+
+    rule_id: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Clamp:
+    """A parameter that a limit moved."""
+
+    parameter: str
+    asked: float
+    became: float
+
+
+@dataclass(frozen=True, slots=True)
+class HintOutcome:
+    """What became of a hint."""
+
+    hint: str
+    accepted: bool
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """How a step will be decoded, and why."""
+
+    step: Step
+    rule_id: str
+    plan: DecodePlan
+    policy_revision: str
+    passed_over: tuple[PassedOver, ...] = ()
+    clamps: tuple[Clamp, ...] = ()
+    hints: tuple[HintOutcome, ...] = ()
+    shadow: tuple[str, ...] = field(default=())
