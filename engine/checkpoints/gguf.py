@@ -1,0 +1,140 @@
+"""GGUF files (ggml's single-file format) of the Llama architecture, with Q4_1, Q8_0 and float tensors.
+
+Q4_1 blocks (32 quants of 4 bits, fp16 scale and minimum) map to the int4 operator without being requantised.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from triroute.engine.checkpoints.weights import Checkpoint, Layer, Weights
+from triroute.engine.config import ModelConfig
+from triroute.engine.errors import CheckpointError
+from triroute.engine.tokenizer import Tokenizer
+from triroute.kernels.linear import DenseLinear, Int4Linear, Int8Linear, Linear
+from triroute.kernels.norm import RMSNorm
+
+_Q4_1_BYTES = 20
+
+
+def load_gguf(path: Path, sha256: str) -> Checkpoint:
+    """Read a checkpoint. Raises CheckpointError when the file is damaged or of another kind."""
+    try:
+        reader = gguf.GGUFReader(path)
+    except Exception as error:  # the reader raises whatever a damaged header leads it into
+        raise CheckpointError(f"{path} is not a readable GGUF file: {error}; download it again") from error
+    try:
+        file = _File(reader)
+        config = file.config()
+        tokenizer = Tokenizer.from_gguf(reader)
+        return Checkpoint(path, file.name(path), sha256, file.weights(config), tokenizer, file.template())
+    except (KeyError, ValueError, IndexError, RuntimeError) as error:
+        raise CheckpointError(f"{path} is damaged or incomplete: {error}; download it again") from error
+
+
+class _File:
+    """Names and layouts of one GGUF file."""
+
+    def __init__(self, reader: gguf.GGUFReader) -> None:
+        self.fields = reader.fields
+        self.tensors = {tensor.name: tensor for tensor in reader.tensors}
+        self.architecture = str(self.field("general.architecture"))
+        if self.architecture != "llama":
+            raise CheckpointError(f"architecture {self.architecture!r} is not supported; Triroute runs 'llama'")
+
+    def field(self, name: str) -> Any:
+        if name not in self.fields:
+            raise KeyError(f"metadata {name} is missing")
+        return self.fields[name].contents()
+
+    def name(self, path: Path) -> str:
+        return str(self.fields["general.name"].contents()) if "general.name" in self.fields else path.stem
+
+    def template(self) -> str | None:
+        key = "tokenizer.chat_template"
+        return str(self.fields[key].contents()) if key in self.fields else None
+
+    def config(self) -> ModelConfig:
+        arch = self.architecture
+        hidden, heads = int(self.field(f"{arch}.embedding_length")), int(self.field(f"{arch}.attention.head_count"))
+        return ModelConfig(
+            layers=int(self.field(f"{arch}.block_count")),
+            hidden=hidden,
+            intermediate=int(self.field(f"{arch}.feed_forward_length")),
+            heads=heads,
+            kv_heads=int(self.field(f"{arch}.attention.head_count_kv")),
+            head_dim=hidden // heads,
+            vocab=int(self.tensor("token_embd.weight").shape[1]),
+            context_length=int(self.field(f"{arch}.context_length")),
+            rope_base=float(self.field(f"{arch}.rope.freq_base")),
+            norm_eps=float(self.field(f"{arch}.attention.layer_norm_rms_epsilon")),
+        )
+
+    def tensor(self, name: str) -> Any:
+        if name not in self.tensors:
+            raise KeyError(f"tensor {name} is missing")
+        return self.tensors[name]
+
+    def weights(self, config: ModelConfig) -> Weights:
+        embedding = self.floats("token_embd.weight")
+        head = self.floats("output.weight") if "output.weight" in self.tensors else embedding
+        rows = torch.cat([embedding, embedding.mean(dim=0, keepdim=True)])
+        layers = tuple(self.layer(index, config) for index in range(config.layers))
+        return Weights(
+            config, rows.to(torch.bfloat16), layers, self.norm("output_norm", config), Int8Linear.quantize(head)
+        )
+
+    def layer(self, index: int, config: ModelConfig) -> Layer:
+        def linear(*names: str) -> Linear:
+            return self.linear([f"blk.{index}.{name}.weight" for name in names], config)
+
+        return Layer(
+            attention_norm=self.norm(f"blk.{index}.attn_norm", config),
+            qkv=linear("attn_q", "attn_k", "attn_v"),
+            out=linear("attn_output"),
+            mlp_norm=self.norm(f"blk.{index}.ffn_norm", config),
+            gate_up=linear("ffn_gate", "ffn_up"),
+            down=linear("ffn_down"),
+        )
+
+    def norm(self, name: str, config: ModelConfig) -> RMSNorm:
+        return RMSNorm.of(self.floats(f"{name}.weight").to(torch.bfloat16), config.norm_eps)
+
+    def linear(self, names: list[str], config: ModelConfig) -> Linear:
+        """The layer whose outputs are those of the named tensors, one after the other."""
+        if all(self.tensor(name).tensor_type == gguf.GGMLQuantizationType.Q4_1 for name in names):
+            parts = [_pair_halves(name, self.affine(name), config) for name in names]
+            quants, scale, minimum = (torch.cat(column) for column in zip(*parts, strict=True))
+            return Int4Linear.pack(quants, scale, minimum)
+        dense = [_pair_halves(name, (self.floats(name),), config)[0] for name in names]
+        return DenseLinear(torch.cat(dense).to(torch.bfloat16))
+
+    def floats(self, name: str) -> Tensor:
+        tensor = self.tensor(name)
+        return torch.from_numpy(gguf.dequantize(tensor.data, tensor.tensor_type).astype(np.float32))
+
+    def affine(self, name: str) -> tuple[Tensor, Tensor, Tensor]:
+        """Quants [out, in] in 0..15, scale and minimum [out, in/32] of a Q4_1 tensor."""
+        data: NDArray[np.uint8] = self.tensor(name).data
+        blocks = data.reshape(data.shape[0], -1, _Q4_1_BYTES)
+        ends = blocks[:, :, :4].copy().view(np.float16).astype(np.float32)
+        nibbles = blocks[:, :, 4:]
+        quants = np.concatenate([nibbles & 15, nibbles >> 4], axis=-1).reshape(data.shape[0], -1)
+        return torch.from_numpy(quants), torch.from_numpy(ends[:, :, 0].copy()), torch.from_numpy(ends[:, :, 1].copy())
+
+
+def _pair_halves(name: str, parts: tuple[Tensor, ...], config: ModelConfig) -> tuple[Tensor, ...]:
+    """GGUF's Llama interleaves the rotary pairs of queries and keys; we keep them as halves, as Hugging Face does."""
+    heads = {"attn_q": config.heads, "attn_k": config.kv_heads}.get(name.split(".")[2])
+    if heads is None:
+        return parts
+    return tuple(
+        part.reshape(heads, config.head_dim // 2, 2, -1).transpose(1, 2).reshape(part.shape) for part in parts
+    )

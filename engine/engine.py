@@ -1,0 +1,146 @@
+"""The engine as its owner sees it: load a checkpoint, submit requests, listen to their events."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from triroute.engine.checkpoints import default_checkpoint, load_checkpoint
+from triroute.engine.checkpoints.weights import Checkpoint
+from triroute.engine.config import EngineConfig
+from triroute.engine.errors import Duplicate, InvalidRequest
+from triroute.engine.grammar import Constraint
+from triroute.engine.kv_cache import KVCache
+from triroute.engine.loop import Loop
+from triroute.engine.model import Model
+from triroute.engine.modes import start_mode
+from triroute.engine.scheduler import Scheduler
+from triroute.engine.sequence import Sequence, Sink
+from triroute.engine.text import TextStream
+from triroute.engine.types import Failed, Load, ModeName, Request
+
+log = logging.getLogger("triroute.engine")
+
+AUTO_BLOCK_LENGTH = {ModeName.AUTOREGRESSIVE: 1, ModeName.DIFFUSION: 16, ModeName.LINEAR_SPECULATION: 4}
+
+
+class Engine:
+    """Owns the model, the cache and the thread that runs passes. All public methods may be called from any thread."""
+
+    def __init__(self, checkpoint: Checkpoint, config: EngineConfig) -> None:
+        self.config = config
+        self.tokenizer = checkpoint.tokenizer
+        self.chat_template = checkpoint.chat_template
+        self.model_name = checkpoint.name
+        self.checkpoint_sha256 = checkpoint.sha256
+        self.model = Model(checkpoint.weights)
+        self.context_length = self.model.config.context_length
+        tokens = config.cache_mb * 2**20 // self.model.config.cache_bytes_per_token // 64 * 64
+        self.scheduler = Scheduler(KVCache(self.model.new_cache(tokens)), config.max_running, config.prefill_chunk)
+        self.loop = Loop(self.model, self.scheduler)
+        self._calls: deque[Callable[[], None]] = deque()
+        self._ids: set[str] = set()
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="triroute-engine", daemon=True)
+
+    @classmethod
+    def load(cls, path: Path | None, config: EngineConfig) -> Engine:
+        """Read a checkpoint (None: the embedded default). Raises CheckpointError."""
+        if config.threads is not None:
+            torch.set_num_threads(config.threads)
+        return cls(load_checkpoint(path or default_checkpoint()), config)
+
+    def start(self) -> None:
+        """Begin to run passes."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop after the current pass. Requests that still run end with Failed."""
+        self._closing = True
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def submit(self, request: Request, constraint: Constraint | None, sink: Sink) -> None:
+        """Queue a request. `sink` is called from the engine's thread. Raises Duplicate or InvalidRequest."""
+        self._check(request)
+        plan = request.plan
+        if plan.block_length == 0:
+            plan = replace(plan, block_length=AUTO_BLOCK_LENGTH[plan.mode])
+        end_ids = self.tokenizer.end_ids
+        mode = start_mode(plan, self.model.mask_id, end_ids)
+        text = TextStream(self.tokenizer, request.sampling.stop)
+        sequence = Sequence(request, mode, text, constraint, sink, end_ids)
+        with self._lock:
+            if request.request_id in self._ids:
+                raise Duplicate(f"request {request.request_id} is already running; use a fresh id")
+            self._ids.add(request.request_id)
+        self._call(lambda: self.scheduler.waiting.append(sequence))
+
+    def abort(self, request_id: str) -> bool:
+        """End a request at the next pass boundary. False where it is not running."""
+        with self._lock:
+            known = request_id in self._ids
+        if known:
+            self._call(lambda: self.loop.abort(request_id))
+        return known
+
+    def load_now(self) -> Load:
+        """How busy the engine is."""
+        return self.scheduler.load()
+
+    def _check(self, request: Request) -> None:
+        if not request.prompt_ids:
+            raise InvalidRequest("prompt", "renders to no tokens; send text")
+        most = len(request.prompt_ids) + request.sampling.max_tokens
+        if most > self.context_length:
+            raise InvalidRequest(
+                "sampling.max_tokens",
+                f"prompt ({len(request.prompt_ids)} tokens) and max_tokens ({request.sampling.max_tokens}) together "
+                f"pass the context of {self.context_length}; shorten the prompt or lower max_tokens",
+            )
+        if not self.scheduler.cache.can_ever_hold(most + 1):
+            raise InvalidRequest(
+                "sampling.max_tokens",
+                f"needs {most} tokens of cache and the engine has {self.scheduler.cache.tokens}; "
+                "lower max_tokens, or start the service with a larger --cache-mb",
+            )
+
+    def _call(self, call: Callable[[], None]) -> None:
+        self._calls.append(call)
+        self._wake.set()
+
+    def _run(self) -> None:
+        while not self._closing:
+            self._wake.clear()
+            while self._calls:
+                self._calls.popleft()()
+            try:
+                busy = self.loop.step()
+            except Exception:
+                log.exception("a pass failed; the requests in it end")
+                self._fail_all("the engine failed in a pass; see its log")
+                busy = True
+            self._forget_ended()
+            if not busy:
+                self._wake.wait()
+        self._fail_all("the engine is shutting down")
+
+    def _forget_ended(self) -> None:
+        alive = {s.request.request_id for s in [*self.scheduler.running, *self.scheduler.waiting]}
+        with self._lock:
+            if not self._calls:
+                self._ids &= alive
+
+    def _fail_all(self, message: str) -> None:
+        for sequence in [*self.scheduler.running, *self.scheduler.waiting]:
+            self.scheduler.remove(sequence)
+            sequence.sink(Failed(message))

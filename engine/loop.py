@@ -1,0 +1,122 @@
+"""The engine's loop: step = schedule, forward, advance, commit."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence as List
+
+from torch import Tensor
+
+from triroute.engine.errors import EngineError
+from triroute.engine.model import Block, Model
+from triroute.engine.modes.base import Commit, Rows
+from triroute.engine.sampling import confidence, draw
+from triroute.engine.scheduler import Scheduler, Turn
+from triroute.engine.sequence import Sequence
+from triroute.engine.types import Failed, FinishReason
+
+log = logging.getLogger("triroute.engine")
+
+
+class Loop:
+    """Runs passes until nobody is left. Not thread-safe: one thread owns it."""
+
+    def __init__(self, model: Model, scheduler: Scheduler) -> None:
+        self.model = model
+        self.scheduler = scheduler
+
+    def step(self) -> bool:
+        """Run one pass. False when there was nothing to do."""
+        self.scheduler.admit()
+        self._end_finished()
+        turns = self.scheduler.schedule()
+        if not turns:
+            return False
+        started = time.perf_counter()
+        logits = self._forward(turns)
+        answers = [self._advance(turn, rows) for turn, rows in zip(turns, logits, strict=True)]
+        ended = time.perf_counter()
+        for turn, answer in zip(turns, answers, strict=True):
+            self._commit(turn, answer, started, ended, len(turns))
+        return True
+
+    def abort(self, request_id: str) -> bool:
+        """End a request. False where it is not here."""
+        sequence = self.scheduler.find(request_id)
+        if sequence is None:
+            return False
+        self._end(sequence, FinishReason.ABORTED)
+        return True
+
+    def _forward(self, turns: List[Turn]) -> list[Tensor]:
+        """One pass; per turn the logits [rows asked for, vocab], exact rows first."""
+        blocks, asked, counts, row = [], [], [], 0
+        for turn in turns:
+            sequence, span = turn.sequence, turn.span
+            if sequence.run is None:
+                raise RuntimeError("a scheduled sequence has no cache")
+            blocks.append(Block(span.tokens, sequence.cached, span.limits(sequence.cached), sequence.run.start))
+            rows = [*range(span.exact_row, span.exact_row + len(span.expected) + 1)] if span.exact_row is not None else []
+            rows += span.propose
+            asked += [row + wanted for wanted in rows]
+            counts.append(len(rows))
+            row += len(span.tokens)
+        hidden = self.model.forward(blocks, self.scheduler.cache.storage)
+        logits = self.model.logits(hidden[asked]) if asked else hidden[:0]
+        return list(logits.split(counts))
+
+    def _advance(self, turn: Turn, logits: Tensor) -> Rows | EngineError:
+        """Draw the tokens that a span asked for."""
+        sequence, span = turn.sequence, turn.span
+        sampling, after = sequence.request.sampling, sequence.cached + 1
+        exact: list[int] = []
+        try:
+            if span.exact_row is not None:
+                exact = _draw_chain(sequence, span.expected, logits, after + span.exact_row)
+            proposals = logits[len(logits) - len(span.propose) :]
+            proposed = [
+                draw(row, sampling, after + slot) for row, slot in zip(proposals, span.propose, strict=True)
+            ]
+        except EngineError as error:
+            return error
+        sure = [confidence(row, token) for row, token in zip(proposals, proposed, strict=True)]
+        return Rows(tuple(exact), tuple(proposed), tuple(sure))
+
+    def _commit(self, turn: Turn, answer: Rows | EngineError, started: float, ended: float, batch: int) -> None:
+        sequence = turn.sequence
+        if isinstance(answer, EngineError):
+            self.scheduler.remove(sequence)
+            sequence.sink(Failed(str(answer)))
+            return
+        if turn.view is None:
+            commit = Commit(written=len(turn.span.tokens))
+        else:
+            commit = sequence.mode.absorb(turn.view, answer)
+        sequence.commit(turn.span, commit, started, ended, batch)
+        if sequence.finish is not None:
+            self._end(sequence, sequence.finish)
+
+    def _end_finished(self) -> None:
+        """End those that were resumed after their last token."""
+        for sequence in [s for s in self.scheduler.running if s.finish is not None]:
+            self._end(sequence, sequence.finish or FinishReason.STOP)
+
+    def _end(self, sequence: Sequence, reason: FinishReason) -> None:
+        self.scheduler.remove(sequence)
+        sequence.end(reason)
+
+
+def _draw_chain(sequence: Sequence, expected: tuple[int, ...], logits: Tensor, position: int) -> list[int]:
+    """Exact tokens from `position` on: one, and one more for each expected token that was drawn."""
+    drawn: list[int] = []
+    constraint = sequence.constraint
+    for index in range(len(expected) + 1):
+        allowed = constraint.allowed() if constraint is not None else None
+        token = draw(logits[index], sequence.request.sampling, position + index, allowed)
+        drawn.append(token)
+        if constraint is not None:
+            constraint.advance(token)
+        if index == len(expected) or token != expected[index] or token in sequence.end_ids:
+            break
+    return drawn

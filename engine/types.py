@@ -1,0 +1,179 @@
+"""The engine's domain: what is asked, what is reported. Plain data, no torch, no gRPC."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+AUTO_BLOCK_LENGTH = 8
+
+
+class ModeName(StrEnum):
+    """A decoder."""
+
+    AUTOREGRESSIVE = "autoregressive"
+    DIFFUSION = "diffusion"
+    LINEAR_SPECULATION = "linear_speculation"
+
+
+class PassKind(IntEnum):
+    """Why a pass ran. Numbers as in decoding.proto."""
+
+    PREFILL = 1
+    DECODE = 2
+    DRAFT = 3
+    VERIFY = 4
+    DENOISE = 5
+    REFRESH = 6
+
+
+class FinishReason(IntEnum):
+    """Why a request ended well. Numbers as in decoding.proto."""
+
+    STOP = 1
+    LENGTH = 2
+    ABORTED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A decoder and its parameters. `block_length` counts tokens, `confidence_threshold` is a probability."""
+
+    mode: ModeName = ModeName.AUTOREGRESSIVE
+    block_length: int = AUTO_BLOCK_LENGTH
+    confidence_threshold: float = 0.9
+    max_steps: int = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How tokens are drawn. `temperature` 0 is greedy; `top_k` 0 and `top_p` 1 keep every token."""
+
+    max_tokens: int = 256
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    seed: int = 0
+    stop: tuple[str, ...] = ()
+
+
+class FormatKind(StrEnum):
+    """What constrains the output."""
+
+    JSON_SCHEMA = "json_schema"
+    REGEX = "regex"
+    LARK = "lark"
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseFormat:
+    """A shape that the output must have: schema, expression or grammar text."""
+
+    kind: FormatKind
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request, tokenized.
+
+    `resume_ids` are output tokens that an interrupted run has committed, `resume_characters` the code points of
+    text that it delivered: neither is sent again.
+    """
+
+    request_id: str
+    prompt_ids: tuple[int, ...]
+    plan: Plan = Plan()
+    sampling: Sampling = Sampling()
+    response_format: ResponseFormat | None = None
+    resume_ids: tuple[int, ...] = ()
+    resume_characters: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PassRecord:
+    """What one pass did for one request; fields as in decoding.proto."""
+
+    index: int
+    kind: PassKind
+    width: int
+    start_us: int
+    duration_us: int
+    batch: int
+    proposed: tuple[int, ...] = ()
+    confidences: tuple[float, ...] = ()
+    fixed_slots: tuple[int, ...] = ()
+    accepted: int = 0
+    rejected: tuple[int, ...] = ()
+    committed: tuple[int, ...] = ()
+    segment: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Counts of a request; fields as in decoding.proto."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    drafted: int
+    accepted: int
+    rejected: int
+    passes: int
+    prefill_passes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Where the time went, microseconds; fields as in decoding.proto."""
+
+    queue_us: int
+    prefill_us: int
+    decode_us: int
+    first_token_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The request was admitted."""
+
+    prompt_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """Tokens and text that became final, and the pass behind them."""
+
+    token_ids: tuple[int, ...]
+    text: str
+    record: PassRecord
+    segment: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The end of a request."""
+
+    reason: FinishReason
+    usage: Usage
+    timings: Timings
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The end of a request by a fault of the engine, with a message for people."""
+
+    message: str
+
+
+Event = Started | Committed | Finished | Failed
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How busy the engine is. Cache figures count tokens."""
+
+    running: int
+    waiting: int
+    cache_tokens_used: int
+    cache_tokens: int
