@@ -1,9 +1,9 @@
 """The engine's expected failures.
 
-    EngineError
-    ├── InvalidRequest    a request that can't run, with the field that says so
-    ├── CheckpointError   a checkpoint that can't be loaded
-    └── Duplicate         a request id that is already running
+EngineError
+├── InvalidRequest    a request that can't run, with the field that says so
+├── CheckpointError   a checkpoint that can't be loaded
+└── Duplicate         a request id that is already running
 """
 
 from __future__ import annotations

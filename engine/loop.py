@@ -57,7 +57,9 @@ class Loop:
             if sequence.run is None:
                 raise RuntimeError("a scheduled sequence has no cache")
             blocks.append(Block(span.tokens, sequence.cached, span.limits(sequence.cached), sequence.run.start))
-            rows = [*range(span.exact_row, span.exact_row + len(span.expected) + 1)] if span.exact_row is not None else []
+            rows = (
+                [*range(span.exact_row, span.exact_row + len(span.expected) + 1)] if span.exact_row is not None else []
+            )
             rows += span.propose
             asked += [row + wanted for wanted in rows]
             counts.append(len(rows))
@@ -75,9 +77,7 @@ class Loop:
             if span.exact_row is not None:
                 exact = _draw_chain(sequence, span.expected, logits, after + span.exact_row)
             proposals = logits[len(logits) - len(span.propose) :]
-            proposed = [
-                draw(row, sampling, after + slot) for row, slot in zip(proposals, span.propose, strict=True)
-            ]
+            proposed = [draw(row, sampling, after + slot) for row, slot in zip(proposals, span.propose, strict=True)]
         except EngineError as error:
             return error
         sure = [confidence(row, token) for row, token in zip(proposals, proposed, strict=True)]
@@ -89,11 +89,10 @@ class Loop:
             self.scheduler.remove(sequence)
             sequence.sink(Failed(str(answer)))
             return
-        if turn.view is None:
-            commit = Commit(written=len(turn.span.tokens))
-        else:
-            commit = sequence.mode.absorb(turn.view, answer)
-        sequence.commit(turn.span, commit, started, ended, batch)
+        absorbed = (
+            Commit(written=len(turn.span.tokens)) if turn.view is None else sequence.mode.absorb(turn.view, answer)
+        )
+        sequence.commit(turn.span, absorbed, started, ended, batch)
         if sequence.finish is not None:
             self._end(sequence, sequence.finish)
 

@@ -29,7 +29,13 @@ class Sequence:
     """State of a request. `cached` tokens of `tokens` are in the cache; the last token, the seed, never is."""
 
     def __init__(
-        self, request: Request, mode: Mode, text: TextStream, constraint: Constraint | None, sink: Sink, end_ids: Set[int]
+        self,
+        request: Request,
+        mode: Mode,
+        text: TextStream,
+        constraint: Constraint | None,
+        sink: Sink,
+        end_ids: Set[int],
     ) -> None:
         self.request = request
         self.mode = mode

@@ -1,13 +1,13 @@
 """Every failure that a caller can meet, and the one table from it to gRPC and HTTP.
 
-    TrirouteError
-    ├── InvalidRequest        the caller's input, field by field
-    ├── HintRefused           a hint outside the policy's limits or permissions
-    ├── InvalidPolicy         a policy file, with file:line:column
-    ├── NotFound              no such record or request
-    ├── Overloaded            try again later
-    ├── EngineUnavailable     the engine is gone and could not be brought back
-    └── StartFailed           the service can't start: port, checkpoint, settings
+TrirouteError
+├── InvalidRequest        the caller's input, field by field
+├── HintRefused           a hint outside the policy's limits or permissions
+├── InvalidPolicy         a policy file, with file:line:column
+├── NotFound              no such record or request
+├── Overloaded            try again later
+├── EngineUnavailable     the engine is gone and could not be brought back
+└── StartFailed           the service can't start: port, checkpoint, settings
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ def load_gguf(path: Path, sha256: str) -> Checkpoint:
         file = _File(reader)
         config = file.config()
         tokenizer = Tokenizer.from_gguf(reader)
-        return Checkpoint(path, file.name(path), sha256, file.weights(config), tokenizer, file.template())
+        return Checkpoint(path, path.stem, sha256, file.weights(config), tokenizer, file.template())
     except (KeyError, ValueError, IndexError, RuntimeError) as error:
         raise CheckpointError(f"{path} is damaged or incomplete: {error}; download it again") from error
 
@@ -53,9 +53,6 @@ class _File:
         if name not in self.fields:
             raise KeyError(f"metadata {name} is missing")
         return self.fields[name].contents()
-
-    def name(self, path: Path) -> str:
-        return str(self.fields["general.name"].contents()) if "general.name" in self.fields else path.stem
 
     def template(self) -> str | None:
         key = "tokenizer.chat_template"
@@ -135,6 +132,4 @@ def _pair_halves(name: str, parts: tuple[Tensor, ...], config: ModelConfig) -> t
     heads = {"attn_q": config.heads, "attn_k": config.kv_heads}.get(name.split(".")[2])
     if heads is None:
         return parts
-    return tuple(
-        part.reshape(heads, config.head_dim // 2, 2, -1).transpose(1, 2).reshape(part.shape) for part in parts
-    )
+    return tuple(part.reshape(heads, config.head_dim // 2, 2, -1).transpose(1, 2).reshape(part.shape) for part in parts)

@@ -38,6 +38,13 @@ class Span:
     expected: tuple[int, ...] = ()
     propose: tuple[int, ...] = ()
 
+    @property
+    def asked(self) -> tuple[int, ...]:
+        """Rows whose scores are wanted: exact ones first."""
+        if self.exact_row is None:
+            return self.propose
+        return (*range(self.exact_row, self.exact_row + len(self.expected) + 1), *self.propose)
+
     def limits(self, start: int) -> list[int]:
         """The last key that each row sees, for a span that starts at position `start`."""
         last = start + len(self.tokens) - 1

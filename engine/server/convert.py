@@ -1,0 +1,160 @@
+"""Protobufs of engine.proto to engine types and back. What only the engine can judge is judged here."""
+
+from __future__ import annotations
+
+from triroute.engine.chat import Message, Role, Tool, ToolCall, encode_chat
+from triroute.engine.config import EngineConfig
+from triroute.engine.engine import Engine
+from triroute.engine.errors import InvalidRequest
+from triroute.engine.types import (
+    Committed,
+    Finished,
+    FormatKind,
+    ModeName,
+    PassRecord,
+    Plan,
+    Request,
+    ResponseFormat,
+    Sampling,
+    Started,
+)
+from triroute.proto import chat_pb2, decoding_pb2, engine_pb2
+
+_ROLES = {
+    chat_pb2.ROLE_SYSTEM: Role.SYSTEM,
+    chat_pb2.ROLE_USER: Role.USER,
+    chat_pb2.ROLE_ASSISTANT: Role.ASSISTANT,
+    chat_pb2.ROLE_TOOL: Role.TOOL,
+}
+MODES = {
+    (decoding_pb2.MODE_AUTOREGRESSIVE, decoding_pb2.VARIANT_UNSPECIFIED): ModeName.AUTOREGRESSIVE,
+    (decoding_pb2.MODE_DIFFUSION, decoding_pb2.VARIANT_UNSPECIFIED): ModeName.DIFFUSION,
+    (decoding_pb2.MODE_SELF_SPECULATION, decoding_pb2.VARIANT_LINEAR): ModeName.LINEAR_SPECULATION,
+}
+
+
+def to_request(message: engine_pb2.GenerateRequest, engine: Engine) -> Request:
+    """Parse and tokenize. Raises InvalidRequest."""
+    if not message.request_id:
+        raise InvalidRequest("request_id", "is empty; name the request")
+    plan, response_format = _plan(message.plan, engine.config), _format(message.response_format)
+    if response_format is not None and plan.mode is ModeName.DIFFUSION:
+        raise InvalidRequest("plan.mode", "diffusion can't follow a response format; use an exact mode")
+    if any(token >= engine.tokenizer.vocab_size for token in message.resume_ids):
+        raise InvalidRequest("resume_ids", f"has an id outside the vocabulary of {engine.tokenizer.vocab_size}")
+    return Request(
+        request_id=message.request_id,
+        prompt_ids=_prompt(message, engine),
+        plan=plan,
+        sampling=_sampling(message.sampling),
+        response_format=response_format,
+        resume_ids=tuple(message.resume_ids),
+        resume_characters=message.resume_characters,
+    )
+
+
+def from_event(event: Started | Committed | Finished) -> engine_pb2.GenerateEvent:
+    """An event of the loop as one of the stream."""
+    match event:
+        case Started():
+            return engine_pb2.GenerateEvent(started=engine_pb2.Started(prompt_tokens=event.prompt_tokens))
+        case Committed():
+            commit = engine_pb2.Commit(token_ids=event.token_ids, text=event.text, segment=event.segment)
+            commit.passes.append(_pass(event.record))
+            return engine_pb2.GenerateEvent(commit=commit)
+        case Finished():
+            return engine_pb2.GenerateEvent(finish=_finish(event))
+
+
+def _prompt(message: engine_pb2.GenerateRequest, engine: Engine) -> tuple[int, ...]:
+    if message.WhichOneof("prompt") == "text":
+        return tuple(engine.tokenizer.encode(message.text))
+    if not message.chat.messages:
+        raise InvalidRequest("chat.messages", "is empty; send at least one message, or text")
+    messages = tuple(_message(index, turn) for index, turn in enumerate(message.chat.messages))
+    offered = message.tools if message.tool_choice.kind != chat_pb2.ToolChoice.KIND_NONE else ()
+    tools = tuple(Tool(tool.name, tool.description, tool.parameters_json) for tool in offered)
+    return encode_chat(messages, tools, engine.chat_template, engine.tokenizer)
+
+
+def _message(index: int, turn: chat_pb2.ChatMessage) -> Message:
+    if turn.role not in _ROLES:
+        raise InvalidRequest(f"chat.messages[{index}].role", f"{turn.role} is unknown")
+    calls = tuple(ToolCall(call.name, call.arguments_json) for call in turn.tool_calls)
+    return Message(_ROLES[turn.role], turn.content, calls)
+
+
+def _plan(plan: decoding_pb2.DecodePlan, config: EngineConfig) -> Plan:
+    mode = MODES.get((plan.mode, plan.variant))
+    if mode is None:
+        known = ", ".join(name.value for name in MODES.values())
+        raise InvalidRequest("plan.mode", f"this mode and variant are not available; this engine runs {known}")
+    if plan.block_length > config.max_block_length:
+        raise InvalidRequest("plan.block_length", f"{plan.block_length} is over the most of {config.max_block_length}")
+    if mode is ModeName.DIFFUSION and not (0 < plan.confidence_threshold <= 1 and plan.max_steps):
+        raise InvalidRequest("plan", "diffusion needs a confidence_threshold in (0, 1] and max_steps of at least 1")
+    return Plan(mode, plan.block_length, plan.confidence_threshold, plan.max_steps)
+
+
+def _sampling(sampling: chat_pb2.Sampling) -> Sampling:
+    default = Sampling()
+
+    def given(name: str) -> float | int:
+        return getattr(sampling if sampling.HasField(name) else default, name)  # type: ignore[no-any-return]
+
+    if sampling.HasField("max_tokens") and sampling.max_tokens == 0:
+        raise InvalidRequest("sampling.max_tokens", "is 0; ask for at least 1")
+    return Sampling(
+        max_tokens=int(given("max_tokens")),
+        temperature=given("temperature"),
+        top_p=given("top_p"),
+        top_k=int(given("top_k")),
+        seed=int(given("seed")),
+        stop=tuple(sampling.stop),
+    )
+
+
+def _format(message: chat_pb2.ResponseFormat) -> ResponseFormat | None:
+    kind = message.WhichOneof("constraint")
+    return None if kind is None else ResponseFormat(FormatKind(kind), getattr(message, kind))
+
+
+def _pass(record: PassRecord) -> decoding_pb2.PassRecord:
+    return decoding_pb2.PassRecord(
+        index=record.index,
+        kind=decoding_pb2.PassRecord.Kind.ValueType(record.kind),
+        segment=record.segment,
+        width=record.width,
+        proposed_ids=record.proposed,
+        confidences=record.confidences,
+        fixed_slots=record.fixed_slots,
+        accepted=record.accepted,
+        rejected_ids=record.rejected,
+        committed_ids=record.committed,
+        start_us=record.start_us,
+        duration_us=record.duration_us,
+        batch=record.batch,
+    )
+
+
+def _finish(event: Finished) -> engine_pb2.Finish:
+    usage, timings = event.usage, event.timings
+    return engine_pb2.Finish(
+        reason=decoding_pb2.FinishReason.ValueType(event.reason),
+        text=event.text,
+        usage=decoding_pb2.Usage(
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            drafted_tokens=usage.drafted,
+            accepted_prediction_tokens=usage.accepted,
+            rejected_prediction_tokens=usage.rejected,
+            passes=usage.passes,
+            prefill_passes=usage.prefill_passes,
+        ),
+        timings=decoding_pb2.Timings(
+            queue_us=timings.queue_us,
+            prefill_us=timings.prefill_us,
+            decode_us=timings.decode_us,
+            first_token_us=timings.first_token_us,
+        ),
+    )

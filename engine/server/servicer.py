@@ -1,0 +1,108 @@
+"""triroute.engine.v1.Engine over one `Engine`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from importlib.metadata import version
+
+import grpc
+
+from triroute.engine.engine import Engine
+from triroute.engine.errors import EngineError, InvalidRequest
+from triroute.engine.grammar import Constraint, compile_format
+from triroute.engine.server.convert import MODES, from_event, to_request
+from triroute.engine.server.errors import abort
+from triroute.engine.types import Event, Failed, Finished, Request
+from triroute.proto import engine_pb2, engine_pb2_grpc
+
+_LEAST_INTERVAL_MS = 20
+_DEFAULT_INTERVAL_MS = 100
+
+
+class EngineServicer(engine_pb2_grpc.EngineServicer):
+    """Parses, submits, and streams what the engine's thread reports."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    async def Generate(
+        self, message: engine_pb2.GenerateRequest, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[engine_pb2.GenerateEvent]:
+        try:
+            request, constraint = await asyncio.to_thread(self._prepare, message)
+            async for event in self._events(request, constraint):
+                if isinstance(event, Failed):
+                    raise EngineError(event.message)
+                yield from_event(event)
+        except EngineError as error:
+            await abort(context, error)
+
+    async def Abort(
+        self, message: engine_pb2.AbortRequest, context: grpc.aio.ServicerContext
+    ) -> engine_pb2.AbortResponse:
+        return engine_pb2.AbortResponse(found=self.engine.abort(message.request_id))
+
+    async def Describe(
+        self, message: engine_pb2.DescribeRequest, context: grpc.aio.ServicerContext
+    ) -> engine_pb2.Description:
+        engine = self.engine
+        return engine_pb2.Description(
+            model=engine.model_name,
+            checkpoint_sha256=engine.checkpoint_sha256,
+            context_length=engine.context_length,
+            modes=sorted({mode for mode, _ in MODES}),
+            variants=sorted({variant for _, variant in MODES if variant}),
+            cache_tokens=engine.load_now().cache_tokens,
+            version=version("triroute"),
+            end_of_turn_id=min(engine.tokenizer.end_ids),
+        )
+
+    async def TokenText(
+        self, message: engine_pb2.TokenTextRequest, context: grpc.aio.ServicerContext
+    ) -> engine_pb2.TokenTextResponse:
+        tokenizer = self.engine.tokenizer
+        if any(token >= tokenizer.vocab_size for token in message.token_ids):
+            await abort(context, InvalidRequest("token_ids", f"has an id outside the {tokenizer.vocab_size} known"))
+        return engine_pb2.TokenTextResponse(text=[tokenizer.show(token) for token in message.token_ids])
+
+    async def WatchLoad(
+        self, message: engine_pb2.WatchLoadRequest, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[engine_pb2.Load]:
+        interval = max(message.interval_ms or _DEFAULT_INTERVAL_MS, _LEAST_INTERVAL_MS) / 1000
+        told = None
+        while True:
+            load = self.engine.load_now()
+            if load != told:
+                told = load
+                yield engine_pb2.Load(
+                    running=load.running,
+                    waiting=load.waiting,
+                    cache_tokens_used=load.cache_tokens_used,
+                    cache_tokens=load.cache_tokens,
+                )
+            await asyncio.sleep(interval)
+
+    def _prepare(self, message: engine_pb2.GenerateRequest) -> tuple[Request, Constraint | None]:
+        request = to_request(message, self.engine)
+        shape = request.response_format
+        return request, None if shape is None else compile_format(shape, self.engine.tokenizer)
+
+    async def _events(self, request: Request, constraint: Constraint | None) -> AsyncIterator[Event]:
+        """Submit, then everything until the end; leaving early ends the work."""
+        queue: asyncio.Queue[Event] = asyncio.Queue()
+        loop = asyncio.get_running_loop()
+        self.engine.submit(request, constraint, lambda event: _post(loop, queue, event))
+        try:
+            while True:
+                event = await queue.get()
+                yield event
+                if isinstance(event, (Finished, Failed)):
+                    return
+        finally:
+            self.engine.abort(request.request_id)
+
+
+def _post(loop: asyncio.AbstractEventLoop, queue: asyncio.Queue[Event], event: Event) -> None:
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(queue.put_nowait, event)

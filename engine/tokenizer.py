@@ -1,0 +1,136 @@
+"""Byte-level BPE from a GGUF file's metadata.
+
+User text can't become a control token: only `encode(..., special=True)` reads control tokens, and text that passed
+`guard` has none that it could read.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+from typing import Any
+
+import llguidance
+import tokenizers
+from tokenizers import Regex, decoders, models, pre_tokenizers
+
+from triroute.engine.errors import CheckpointError
+
+_CONTROL = 3  # ggml's token type
+_GUARD = "\ufdd0"  # a Unicode noncharacter: never part of exchanged text
+_SPLITS = {
+    "smollm": lambda: [pre_tokenizers.Digits(individual_digits=True)],
+    "gpt-2": list,
+    "llama-bpe": lambda: [
+        pre_tokenizers.Split(
+            Regex(
+                r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+                r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+            ),
+            behavior="isolated",
+        )
+    ],
+}
+
+
+class Tokenizer:
+    """Text to token ids and back. Immutable."""
+
+    def __init__(self, tokens: list[str], control: set[int], merges: list[str], split: str, end_ids: set[int]) -> None:
+        vocab = {token: index for index, token in enumerate(tokens)}
+        pairs = [(left, right) for left, _, right in (merge.partition(" ") for merge in merges)]
+        self._bpe = tokenizers.Tokenizer(models.BPE(vocab=vocab, merges=pairs))
+        levels = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=split != "llama-bpe")
+        self._bpe.pre_tokenizer = pre_tokenizers.Sequence([*_SPLITS[split](), levels])
+        self._bpe.decoder = decoders.ByteLevel()
+        self._tokens = tokens
+        self._control = {tokens[index]: index for index in control}
+        self._control_pattern = re.compile("|".join(re.escape(name) for name in sorted(self._control, key=len)[::-1]))
+        self.end_ids = frozenset(end_ids)
+
+    @classmethod
+    def from_gguf(cls, reader: Any) -> Tokenizer:
+        """From a `gguf.GGUFReader`. Raises CheckpointError for a kind of tokenizer that is not supported."""
+
+        def field(name: str) -> Any:
+            if f"tokenizer.ggml.{name}" not in reader.fields:
+                raise CheckpointError(f"metadata tokenizer.ggml.{name} is missing; convert the checkpoint again")
+            return reader.fields[f"tokenizer.ggml.{name}"].contents()
+
+        kind, split = field("model"), field("pre")
+        if kind != "gpt2" or split not in _SPLITS:
+            known = ", ".join(_SPLITS)
+            raise CheckpointError(
+                f"tokenizer {kind!r} with {split!r} is not supported; Triroute reads gpt2 with {known}"
+            )
+        control = {index for index, kind in enumerate(field("token_type")) if kind == _CONTROL}
+        return cls(field("tokens"), control, field("merges"), split, {int(field("eos_token_id"))})
+
+    @property
+    def vocab_size(self) -> int:
+        return len(self._tokens)
+
+    def encode(self, text: str, *, special: bool = False) -> list[int]:
+        """Token ids. With `special`, names of control tokens become those tokens; guards vanish."""
+        if not special:
+            return list(self._bpe.encode(text, add_special_tokens=False).ids)
+        ids: list[int] = []
+        start = 0
+        for match in self._control_pattern.finditer(text):
+            ids += self.encode(text[start : match.start()].replace(_GUARD, ""))
+            ids.append(self._control[match.group()])
+            start = match.end()
+        return ids + self.encode(text[start:].replace(_GUARD, ""))
+
+    def guard(self, text: str) -> str:
+        """`text` with the names of control tokens broken up, so that `encode(..., special=True)` reads them as text."""
+        plain = text.replace(_GUARD, "")
+        return self._control_pattern.sub(lambda match: match.group()[0] + _GUARD + match.group()[1:], plain)
+
+    def token_bytes(self, token: int) -> bytes:
+        """The bytes that a token stands for; none for a control token."""
+        return self._bytes[token]
+
+    def show(self, token: int) -> str:
+        """A single token for people: control tokens by name, bytes that are no whole character as <0xNN>."""
+        name = self._tokens[token]
+        if name in self._control:
+            return name
+        return self._bytes[token].decode("utf-8", errors="triroute.hex")
+
+    @cached_property
+    def llguidance(self) -> llguidance.LLTokenizer:
+        """The same vocabulary for grammar masks."""
+        whole = tokenizers.Tokenizer.from_str(self._bpe.to_str())
+        whole.add_special_tokens(list(self._control))
+        return llguidance.LLTokenizer(whole.to_str(), n_vocab=self.vocab_size, eos_token=sorted(self.end_ids))
+
+    @cached_property
+    def _bytes(self) -> list[bytes]:
+        alphabet = _byte_alphabet()
+        return [
+            b"" if token in self._control else bytes(alphabet[character] for character in token)
+            for token in self._tokens
+        ]
+
+
+def _byte_alphabet() -> dict[str, int]:
+    """GPT-2's printable stand-ins for the 256 bytes."""
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {chr(256 + index): byte for index, byte in enumerate(others)}
+
+
+def _hex(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return "".join(f"<0x{byte:02X}>" for byte in error.object[error.start : error.end]), error.end
+
+
+def _register() -> None:
+    import codecs
+
+    codecs.register_error("triroute.hex", _hex)
+
+
+_register()
