@@ -82,6 +82,12 @@ class EngineUnavailable(TrirouteError):
     reason = "ENGINE_UNAVAILABLE"
 
 
+class EngineFailed(TrirouteError):
+    """The engine failed on this request."""
+
+    reason = "ENGINE_FAILED"
+
+
 class StartFailed(TrirouteError):
     """The service can't start."""
 
@@ -96,6 +102,7 @@ STATUS: dict[type[TrirouteError], tuple[grpc.StatusCode, int]] = {
     NotFound: (grpc.StatusCode.NOT_FOUND, 404),
     Overloaded: (grpc.StatusCode.RESOURCE_EXHAUSTED, 429),
     EngineUnavailable: (grpc.StatusCode.UNAVAILABLE, 503),
+    EngineFailed: (grpc.StatusCode.INTERNAL, 500),
     StartFailed: (grpc.StatusCode.UNAVAILABLE, 503),
 }
 

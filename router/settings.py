@@ -1,0 +1,34 @@
+"""Everything that can be set, with its default, in one place. The command line reads it from here."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from triroute.router import policy
+
+
+def home() -> Path:
+    """Where Triroute keeps its records: $TRIROUTE_HOME, or the user's state folder."""
+    given = os.environ.get("TRIROUTE_HOME")
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(given) if given else Path(state) / "triroute"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a service runs. None leaves the choice to the engine."""
+
+    listen: str = "127.0.0.1:50151"
+    policy: Path = policy.DEFAULT
+    checkpoint: Path | None = None
+    records: Path = field(default_factory=lambda: home() / "records.sqlite")
+    threads: int | None = None
+    cache_mb: int = 512
+    most_in_flight: int = 256
+    most_resumes: int = 3
+    drain_seconds: float = 30.0
+    start_seconds: float = 120.0
+    message_bytes: int = 16 * 2**20
+    otlp_endpoint: str = field(default_factory=lambda: os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", ""))
