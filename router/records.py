@@ -1,0 +1,128 @@
+"""The record store: one SQLite file, append-only, written off the request's path."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import sqlite3
+import threading
+from pathlib import Path
+
+from triroute.proto import router_pb2
+from triroute.router.errors import NotFound
+
+log = logging.getLogger("triroute.records")
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS record (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    request_id TEXT NOT NULL UNIQUE,
+    trace_id TEXT NOT NULL,
+    arrived_us INTEGER NOT NULL,
+    body BLOB NOT NULL
+);
+CREATE INDEX IF NOT EXISTS record_trace ON record (trace_id);
+CREATE TRIGGER IF NOT EXISTS record_stays BEFORE UPDATE ON record BEGIN SELECT RAISE(ABORT, 'append-only'); END;
+CREATE TRIGGER IF NOT EXISTS record_kept BEFORE DELETE ON record BEGIN SELECT RAISE(ABORT, 'append-only'); END;
+"""
+_SHORTEST_PREFIX = 6
+_BATCH = 256
+
+
+class RecordStore:
+    """Finds records; adds them when it was opened as a writer."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def find(self, wanted: str) -> router_pb2.Record:
+        """By request id, trace id, or a unique prefix of one. Raises NotFound."""
+        if len(wanted) < _SHORTEST_PREFIX or not wanted.isalnum():
+            raise NotFound(f"{wanted!r} is no id; give at least {_SHORTEST_PREFIX} of its characters")
+        found = self._query(
+            "SELECT body FROM record WHERE request_id GLOB ?1 OR trace_id GLOB ?1 ORDER BY number DESC LIMIT 2",
+            (f"{wanted}*",),
+        )
+        if not found:
+            raise NotFound(f"no record {wanted} in {self.path}; `triroute trace --list` shows the latest")
+        if len(found) > 1:
+            raise NotFound(f"{wanted} is the beginning of several records; give more of it")
+        return found[0]
+
+    def latest(self, count: int) -> list[router_pb2.Record]:
+        """The newest records, newest first."""
+        return self._query("SELECT body FROM record ORDER BY number DESC LIMIT ?", (count,))
+
+    def _query(self, statement: str, values: tuple[str | int, ...]) -> list[router_pb2.Record]:
+        if not self.path.exists():
+            return []
+        connection = sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, timeout=5)
+        try:
+            rows = connection.execute(statement, values).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise NotFound(f"{self.path} can't be read as a record store: {error}") from error
+        finally:
+            connection.close()
+        return [router_pb2.Record.FromString(body) for (body,) in rows]
+
+
+class RecordWriter:
+    """Writes records on its own thread, many in one transaction. An outage is logged once, and fails no request."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._queue: queue.Queue[router_pb2.Record | None] = queue.Queue()
+        self._broken = False
+        self._thread = threading.Thread(target=self._run, name="triroute-records", daemon=True)
+        self._thread.start()
+
+    def add(self, record: router_pb2.Record) -> None:
+        """Queue a record."""
+        self._queue.put(record)
+
+    def flush(self) -> None:
+        """Wait until everything queued is written or given up."""
+        self._queue.join()
+
+    def close(self) -> None:
+        """Write what is queued, then stop."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            batch = [self._queue.get()]
+            while len(batch) < _BATCH and not self._queue.empty():
+                batch.append(self._queue.get())
+            self._write([record for record in batch if record is not None])
+            for _ in batch:
+                self._queue.task_done()
+            if None in batch:
+                return
+
+    def _write(self, records: list[router_pb2.Record]) -> None:
+        try:
+            self._insert(records)
+            if self._broken:
+                log.warning("records are written again to %s", self.path)
+            self._broken = False
+        except (OSError, sqlite3.Error) as error:
+            if not self._broken:
+                log.error("records can't be written to %s: %s; requests go on without", self.path, error)
+            self._broken = True
+
+    def _insert(self, records: list[router_pb2.Record]) -> None:
+        if not records:
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(self.path, timeout=5)
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.executescript(_SCHEMA)
+            with connection:
+                connection.executemany(
+                    "INSERT INTO record (request_id, trace_id, arrived_us, body) VALUES (?, ?, ?, ?)",
+                    [(r.request_id, r.decision.trace_id, r.arrived_us, r.SerializeToString()) for r in records],
+                )
+        finally:
+            connection.close()

@@ -1,0 +1,98 @@
+"""A whole service: policy, engine, server, telemetry and records, started and drained together."""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from triroute.proto import router_pb2, router_pb2_grpc
+from triroute.router import policy
+from triroute.router.errors import StartFailed
+from triroute.router.pipeline import Pipeline
+from triroute.router.records import RecordStore, RecordWriter
+from triroute.router.server import RouterServicer
+from triroute.router.settings import Settings
+from triroute.router.supervisor import Progress, Supervisor
+from triroute.router.telemetry import Telemetry
+
+SERVICE = router_pb2.DESCRIPTOR.services_by_name["Router"].full_name
+
+
+class Service:
+    """`async with Service(settings) as service`: serving at `service.address` inside."""
+
+    def __init__(self, settings: Settings, progress: Progress = lambda stage: None) -> None:
+        self.settings = settings
+        self.progress = progress
+        self.address = settings.listen
+        self.policy = policy.load(settings.policy)
+        self.records = RecordStore(settings.records)
+
+    async def __aenter__(self) -> Service:
+        """Start. Raises StartFailed."""
+        size = self.settings.message_bytes
+        self._server = grpc.aio.server(
+            options=[
+                ("grpc.so_reuseport", 0),
+                ("grpc.max_receive_message_length", size),
+                ("grpc.max_metadata_size", 16384),
+            ]
+        )
+        self.address = self._bind()
+        self.supervisor = Supervisor(self.settings)
+        try:
+            await self.supervisor.start(self.progress)
+        except BaseException:
+            await self.supervisor.close()
+            await self._server.stop(0)
+            raise
+        self._telemetry = Telemetry(self.settings.otlp_endpoint)
+        self._writer = RecordWriter(self.settings.records)
+        self.pipeline = Pipeline(self.settings, self.policy, self.supervisor, self._telemetry, self._writer)
+        await self._serve()
+        return self
+
+    async def drain(self) -> None:
+        """Take no new calls; let those that run finish, up to `drain_seconds`."""
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(self.settings.drain_seconds)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(0)
+        await self.pipeline.settle()
+        await self.supervisor.close()
+        await asyncio.to_thread(self._writer.close)
+        await asyncio.to_thread(self._telemetry.close)
+
+    def _bind(self) -> str:
+        host, _, port = self.settings.listen.rpartition(":")
+        if not host or not port.isdigit():
+            raise StartFailed(
+                f"--listen {self.settings.listen!r} is no address; write HOST:PORT, port 0 for a free one"
+            )
+        try:
+            bound = self._server.add_insecure_port(self.settings.listen)
+        except RuntimeError:
+            bound = 0
+        if not bound:
+            raise StartFailed(
+                f"can't listen on {self.settings.listen}: the port is taken or not allowed; "
+                "stop the other service, or choose another with --listen"
+            )
+        return f"{host}:{bound}"
+
+    async def _serve(self) -> None:
+        router_pb2_grpc.add_RouterServicer_to_server(RouterServicer(self.pipeline, self.records), self._server)
+        self._health = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        reflection.enable_server_reflection([SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server)
+        await self._server.start()
+        for name in ("", SERVICE):
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)

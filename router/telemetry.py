@@ -1,0 +1,174 @@
+"""Runs to OpenTelemetry spans: the only module that knows the SDK. Names are constants here.
+
+At most eight spans a step, and never one a pass. Prompts and outputs are not in them.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from triroute.proto import decoding_pb2, router_pb2
+from triroute.router.run import Run
+
+SERVICE = "triroute-router"
+SERVER_SPAN, ROUTE_SPAN = "triroute.v1.Router/Generate", "route"
+STEP_KIND, STEP_CONFIDENCE = "triroute.step.kind", "triroute.step.confidence"
+POLICY_RULE, POLICY_REVISION = "triroute.policy.rule", "triroute.policy.revision"
+PASSED_OVER, EVIDENCE = "triroute.policy.passed_over", "triroute.step.evidence"
+CLAMPS, HINTS = "triroute.policy.clamps", "triroute.policy.hints"
+MODE, VARIANT, BLOCK_LENGTH = "triroute.mode", "triroute.variant", "triroute.block_length"
+PASSES, DRAFTED, ACCEPTED, REJECTED = "triroute.passes", "triroute.drafted", "triroute.accepted", "triroute.rejected"
+TOKENS_PER_FORWARD, ACCEPT_PATH = "triroute.tokens_per_forward", "triroute.accept_path"
+REQUEST_ID, RESUMES = "triroute.request.id", "triroute.resumes"
+
+_EXPORT_MS = 3_000
+_FLUSH_MS = 2_000
+
+
+class Telemetry:
+    """Makes spans; exports them over OTLP where an endpoint is given. An outage never reaches a request."""
+
+    def __init__(self, endpoint: str) -> None:
+        self.provider = TracerProvider(resource=Resource.create({"service.name": SERVICE}), shutdown_on_exit=False)
+        if endpoint:
+            insecure = not endpoint.startswith("https://")
+            exporter = OTLPSpanExporter(endpoint=endpoint, insecure=insecure, timeout=_EXPORT_MS / 1000)
+            self.provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=500))
+            logging.getLogger("opentelemetry.exporter.otlp.proto.grpc.exporter").setLevel(logging.ERROR)
+        self._tracer = self.provider.get_tracer("triroute")
+
+    def begin(self, run: Run, metadata: Mapping[str, str]) -> trace.Span:
+        """The step's server span, under the caller's `traceparent` where there is one."""
+        parent = TraceContextTextMapPropagator().extract(metadata)
+        names = {"rpc.system.name": "grpc", "rpc.method": SERVER_SPAN, REQUEST_ID: run.request_id}
+        return self._tracer.start_span(
+            SERVER_SPAN, parent, trace.SpanKind.SERVER, attributes=names, start_time=run.arrived_ns
+        )
+
+    def end(self, run: Run, server: trace.Span, model: str) -> None:
+        """Everything below the server span, and its end."""
+        here = trace.set_span_in_context(server)
+        if run.decision is not None:
+            self._span(ROUTE_SPAN, here, _route(run), run.arrived_ns, run.decided_ns)
+            self._chat(run, here, model)
+        if run.error:
+            server.set_status(trace.Status(trace.StatusCode.ERROR, run.error))
+            server.set_attribute("error.type", run.error.split(":")[0])
+        server.end(run.ended_ns)
+
+    def close(self) -> None:
+        """Export what is left, within bounds."""
+        self.provider.force_flush(_FLUSH_MS)
+        self.provider.shutdown()
+
+    def _chat(self, run: Run, parent: trace.Context, model: str) -> None:
+        operation = "text_completion" if run.request.text else "chat"
+        chat = self._tracer.start_span(
+            f"{operation} {model}", parent, attributes=_gen_ai(run, operation, model), start_time=run.decided_ns
+        )
+        if run.finish is not None:
+            self._decoding(run, trace.set_span_in_context(chat))
+        if run.error:
+            chat.set_status(trace.Status(trace.StatusCode.ERROR, run.error))
+            chat.set_attribute("error.type", run.error.split(":")[0])
+        chat.end(run.ended_ns)
+
+    def _decoding(self, run: Run, parent: trace.Context) -> None:
+        finish = run.finish
+        if finish is None:
+            return
+        timings = finish.timings
+        admitted = run.decided_ns + timings.queue_us * 1000
+        prefilled = admitted + timings.prefill_us * 1000
+        self._span("queue", parent, {}, run.decided_ns, admitted)
+        self._span("prefill", parent, {PASSES: finish.usage.prefill_passes}, admitted, prefilled)
+        starts = [_start(run, segment.index, admitted) for segment in finish.segments]
+        for segment, start, until in zip(finish.segments, starts, [*starts[1:], run.ended_ns], strict=True):
+            mode = decoding_pb2.Mode.Name(segment.mode).removeprefix("MODE_").lower()
+            self._span(f"decode {mode}", parent, _segment(run, segment, mode), start, until)
+
+    def _span(
+        self,
+        name: str,
+        parent: trace.Context,
+        attributes: Mapping[str, str | int | float | list[str]],
+        start: int,
+        end: int,
+    ) -> None:
+        self._tracer.start_span(name, parent, attributes=attributes, start_time=start).end(max(start, end))
+
+
+def trace_id(span: trace.Span) -> str:
+    """The span's trace, 32 hexadecimal digits."""
+    return trace.format_trace_id(span.get_span_context().trace_id)
+
+
+def _start(run: Run, segment: int, admitted: int) -> int:
+    first = next(record for record in run.decoding if record.segment == segment)
+    return int(admitted + first.start_us * 1000)
+
+
+def _route(run: Run) -> dict[str, str | int | float | list[str]]:
+    decided = run.decided or router_pb2.Decision()
+    return {
+        STEP_KIND: router_pb2.StepKind.Name(decided.step).removeprefix("STEP_KIND_").lower(),
+        STEP_CONFIDENCE: decided.confidence,
+        POLICY_RULE: decided.rule_id,
+        POLICY_REVISION: decided.policy_revision,
+        EVIDENCE: list(decided.evidence),
+        PASSED_OVER: [f"{rule.rule_id}: {rule.why}" for rule in decided.passed_over],
+        CLAMPS: [f"{clamp.parameter}: {clamp.asked:g} became {clamp.became:g}" for clamp in decided.clamps],
+        HINTS: [f"{h.hint}: {'followed' if h.accepted else 'refused'}, {h.why}" for h in decided.hints],
+    }
+
+
+def _gen_ai(run: Run, operation: str, model: str) -> dict[str, str | int | float | bool | list[str]]:
+    sampling = run.request.sampling
+    attributes: dict[str, str | int | float | bool | list[str]] = {
+        "gen_ai.operation.name": operation,
+        "gen_ai.provider.name": "triroute",
+        "gen_ai.request.model": model,
+        "gen_ai.response.model": model,
+        "gen_ai.response.id": run.request_id,
+        "gen_ai.request.stream": True,
+        "gen_ai.request.max_tokens": sampling.max_tokens,
+        "gen_ai.request.temperature": sampling.temperature,
+        "gen_ai.request.top_p": sampling.top_p,
+        "gen_ai.request.top_k": sampling.top_k,
+        "gen_ai.request.seed": str(sampling.seed),
+        RESUMES: run.resumes,
+    }
+    if sampling.stop:
+        attributes["gen_ai.request.stop_sequences"] = list(sampling.stop)
+    if run.request.session_id:
+        attributes["gen_ai.conversation.id"] = run.request.session_id
+    if run.finish is not None:
+        reason = decoding_pb2.FinishReason.Name(run.finish.reason).removeprefix("FINISH_REASON_").lower()
+        attributes["gen_ai.response.finish_reasons"] = [reason]
+        attributes["gen_ai.response.time_to_first_chunk"] = run.finish.timings.first_token_us / 1e6
+        attributes["gen_ai.usage.input_tokens"] = run.finish.usage.prompt_tokens
+        attributes["gen_ai.usage.output_tokens"] = run.finish.usage.completion_tokens
+    return attributes
+
+
+def _segment(run: Run, segment: router_pb2.SegmentSummary, mode: str) -> dict[str, str | int | float | list[str]]:
+    attributes: dict[str, str | int | float | list[str]] = {
+        MODE: mode,
+        BLOCK_LENGTH: run.plan.block_length,
+        PASSES: segment.passes,
+        DRAFTED: segment.drafted,
+        ACCEPTED: segment.accepted,
+        REJECTED: segment.rejected,
+        TOKENS_PER_FORWARD: segment.tokens / max(segment.passes, 1),
+    }
+    if run.plan.variant is not None:
+        attributes[VARIANT] = run.plan.variant.value
+    return attributes | {ACCEPT_PATH: segment.accept_path}
