@@ -29,6 +29,8 @@ PASSES, DRAFTED, ACCEPTED, REJECTED = "triroute.passes", "triroute.drafted", "tr
 TOKENS_PER_FORWARD, ACCEPT_PATH = "triroute.tokens_per_forward", "triroute.accept_path"
 REQUEST_ID, RESUMES = "triroute.request.id", "triroute.resumes"
 
+Attributes = dict[str, str | int | float | bool | list[str]]
+
 _EXPORT_MS = 3_000
 _FLUSH_MS = 2_000
 
@@ -116,7 +118,7 @@ def _start(run: Run, segment: int, admitted: int) -> int:
     return int(admitted + first.start_us * 1000)
 
 
-def _route(run: Run) -> dict[str, str | int | float | list[str]]:
+def _route(run: Run) -> Attributes:
     decided = run.decided or router_pb2.Decision()
     return {
         STEP_KIND: router_pb2.StepKind.Name(decided.step).removeprefix("STEP_KIND_").lower(),
@@ -130,9 +132,9 @@ def _route(run: Run) -> dict[str, str | int | float | list[str]]:
     }
 
 
-def _gen_ai(run: Run, operation: str, model: str) -> dict[str, str | int | float | bool | list[str]]:
+def _gen_ai(run: Run, operation: str, model: str) -> Attributes:
     sampling = run.request.sampling
-    attributes: dict[str, str | int | float | bool | list[str]] = {
+    attributes: Attributes = {
         "gen_ai.operation.name": operation,
         "gen_ai.provider.name": "triroute",
         "gen_ai.request.model": model,
@@ -159,8 +161,8 @@ def _gen_ai(run: Run, operation: str, model: str) -> dict[str, str | int | float
     return attributes
 
 
-def _segment(run: Run, segment: router_pb2.SegmentSummary, mode: str) -> dict[str, str | int | float | list[str]]:
-    attributes: dict[str, str | int | float | list[str]] = {
+def _segment(run: Run, segment: router_pb2.SegmentSummary, mode: str) -> Attributes:
+    attributes: Attributes = {
         MODE: mode,
         BLOCK_LENGTH: run.plan.block_length,
         PASSES: segment.passes,

@@ -104,10 +104,10 @@ _PLAN_FEATURES = (
     Feature(
         "system prompt is a planner's",
         _PLAN,
-        2.4,
+        3.0,
         _system(
             r"\bplanner\b|planning (agent|assistant)|decompose",
-            r"|\b(make|write|produce|output) (a |the )?(\w+ )?plan\b",
+            r"|\b(make|write|produce|output) (\w+ ){0,4}plan\b",
         ),
     ),
     Feature("ask ends with 'plan' or 'steps'", _PLAN, 2.0, _asks(r"\b(plan|steps):?\s*$")),

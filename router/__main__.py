@@ -1,0 +1,5 @@
+"""`python -m triroute.router` is `triroute`."""
+
+from triroute.router.cli import main
+
+main()

@@ -1,0 +1,76 @@
+"""`triroute`: its commands, and how their failures look."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+from rich.logging import RichHandler
+from rich.markup import escape
+
+from triroute.router.cli.bench import bench
+from triroute.router.cli.demo import demo
+from triroute.router.cli.generate import generate
+from triroute.router.cli.policy import policy
+from triroute.router.cli.screen import errors
+from triroute.router.cli.serve import serve
+from triroute.router.cli.trace import trace
+from triroute.router.client import CallFailed
+from triroute.router.errors import InvalidPolicy, TrirouteError
+
+FAILED, INVALID_POLICY = 1, 3
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Routes [b]how[/b] a language model decodes, per agent step, with proof.",
+    epilog=(
+        "Examples:  [b]triroute serve[/b]   "
+        "[b]triroute generate 'Plan a move to a new flat'[/b]   [b]triroute trace[/b]"
+    ),
+)
+_SERVICE, _CLIENT, _OPERATOR = "Run a service", "Use it", "Operate it"
+app.command(rich_help_panel=_SERVICE)(serve)
+app.command(rich_help_panel=_SERVICE)(demo)
+app.command(rich_help_panel=_CLIENT)(generate)
+app.command(rich_help_panel=_CLIENT)(trace)
+app.add_typer(policy, name="policy", rich_help_panel=_OPERATOR)
+app.command(rich_help_panel=_OPERATOR)(bench)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"triroute {version('triroute')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what the service does.")] = False,
+) -> None:
+    level = logging.INFO if verbose else logging.ERROR
+    handler = RichHandler(console=errors, show_path=False, show_time=verbose)
+    logging.basicConfig(level=level, format="%(message)s", handlers=[handler])
+
+
+def main() -> None:
+    """The console script. 0 when all went well, 1 for a failure, 2 for wrong usage, 3 for an invalid policy."""
+    try:
+        app()
+    except InvalidPolicy as error:
+        errors.print(f"[red]The policy is not valid[/red]\n{escape(error.message)}", soft_wrap=True)
+        sys.exit(INVALID_POLICY)
+    except TrirouteError as error:
+        errors.print(f"[red]{error.reason}[/red] {escape(error.message)}", soft_wrap=True)
+        sys.exit(FAILED)
+    except CallFailed as error:
+        errors.print(f"[red]{error.code}[/red] {escape(error.message)}", soft_wrap=True)
+        sys.exit(FAILED)

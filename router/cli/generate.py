@@ -1,0 +1,183 @@
+"""`triroute generate`: one step, or a file of them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from triroute.router.cli.connect import client_of
+from triroute.router.cli.options import DEFAULTS, CacheMB, Checkpoint, PolicyFile, Records, Threads
+from triroute.router.cli.outcome import Outcome, run
+from triroute.router.cli.prompts import build, read_lines
+from triroute.router.cli.screen import console, errors, safe
+from triroute.router.client import Client
+from triroute.router.errors import InvalidRequest
+from triroute.router.settings import Settings
+
+_DECODING, _SAMPLING, _SERVICE = "Decoding (hints to the policy)", "Sampling", "Service"
+
+
+def _hint(text: str, *names: str) -> Any:
+    return typer.Option(*names, help=text, rich_help_panel=_DECODING, show_default=False)
+
+
+def _sample(text: str, *names: str) -> Any:
+    return typer.Option(*names, help=text, rich_help_panel=_SAMPLING, show_default=False)
+
+
+def generate(
+    prompt: Annotated[
+        str | None, typer.Argument(help="What to ask; - reads it from stdin.", show_default=False)
+    ] = None,
+    prompts: Annotated[Path | None, typer.Option(help="JSON lines: many steps, run concurrently.")] = None,
+    system: Annotated[str | None, typer.Option(help="System prompt.")] = None,
+    raw: Annotated[bool, typer.Option("--raw", help="Continue the text as it is, without the chat template.")] = False,
+    tools: Annotated[Path | None, typer.Option(help="JSON file with OpenAI-style tools.")] = None,
+    json_schema: Annotated[Path | None, typer.Option(help="JSON Schema file that the output must follow.")] = None,
+    mode: Annotated[str | None, _hint("autoregressive, diffusion or self_speculation.")] = None,
+    variant: Annotated[str | None, _hint("Arrangement of self-speculation: linear.")] = None,
+    block_length: Annotated[str | None, _hint("Tokens a block, or auto.")] = None,
+    confidence_threshold: Annotated[float | None, _hint("Diffusion: keep positions at or over it.")] = None,
+    max_steps: Annotated[int | None, _hint("Diffusion: most refinement steps a block.")] = None,
+    step: Annotated[str | None, _hint("What this step is: plan, tool_call, code or prose.")] = None,
+    max_tokens: Annotated[int | None, _sample("Most new tokens.")] = None,
+    temperature: Annotated[float | None, _sample("0 is greedy.")] = None,
+    top_p: Annotated[float | None, _sample("Keep the likeliest tokens with this much probability.")] = None,
+    top_k: Annotated[int | None, _sample("Keep this many of the likeliest tokens.")] = None,
+    seed: Annotated[int | None, _sample("Key of the noise.")] = None,
+    stop: Annotated[list[str] | None, _sample("End before this text; may be repeated.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    concurrency: Annotated[int, typer.Option(min=1, max=64, help="With --prompts: steps at a time.")] = 8,
+    address: Annotated[
+        str | None,
+        typer.Option(help="A running service; $TRIROUTE_ADDRESS. Without one, a service is started for the call."),
+    ] = None,
+    policy: PolicyFile = DEFAULTS.policy,
+    checkpoint: Checkpoint = None,
+    records: Records = DEFAULTS.records,
+    threads: Threads = None,
+    cache_mb: CacheMB = DEFAULTS.cache_mb,
+) -> None:
+    """Run a step and stream its text."""
+    if (prompt is None) == (prompts is None):
+        raise typer.BadParameter("give a PROMPT, or --prompts FILE")
+    own = {
+        "mode": mode,
+        "variant": variant,
+        "block_length": _block_length(block_length),
+        "confidence_threshold": confidence_threshold,
+        "max_steps": max_steps,
+        "step": step,
+        "max_tokens": max_tokens,
+        "temperature": temperature,
+        "top_p": top_p,
+        "top_k": top_k,
+        "seed": seed,
+        "stop": stop,
+        "system": system,
+        "raw": raw or None,
+        "tools": _json_file(tools),
+        "json_schema": _json_file(json_schema),
+    }
+    shared = {key: value for key, value in own.items() if value is not None}
+    settings = Settings(
+        listen="127.0.0.1:0",
+        policy=policy,
+        checkpoint=checkpoint,
+        records=records,
+        threads=threads,
+        cache_mb=cache_mb,
+    )
+    if prompts is not None:
+        asked = [shared | line for line in read_lines(prompts)]
+        failed = asyncio.run(_many(asked, str(prompts), as_json, concurrency, address, settings))
+    else:
+        text = sys.stdin.read() if prompt == "-" else prompt
+        failed = asyncio.run(_one(shared | {"prompt": text}, as_json, address, settings))
+    if failed:
+        raise typer.Exit(1)
+
+
+async def _one(asked: dict[str, Any], as_json: bool, address: str | None, settings: Settings) -> bool:
+    request = build(asked, "options")
+    async with client_of(address, settings) as client:
+        on_text = (lambda text: None) if as_json else (lambda text: print(safe(text), end="", flush=True))  # noqa: T201
+        outcome = await run(client, request, on_text=on_text)
+    if as_json:
+        print(json.dumps(outcome.as_json(), ensure_ascii=False))  # noqa: T201
+    elif outcome.error is None:
+        print()  # noqa: T201
+        errors.print(_footer(outcome), highlight=False)
+    if outcome.error is not None and not as_json:
+        raise outcome.error
+    return outcome.error is not None
+
+
+async def _many(
+    asked: list[dict[str, Any]], source: str, as_json: bool, concurrency: int, address: str | None, settings: Settings
+) -> bool:
+    """All at once, answered in the file's order. True when any failed."""
+    requests = [build(line, f"{source}, step {number}") for number, line in enumerate(asked, start=1)]
+    room = asyncio.Semaphore(concurrency)
+
+    async def bounded(client: Client, index: int) -> Outcome:
+        async with room:
+            return await run(client, requests[index])
+
+    failed = False
+    settings = replace(settings, most_in_flight=max(settings.most_in_flight, concurrency))
+    async with client_of(address, settings) as client:
+        tasks = [asyncio.create_task(bounded(client, index)) for index in range(len(requests))]
+        for line, task in zip(asked, tasks, strict=True):
+            outcome = await task
+            failed = failed or outcome.error is not None
+            _answer(line, outcome, as_json)
+    return failed
+
+
+def _answer(line: dict[str, Any], outcome: Outcome, as_json: bool) -> None:
+    named = {"id": line["id"]} if "id" in line else {}
+    if as_json:
+        print(json.dumps(named | outcome.as_json(), ensure_ascii=False), flush=True)  # noqa: T201
+        return
+    console.rule(str(named.get("id", "")) or outcome.step, align="left")
+    console.print(safe(outcome.text) if outcome.error is None else str(outcome.error), markup=False, highlight=False)
+    if outcome.error is None:
+        console.print(_footer(outcome), highlight=False)
+
+
+def _footer(outcome: Outcome) -> str:
+    usage = outcome.finish.usage
+    words = [
+        f"{outcome.step} ({outcome.decision.confidence:.2f})",
+        f"rule {outcome.decision.rule_id}",
+        outcome.mode + (f" {outcome.variant}" if outcome.variant else ""),
+        f"{len(outcome.token_ids)} tokens in {usage.passes} passes",
+        f"drafts {usage.accepted_prediction_tokens} accepted, {usage.rejected_prediction_tokens} rejected",
+        f"{outcome.tokens_per_second:.0f} tok/s",
+        f"trace {outcome.decision.trace_id}",
+    ]
+    return f"[dim]{' · '.join(words)}[/dim]"
+
+
+def _block_length(given: str | None) -> int | None:
+    if given is None or given == "auto":
+        return None if given is None else 0
+    if not given.isdigit() or int(given) == 0:
+        raise typer.BadParameter(f"{given!r} is neither a number of tokens nor auto", param_hint="--block-length")
+    return int(given)
+
+
+def _json_file(path: Path | None) -> Any:
+    if path is None:
+        return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InvalidRequest(f"{path}: can't be read as JSON: {error}") from error

@@ -1,0 +1,19 @@
+"""Options that several commands take; their defaults are those of `Settings`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from triroute.router.settings import Settings
+
+DEFAULTS = Settings()
+
+Listen = Annotated[str, typer.Option(help="HOST:PORT to serve on; port 0 takes a free one.")]
+PolicyFile = Annotated[Path, typer.Option("--policy", help="Policy YAML.", show_default="the one that ships")]
+Checkpoint = Annotated[Path | None, typer.Option(help="GGUF checkpoint.", show_default="the embedded SmolLM2-135M")]
+Records = Annotated[Path, typer.Option(help="SQLite file of step records.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="Threads of a pass.", show_default="all cores")]
+CacheMB = Annotated[int, typer.Option("--cache-mb", min=8, help="Memory for the KV cache, MiB.")]

@@ -1,0 +1,106 @@
+"""A step's stream, gathered: what every command shows of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from triroute.proto import decoding_pb2, router_pb2
+from triroute.router.client import CallFailed, Client
+
+
+@dataclass(slots=True)
+class Outcome:
+    """One step, as its client saw it."""
+
+    decision: router_pb2.Decision = field(default_factory=router_pb2.Decision)
+    finish: router_pb2.Finish = field(default_factory=router_pb2.Finish)
+    text: str = ""
+    token_ids: list[int] = field(default_factory=list)
+    seconds: float = 0.0
+    first_seconds: float = 0.0
+    error: CallFailed | None = None
+
+    @property
+    def step(self) -> str:
+        return _word(router_pb2.StepKind.Name(self.decision.step), "STEP_KIND_")
+
+    @property
+    def mode(self) -> str:
+        return _word(decoding_pb2.Mode.Name(self.decision.plan.mode), "MODE_")
+
+    @property
+    def variant(self) -> str | None:
+        variant = self.decision.plan.variant
+        return _word(decoding_pb2.Variant.Name(variant), "VARIANT_") if variant else None
+
+    @property
+    def reason(self) -> str:
+        return _word(decoding_pb2.FinishReason.Name(self.finish.reason), "FINISH_REASON_")
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Tokens after the first, over the time after the first."""
+        rest = self.seconds - self.first_seconds
+        return (len(self.token_ids) - 1) / rest if len(self.token_ids) > 1 and rest > 0 else 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        """The keys of `triroute generate --json`."""
+        usage = self.finish.usage
+        answer: dict[str, Any] = {
+            "text": self.text,
+            "token_ids": self.token_ids,
+            "step": self.step,
+            "confidence": round(self.decision.confidence, 4),
+            "rule": self.decision.rule_id,
+            "mode": self.mode,
+            "variant": self.variant,
+            "block_length": self.decision.plan.block_length,
+            "tokens": len(self.token_ids),
+            "passes": usage.passes,
+            "drafted": usage.drafted_tokens,
+            "accepted": usage.accepted_prediction_tokens,
+            "rejected": usage.rejected_prediction_tokens,
+            "ttft_ms": round(1000 * self.first_seconds, 3),
+            "tokens_per_second": round(self.tokens_per_second, 2),
+            "finish": self.reason,
+            "request_id": self.decision.request_id,
+            "trace_id": self.decision.trace_id,
+        }
+        if self.error is not None:
+            answer["finish"] = "error"
+            answer["error"] = {"code": self.error.code, "message": self.error.message}
+        return answer
+
+
+async def run(
+    client: Client,
+    request: router_pb2.GenerateRequest,
+    on_decision: Callable[[Outcome], None] = lambda outcome: None,
+    on_text: Callable[[str], None] = lambda text: None,
+) -> Outcome:
+    """One step to its end. A failed call is in the outcome, not raised."""
+    outcome, began = Outcome(), time.perf_counter()
+    try:
+        async for event in client.generate(request):
+            match event.WhichOneof("event"):
+                case "decision":
+                    outcome.decision = event.decision
+                    on_decision(outcome)
+                case "delta":
+                    outcome.first_seconds = outcome.first_seconds or time.perf_counter() - began
+                    outcome.text += event.delta.text
+                    outcome.token_ids += event.delta.token_ids
+                    on_text(event.delta.text)
+                case "finish":
+                    outcome.finish = event.finish
+    except CallFailed as error:
+        outcome.error = error
+    outcome.seconds = time.perf_counter() - began
+    return outcome
+
+
+def _word(name: str, prefix: str) -> str:
+    return name.removeprefix(prefix).lower()

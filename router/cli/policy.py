@@ -1,0 +1,38 @@
+"""`triroute policy`: look at policies without a service."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from triroute.router import policy as policies
+from triroute.router.cli.options import DEFAULTS
+from triroute.router.cli.screen import console
+
+policy = typer.Typer(no_args_is_help=True, help="Look at policies without a service.")
+
+
+@policy.callback()
+def _group() -> None:
+    """Keeps `check` a sub-command of its own."""
+
+
+@policy.command()
+def check(file: Annotated[Path, typer.Argument(help="Policy YAML.")] = DEFAULTS.policy) -> None:
+    """Check a policy file and show its rules; exit code 3 when it is not valid."""
+    loaded = policies.load(file)
+    table = Table(title=f"{loaded.name}  {loaded.revision[:12]}", title_justify="left")
+    for column in ("#", "rule", "when", "use", "enforcement"):
+        table.add_column(column, overflow="fold")
+    for number, rule in enumerate(loaded.file.rules, start=1):
+        when = rule.when.model_dump(mode="json", by_alias=True, exclude_defaults=True) if rule.when else {}
+        use = rule.use.model_dump(mode="json", exclude_none=True)
+        table.add_row(str(number), rule.id, _words(when) or "always", _words(use), rule.enforcement)
+    console.print(table)
+
+
+def _words(mapping: dict[str, object]) -> str:
+    return ", ".join(f"{key}: {value}" for key, value in mapping.items())

@@ -1,0 +1,143 @@
+"""Prompts from options and JSON lines to requests: one spelling of every key."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import json_format
+
+from triroute.proto import chat_pb2, decoding_pb2, router_pb2
+from triroute.router.errors import InvalidRequest
+
+_HINTS = ("mode", "variant", "block_length", "confidence_threshold", "max_steps", "verification", "step")
+_SAMPLING = ("max_tokens", "temperature", "top_p", "top_k", "seed", "stop")
+_OTHERS = ("id", "prompt", "messages", "system", "raw", "tools", "tool_choice", "json_schema", "regex", "lark")
+_LABELS = ("session_id", "tags")
+KEYS = (*_OTHERS, *_HINTS, *_SAMPLING, *_LABELS)
+_ENUMS = {"mode": "MODE", "variant": "VARIANT", "verification": "VERIFICATION", "step": "STEP_KIND"}
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The objects of a JSON lines file. Raises InvalidRequest, with FILE:LINE."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"{path}: can't be read: {error}") from error
+    return [_line(text, f"{path}:{number}") for number, text in enumerate(lines, start=1) if text.strip()]
+
+
+def build(asked: Mapping[str, Any], where: str) -> router_pb2.GenerateRequest:
+    """A request from keys and values. Raises InvalidRequest that begins with `where`."""
+    try:
+        return json_format.ParseDict(_as_proto(asked), router_pb2.GenerateRequest())
+    except (json_format.ParseError, TypeError, ValueError, KeyError, AttributeError) as error:
+        raise InvalidRequest(f"{where}: {_plain(error)}") from error
+
+
+def _line(text: str, where: str) -> dict[str, Any]:
+    try:
+        asked = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequest(f"{where}: not JSON: {error}") from error
+    if not isinstance(asked, dict):
+        raise InvalidRequest(f"{where}: expected an object, found {type(asked).__name__}")
+    for key in asked:
+        if key not in KEYS:
+            close = difflib.get_close_matches(key, KEYS, n=1)
+            meant = f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(KEYS)}"
+            raise InvalidRequest(f"{where}: unknown key {key!r}{meant}")
+    if ("prompt" in asked) == ("messages" in asked):
+        raise InvalidRequest(f"{where}: give either prompt or messages")
+    build(asked, where)
+    return asked
+
+
+def _as_proto(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """The request as protobuf's JSON form."""
+    request: dict[str, Any] = _prompt(asked)
+    request["tools"] = [_tool(tool) for tool in asked.get("tools") or []]
+    if asked.get("tool_choice") is not None:
+        request["toolChoice"] = _choice(asked["tool_choice"])
+    for kind in ("json_schema", "regex", "lark"):
+        if asked.get(kind) is not None:
+            source = asked[kind]
+            request["responseFormat"] = {kind: source if isinstance(source, str) else json.dumps(source)}
+    request["sampling"] = {key: asked[key] for key in _SAMPLING if asked.get(key) is not None}
+    request["hints"] = {key: _hint(key, asked[key]) for key in _HINTS if asked.get(key) is not None}
+    return request | {key: asked[key] for key in _LABELS if asked.get(key) is not None}
+
+
+def _prompt(asked: Mapping[str, Any]) -> dict[str, Any]:
+    if asked.get("raw"):
+        return {"text": asked["prompt"]}
+    messages = [_message(turn) for turn in asked.get("messages") or []]
+    if asked.get("system"):
+        messages.insert(0, {"role": "ROLE_SYSTEM", "content": asked["system"]})
+    if "prompt" in asked:
+        messages.append({"role": "ROLE_USER", "content": asked["prompt"]})
+    return {"chat": {"messages": messages}}
+
+
+def _message(turn: Mapping[str, Any]) -> dict[str, Any]:
+    """One turn in the shape that OpenAI's API made common."""
+    calls = [
+        {
+            "id": call.get("id", ""),
+            "name": call["function"]["name"],
+            "argumentsJson": _text(call["function"].get("arguments", "{}")),
+        }
+        for call in turn.get("tool_calls") or []
+    ]
+    return {
+        "role": _enum(chat_pb2.Role.keys(), "ROLE", turn["role"]),
+        "content": turn.get("content") or "",
+        "toolCalls": calls,
+        "toolCallId": turn.get("tool_call_id", ""),
+        "name": turn.get("name", ""),
+    }
+
+
+def _tool(tool: Mapping[str, Any]) -> dict[str, str]:
+    function = tool.get("function", tool)
+    return {
+        "name": function["name"],
+        "description": function.get("description", ""),
+        "parametersJson": _text(function.get("parameters", {})),
+    }
+
+
+def _choice(choice: str | Mapping[str, Any]) -> dict[str, str]:
+    if isinstance(choice, str):
+        return {"kind": _enum(chat_pb2.ToolChoice.Kind.keys(), "KIND", choice)}
+    return {"kind": "KIND_NAMED", "name": choice["function"]["name"]}
+
+
+def _hint(key: str, value: Any) -> Any:
+    if key == "block_length" and value == "auto":
+        return 0
+    if key not in _ENUMS:
+        return value
+    enums = {"mode": decoding_pb2.Mode, "variant": decoding_pb2.Variant, "verification": decoding_pb2.Verification}
+    return _enum(enums.get(key, router_pb2.StepKind).keys(), _ENUMS[key], value)
+
+
+def _enum(names: list[str], prefix: str, word: str) -> str:
+    name = f"{prefix}_{word.upper()}"
+    if name not in names or word.upper() == "UNSPECIFIED":
+        known = [n.removeprefix(f"{prefix}_").lower() for n in names if not n.endswith("UNSPECIFIED")]
+        raise ValueError(f"{prefix.lower()} {word!r} is unknown; known are {', '.join(known)}")
+    return name
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _plain(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"{error.args[0]!r} is missing"
+    return str(error).removeprefix("Failed to parse ")

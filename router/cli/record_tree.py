@@ -1,0 +1,154 @@
+"""A record as a tree for people: decision, segments, passes, tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+
+from rich.markup import escape
+from rich.tree import Tree
+
+from triroute.proto import decoding_pb2, router_pb2
+from triroute.router.cli.screen import quoted, safe
+
+_PASS = decoding_pb2.PassRecord
+_FOLD = 3
+
+
+def tree(record: router_pb2.Record) -> Tree:
+    """The whole record. Colour by how a token came: accepted drafts green, rejected red, the rest plain."""
+    root = Tree(f"[b]step {record.decision.trace_id or record.request_id}[/b]  {escape(record.model)}")
+    _decision(root.add(f"[b]decision[/b]  {_step(record.decision)}"), record.decision)
+    for segment in record.finish.segments:
+        _segment(root, record, segment)
+    if not record.finish.segments and record.passes:
+        _passes(root.add("[b]passes[/b]"), record, list(record.passes))
+    root.add(f"[b]output[/b]\n{_output(record)}")
+    root.add(_end(record))
+    return root
+
+
+def _step(decision: router_pb2.Decision) -> str:
+    kind = router_pb2.StepKind.Name(decision.step).removeprefix("STEP_KIND_").lower()
+    return f"{kind} ({decision.confidence:.2f}) → rule [cyan]{escape(decision.rule_id)}[/cyan] → {_plan(decision.plan)}"
+
+
+def _plan(plan: decoding_pb2.DecodePlan) -> str:
+    mode = decoding_pb2.Mode.Name(plan.mode).removeprefix("MODE_").lower()
+    words = [mode]
+    if plan.variant:
+        words.append(decoding_pb2.Variant.Name(plan.variant).removeprefix("VARIANT_").lower())
+    if plan.mode != decoding_pb2.MODE_AUTOREGRESSIVE:
+        words.append(f"block {plan.block_length or 'auto'}")
+    if plan.mode == decoding_pb2.MODE_DIFFUSION:
+        words.append(f"threshold {plan.confidence_threshold:g}, at most {plan.max_steps} steps")
+    return " ".join(words)
+
+
+def _decision(node: Tree, decision: router_pb2.Decision) -> None:
+    for seen in decision.evidence:
+        node.add(f"seen: {escape(seen)}")
+    for rule in decision.passed_over:
+        node.add(f"passed over [cyan]{escape(rule.rule_id)}[/cyan]: {escape(rule.why)}")
+    for clamp in decision.clamps:
+        node.add(f"clamped {clamp.parameter}: {clamp.asked:g} became {clamp.became:g}")
+    for hint in decision.hints:
+        node.add(f"hint {hint.hint} {'followed' if hint.accepted else 'refused'}: {escape(hint.why)}")
+    node.add(f"[dim]policy revision {decision.policy_revision}[/dim]")
+
+
+def _segment(root: Tree, record: router_pb2.Record, segment: router_pb2.SegmentSummary) -> None:
+    mode = decoding_pb2.Mode.Name(segment.mode).removeprefix("MODE_").lower()
+    node = root.add(
+        f"[b]segment {segment.index}[/b]  {mode}: {segment.tokens} tokens in {segment.passes} passes "
+        f"({segment.tokens / max(segment.passes, 1):.2f} a pass), {segment.drafted} drafted, "
+        f"[green]{segment.accepted} accepted[/green], [red]{segment.rejected} rejected[/red]"
+    )
+    _passes(node, record, [record_ for record_ in record.passes if record_.segment == segment.index])
+
+
+def _passes(node: Tree, record: router_pb2.Record, passes: list[decoding_pb2.PassRecord]) -> None:
+    for plain, run in groupby(passes, lambda made: made.kind in (_PASS.KIND_DECODE, _PASS.KIND_PREFILL) and made.kind):
+        members = list(run)
+        if plain and len(members) > _FOLD:
+            tokens = _tokens(record, (token for made in members for token in made.committed_ids))
+            node.add(f"{_when(members[0])} {_kind(members[0])} x {len(members)}  {tokens}")
+        else:
+            for made in members:
+                node.add(f"{_when(made)} {_kind(made)}  {_detail(record, made)}")
+
+
+def _when(made: decoding_pb2.PassRecord) -> str:
+    return f"[dim]{made.start_us / 1000:8.1f} ms[/dim]"
+
+
+def _kind(made: decoding_pb2.PassRecord) -> str:
+    return f"[b]{_PASS.Kind.Name(made.kind).removeprefix('KIND_').lower()}[/b]"
+
+
+def _detail(record: router_pb2.Record, made: decoding_pb2.PassRecord) -> str:
+    match made.kind:
+        case _PASS.KIND_PREFILL:
+            return f"{made.width} tokens"
+        case _PASS.KIND_DRAFT:
+            drafts = _with_confidence(record, made.proposed_ids, made.confidences)
+            return f"{_tokens(record, made.committed_ids)}  [dim]drafts[/dim] {drafts}"
+        case _PASS.KIND_VERIFY:
+            accepted = "".join(_green(record, token) for token in made.committed_ids[: made.accepted])
+            rejected = "".join(_red(record, token) for token in made.rejected_ids)
+            return f"{accepted}{rejected} {_tokens(record, made.committed_ids[made.accepted :])}"
+        case _PASS.KIND_DENOISE:
+            return " ".join(_candidates(record, made))
+        case _:
+            return _tokens(record, made.committed_ids)
+
+
+def _candidates(record: router_pb2.Record, made: decoding_pb2.PassRecord) -> Iterator[str]:
+    """Proposals of a denoise pass, most confident first; the fixed ones green."""
+    ranked = sorted(zip(made.confidences, made.proposed_ids, strict=True), reverse=True)
+    for rank, (sure, token) in enumerate(ranked):
+        shown = _green(record, token) if rank < len(made.fixed_slots) else f"[dim]{_text(record, token)}[/dim]"
+        yield f"{shown}[dim]{sure:.2f}[/dim]"
+
+
+def _with_confidence(record: router_pb2.Record, tokens: Iterable[int], confidences: Iterable[float]) -> str:
+    pairs = zip(tokens, confidences, strict=True)
+    return " ".join(f"[yellow]{_text(record, token)}[/yellow][dim]{sure:.2f}[/dim]" for token, sure in pairs)
+
+
+def _green(record: router_pb2.Record, token: int) -> str:
+    return f"[green]✓{_text(record, token)}[/green]"
+
+
+def _red(record: router_pb2.Record, token: int) -> str:
+    return f"[red]✗{_text(record, token)}[/red]"
+
+
+def _tokens(record: router_pb2.Record, tokens: Iterable[int]) -> str:
+    return "".join(_text(record, token) for token in tokens)
+
+
+def _text(record: router_pb2.Record, token: int) -> str:
+    return quoted(record.token_text.get(token, f"<{token}>"))
+
+
+def _output(record: router_pb2.Record) -> str:
+    """The output's tokens; accepted drafts green."""
+    parts = []
+    for made in record.passes:
+        for index, token in enumerate(made.committed_ids):
+            text = escape(safe(record.token_text.get(token, f"<{token}>")))
+            parts.append(f"[green]{text}[/green]" if index < made.accepted else text)
+    return "".join(parts) or "[dim]none[/dim]"
+
+
+def _end(record: router_pb2.Record) -> str:
+    if record.error:
+        return f"[red]ended with {escape(record.error)}[/red]"
+    reason = decoding_pb2.FinishReason.Name(record.finish.reason).removeprefix("FINISH_REASON_").lower()
+    timings = record.finish.timings
+    resumed = f", engine restarted {record.finish.resumes} times" if record.finish.resumes else ""
+    return (
+        f"[b]ended[/b]  {reason}; queue {timings.queue_us / 1000:.1f} ms, prefill {timings.prefill_us / 1000:.1f} ms, "
+        f"first token {timings.first_token_us / 1000:.1f} ms, decode {timings.decode_us / 1000:.1f} ms{resumed}"
+    )

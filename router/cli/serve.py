@@ -1,0 +1,89 @@
+"""`triroute serve`: router and engine, supervised together, until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from typing import Annotated
+
+import typer
+from rich.panel import Panel
+from rich.table import Table
+
+from triroute.router.cli.options import DEFAULTS, CacheMB, Checkpoint, Listen, PolicyFile, Records, Threads
+from triroute.router.cli.screen import console, errors, progress
+from triroute.router.service import Service
+from triroute.router.settings import Settings
+
+
+def serve(
+    listen: Listen = DEFAULTS.listen,
+    policy: PolicyFile = DEFAULTS.policy,
+    checkpoint: Checkpoint = None,
+    records: Records = DEFAULTS.records,
+    threads: Threads = None,
+    cache_mb: CacheMB = DEFAULTS.cache_mb,
+    drain: Annotated[float, typer.Option(min=0, help="Seconds that running steps get after Ctrl-C.")] = (
+        DEFAULTS.drain_seconds
+    ),
+) -> None:
+    """Serve until Ctrl-C. The first Ctrl-C lets running steps finish, the second does not."""
+    settings = Settings(
+        listen=listen,
+        policy=policy,
+        checkpoint=checkpoint,
+        records=records,
+        threads=threads,
+        cache_mb=cache_mb,
+        drain_seconds=drain,
+    )
+    asyncio.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    loop, stop, at_once = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
+
+    def interrupted() -> None:
+        (at_once if stop.is_set() else stop).set()
+
+    for name in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(name, interrupted)
+    starting = asyncio.create_task(_start(settings))
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        return
+    service = await starting
+    try:
+        console.print(_welcome(service))
+        await stop.wait()
+        errors.print(f"finishing running steps, for up to {settings.drain_seconds:g} s; Ctrl-C again stops at once")
+        draining, cut = asyncio.create_task(service.drain()), asyncio.create_task(at_once.wait())
+        await asyncio.wait([draining, cut], return_when=asyncio.FIRST_COMPLETED)
+        draining.cancel()
+        cut.cancel()
+        await asyncio.gather(draining, cut, return_exceptions=True)
+    finally:
+        await service.__aexit__(None, None, None)
+
+
+async def _start(settings: Settings) -> Service:
+    with progress() as stage:
+        return await Service(settings, stage).__aenter__()
+
+
+def _welcome(service: Service) -> Panel:
+    table = Table.grid(padding=(0, 2))
+    rows = {
+        "address": service.address,
+        "model": service.supervisor.description.model,
+        "policy": f"{service.policy.name} {service.policy.revision[:12]}",
+        "records": str(service.settings.records),
+        "traces": service.settings.otlp_endpoint or "kept out; set OTEL_EXPORTER_OTLP_ENDPOINT to export them",
+        "try": f'triroute generate --address {service.address} "Plan a picnic"',
+    }
+    for name, value in rows.items():
+        table.add_row(f"[dim]{name}[/dim]", value)
+    return Panel(table, title="Triroute serves", title_align="left", expand=False)

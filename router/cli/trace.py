@@ -1,0 +1,53 @@
+"""`triroute trace`: how every token of a step came to be."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from google.protobuf import json_format
+from rich.table import Table
+
+from triroute.router.cli.options import DEFAULTS
+from triroute.router.cli.record_tree import tree
+from triroute.router.cli.screen import console
+from triroute.router.errors import NotFound
+from triroute.router.records import RecordStore
+
+_LISTED = 20
+
+
+def trace(
+    wanted: Annotated[
+        str | None,
+        typer.Argument(metavar="[ID]", help="Trace or request id, or its beginning; the latest when absent."),
+    ] = None,
+    latest: Annotated[bool, typer.Option("--list", help="Show the latest records.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The record as JSON.")] = False,
+    records: Annotated[Path, typer.Option(help="SQLite file of step records.")] = DEFAULTS.records,
+) -> None:
+    """Show a step's decision and passes: accepted draft tokens in green (✓), rejected ones in red (✗)."""
+    store = RecordStore(records)
+    if latest:
+        console.print(_listing(store))
+        return
+    found = [store.find(wanted)] if wanted else store.latest(1)
+    if not found:
+        raise NotFound(f"no records in {records} yet; run `triroute demo` or `triroute generate` first")
+    if as_json:
+        print(json_format.MessageToJson(found[0], preserving_proto_field_name=True))  # noqa: T201
+    else:
+        console.print(tree(found[0]))
+
+
+def _listing(store: RecordStore) -> Table:
+    table = Table(title=str(store.path), title_justify="left")
+    for name in ("when", "trace", "rule", "tokens", "ended"):
+        table.add_column(name, no_wrap=True)
+    for record in store.latest(_LISTED):
+        when = datetime.datetime.fromtimestamp(record.arrived_us / 1e6).strftime("%m-%d %H:%M:%S")
+        ended = record.error.split(":")[0] if record.error else "ok"
+        table.add_row(when, record.decision.trace_id[:12], record.decision.rule_id, str(len(record.token_ids)), ended)
+    return table
