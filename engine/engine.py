@@ -44,7 +44,7 @@ class Engine:
         tokens = config.cache_mb * 2**20 // self.model.config.cache_bytes_per_token // 64 * 64
         self.scheduler = Scheduler(KVCache(self.model.new_cache(tokens)), config.max_running, config.prefill_chunk)
         self.loop = Loop(self.model, self.scheduler)
-        self._calls: deque[Callable[[], None]] = deque()
+        self._calls: deque[Callable[[], object]] = deque()
         self._ids: set[str] = set()
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -114,7 +114,7 @@ class Engine:
                 "lower max_tokens, or start the service with a larger --cache-mb",
             )
 
-    def _call(self, call: Callable[[], None]) -> None:
+    def _call(self, call: Callable[[], object]) -> None:
         self._calls.append(call)
         self._wake.set()
 

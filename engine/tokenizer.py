@@ -7,6 +7,7 @@ User text can't become a control token: only `encode(..., special=True)` reads c
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -18,7 +19,7 @@ from triroute.engine.errors import CheckpointError
 
 _CONTROL = 3  # ggml's token type
 _GUARD = "\ufdd0"  # a Unicode noncharacter: never part of exchanged text
-_SPLITS = {
+_SPLITS: dict[str, Callable[[], list[Any]]] = {
     "smollm": lambda: [pre_tokenizers.Digits(individual_digits=True)],
     "gpt-2": list,
     "llama-bpe": lambda: [
@@ -40,8 +41,9 @@ class Tokenizer:
         vocab = {token: index for index, token in enumerate(tokens)}
         pairs = [(left, right) for left, _, right in (merge.partition(" ") for merge in merges)]
         self._bpe = tokenizers.Tokenizer(models.BPE(vocab=vocab, merges=pairs))
+        split_rules: list[Any] = _SPLITS[split]()
         levels = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=split != "llama-bpe")
-        self._bpe.pre_tokenizer = pre_tokenizers.Sequence([*_SPLITS[split](), levels])
+        self._bpe.pre_tokenizer = pre_tokenizers.Sequence([*split_rules, levels])
         self._bpe.decoder = decoders.ByteLevel()
         self._tokens = tokens
         self._control = {tokens[index]: index for index in control}

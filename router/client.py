@@ -29,7 +29,7 @@ class Client:
         self._channel = grpc.aio.insecure_channel(
             address, options=[("grpc.max_receive_message_length", _MESSAGE_BYTES)]
         )
-        self._stub = router_pb2_grpc.RouterStub(self._channel)  # type: ignore[no-untyped-call]
+        self._stub = router_pb2_grpc.RouterStub(self._channel)
 
     async def __aenter__(self) -> Client:
         return self
@@ -37,7 +37,7 @@ class Client:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        await self._channel.close()
+        await self._channel.close(None)
 
     async def generate(self, request: router_pb2.GenerateRequest) -> AsyncIterator[router_pb2.GenerateEvent]:
         """One step's events. Leaving early ends it."""

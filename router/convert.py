@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
 from typing import TypeVar
 
 from triroute.proto import chat_pb2, decoding_pb2, engine_pb2, router_pb2
@@ -65,6 +66,7 @@ MOST_TOOLS, MOST_MESSAGES = 128, 1_000
 _TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 Known = TypeVar("Known")
+Number = TypeVar("Number", bound=int)
 
 
 def to_request(message: router_pb2.GenerateRequest) -> Request:
@@ -150,7 +152,7 @@ def to_engine(
     return asked
 
 
-def _number(names: dict[int, Known], name: Known) -> int:  # type: ignore[misc]
+def _number(names: Mapping[Number, Known], name: Known) -> Number:
     return next(number for number, known in names.items() if known == name)
 
 
@@ -170,8 +172,7 @@ def _format(message: chat_pb2.ResponseFormat) -> ResponseFormat:
 
 
 def _sampling(message: chat_pb2.Sampling) -> Sampling:
-    names = ("max_tokens", "temperature", "top_p", "top_k", "seed")
-    given = {name: getattr(message, name) for name in names if message.HasField(name)}  # type: ignore[arg-type]
+    given = {field.name: value for field, value in message.ListFields() if field.name != "stop"}
     return Sampling(**given, stop=tuple(message.stop))
 
 
@@ -266,10 +267,10 @@ def _labels(message: router_pb2.GenerateRequest) -> Iterator[Violation]:
 
 def _hints(hints: router_pb2.DecodeHints) -> Iterator[Violation]:
     known: tuple[tuple[str, int, dict[int, str]], ...] = (
-        ("mode", hints.mode, dict(MODES)),
-        ("variant", hints.variant, dict(VARIANTS)),
-        ("verification", hints.verification, dict(VERIFICATIONS)),
-        ("step", hints.step, dict(STEPS)),
+        ("mode", hints.mode, _words(MODES)),
+        ("variant", hints.variant, _words(VARIANTS)),
+        ("verification", hints.verification, _words(VERIFICATIONS)),
+        ("step", hints.step, _words(STEPS)),
     )
     for name, value, names in known:
         if value and value not in names:
@@ -277,3 +278,7 @@ def _hints(hints: router_pb2.DecodeHints) -> Iterator[Violation]:
             yield Violation(f"hints.{name}", f"{value} is unknown; known are {words}")
     if hints.HasField("confidence_threshold") and not math.isfinite(hints.confidence_threshold):
         yield Violation("hints.confidence_threshold", "is not a number; use a probability")
+
+
+def _words(names: Mapping[Number, StrEnum]) -> dict[int, str]:
+    return {int(number): name.value for number, name in names.items()}

@@ -32,7 +32,7 @@ class EngineClient:
 
     def __init__(self, socket: Path) -> None:
         self._channel = grpc.aio.insecure_channel(f"unix:{socket}", options=_OPTIONS)
-        self._stub = engine_pb2_grpc.EngineStub(self._channel)  # type: ignore[no-untyped-call]
+        self._stub = engine_pb2_grpc.EngineStub(self._channel)
         self.load = Load()
 
     async def generate(self, message: engine_pb2.GenerateRequest) -> AsyncIterator[engine_pb2.GenerateEvent]:
@@ -87,7 +87,7 @@ class EngineClient:
 
     async def close(self) -> None:
         """Close the channel."""
-        await self._channel.close()
+        await self._channel.close(None)
 
 
 def _translated(error: grpc.aio.AioRpcError) -> Exception:
@@ -103,7 +103,7 @@ def _translated(error: grpc.aio.AioRpcError) -> Exception:
 
 
 def _violations(error: grpc.aio.AioRpcError) -> list[Violation]:
-    status = rpc_status.from_call(error)
+    status = rpc_status.from_call(error)  # type: ignore[arg-type]  # an AioRpcError has what it reads
     found = []
     for detail in status.details if status else ():
         bad = error_details_pb2.BadRequest()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import grpc
 
@@ -24,7 +24,7 @@ class RouterServicer(router_pb2_grpc.RouterServicer):
         self.records = records
 
     async def Generate(
-        self, message: router_pb2.GenerateRequest, context: grpc.aio.ServicerContext
+        self, message: router_pb2.GenerateRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[router_pb2.GenerateEvent]:
         metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
         stream = self.pipeline.generate(message, metadata)
@@ -37,7 +37,7 @@ class RouterServicer(router_pb2_grpc.RouterServicer):
             await stream.aclose()  # type: ignore[attr-defined]
 
     async def Decide(
-        self, message: router_pb2.GenerateRequest, context: grpc.aio.ServicerContext
+        self, message: router_pb2.GenerateRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> router_pb2.Decision:
         try:
             return self.pipeline.decide(message)
@@ -45,12 +45,12 @@ class RouterServicer(router_pb2_grpc.RouterServicer):
             await _abort(context, error)
 
     async def Abort(
-        self, message: router_pb2.AbortRequest, context: grpc.aio.ServicerContext
+        self, message: router_pb2.AbortRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> router_pb2.AbortResponse:
         return router_pb2.AbortResponse(found=await self.pipeline.abort(message.request_id))
 
     async def GetRecord(
-        self, message: router_pb2.GetRecordRequest, context: grpc.aio.ServicerContext
+        self, message: router_pb2.GetRecordRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> router_pb2.Record:
         try:
             await self.pipeline.settle()
@@ -60,7 +60,7 @@ class RouterServicer(router_pb2_grpc.RouterServicer):
             await _abort(context, error)
 
 
-async def _abort(context: grpc.aio.ServicerContext, error: Exception) -> NoReturn:
+async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: Exception) -> NoReturn:
     """End the call with the error's status; a bug ends it as INTERNAL, and is logged."""
     if isinstance(error, TrirouteError):
         code, text, details = to_status(error)

@@ -7,6 +7,7 @@ from types import TracebackType
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
 from triroute.proto import router_pb2, router_pb2_grpc
@@ -90,7 +91,7 @@ class Service:
 
     async def _serve(self) -> None:
         router_pb2_grpc.add_RouterServicer_to_server(RouterServicer(self.pipeline, self.records), self._server)
-        self._health = health.aio.HealthServicer()
+        self._health = HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection([SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server)
         await self._server.start()

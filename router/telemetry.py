@@ -9,6 +9,7 @@ import logging
 from collections.abc import Mapping
 
 from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
@@ -71,7 +72,7 @@ class Telemetry:
         self.provider.force_flush(_FLUSH_MS)
         self.provider.shutdown()
 
-    def _chat(self, run: Run, parent: trace.Context, model: str) -> None:
+    def _chat(self, run: Run, parent: Context, model: str) -> None:
         operation = "text_completion" if run.request.text else "chat"
         chat = self._tracer.start_span(
             f"{operation} {model}", parent, attributes=_gen_ai(run, operation, model), start_time=run.decided_ns
@@ -83,7 +84,7 @@ class Telemetry:
             chat.set_attribute("error.type", run.error.split(":")[0])
         chat.end(run.ended_ns)
 
-    def _decoding(self, run: Run, parent: trace.Context) -> None:
+    def _decoding(self, run: Run, parent: Context) -> None:
         finish = run.finish
         if finish is None:
             return
@@ -100,7 +101,7 @@ class Telemetry:
     def _span(
         self,
         name: str,
-        parent: trace.Context,
+        parent: Context,
         attributes: Mapping[str, str | int | float | list[str]],
         start: int,
         end: int,

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 import signal
 import sys
 from pathlib import Path
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1._async import HealthServicer
 
 from triroute.engine.config import EngineConfig
 from triroute.engine.engine import Engine
@@ -39,7 +41,7 @@ async def _serve(engine: Engine, socket: Path, parent_pipe: bool) -> None:
     limits = [("grpc.max_receive_message_length", _MESSAGE_BYTES), ("grpc.max_send_message_length", _MESSAGE_BYTES)]
     server = grpc.aio.server(options=limits)
     engine_pb2_grpc.add_EngineServicer_to_server(EngineServicer(engine), server)
-    checks = health.aio.HealthServicer()
+    checks = HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     server.add_insecure_port(f"unix:{socket}")
     engine.start()
@@ -59,7 +61,7 @@ async def _serve(engine: Engine, socket: Path, parent_pipe: bool) -> None:
 
 def _at_end(stop: asyncio.Event) -> None:
     """The parent never writes: readable means that it is gone."""
-    if not sys.stdin.buffer.read1(1):
+    if not os.read(sys.stdin.fileno(), 1):
         asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
         stop.set()
 

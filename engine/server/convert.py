@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from triroute.engine.chat import Message, Role, Tool, ToolCall, encode_chat
 from triroute.engine.config import EngineConfig
 from triroute.engine.engine import Engine
@@ -97,10 +99,10 @@ def _plan(plan: decoding_pb2.DecodePlan, config: EngineConfig) -> Plan:
 
 
 def _sampling(sampling: chat_pb2.Sampling) -> Sampling:
-    default = Sampling()
+    default, present = Sampling(), {field.name for field, _ in sampling.ListFields()}
 
-    def given(name: str) -> float | int:
-        return getattr(sampling if sampling.HasField(name) else default, name)  # type: ignore[no-any-return]
+    def given(name: str) -> Any:
+        return getattr(sampling if name in present else default, name)
 
     if sampling.HasField("max_tokens") and sampling.max_tokens == 0:
         raise InvalidRequest("sampling.max_tokens", "is 0; ask for at least 1")

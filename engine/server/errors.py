@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import grpc
 from google.protobuf import any_pb2
@@ -18,7 +18,7 @@ STATUS: dict[type[EngineError], tuple[grpc.StatusCode, str]] = {
 }
 
 
-async def abort(context: grpc.aio.ServicerContext, error: EngineError) -> NoReturn:
+async def abort(context: grpc.aio.ServicerContext[Any, Any], error: EngineError) -> NoReturn:
     """End a call with the error's status."""
     code, reason = STATUS[type(error)]
     details: list[Message] = [error_details_pb2.ErrorInfo(reason=reason, domain="triroute")]

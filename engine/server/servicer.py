@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from importlib.metadata import version
+from typing import Any
 
 import grpc
 
@@ -27,7 +28,7 @@ class EngineServicer(engine_pb2_grpc.EngineServicer):
         self.engine = engine
 
     async def Generate(
-        self, message: engine_pb2.GenerateRequest, context: grpc.aio.ServicerContext
+        self, message: engine_pb2.GenerateRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[engine_pb2.GenerateEvent]:
         try:
             request, constraint = await asyncio.to_thread(self._prepare, message)
@@ -39,12 +40,12 @@ class EngineServicer(engine_pb2_grpc.EngineServicer):
             await abort(context, error)
 
     async def Abort(
-        self, message: engine_pb2.AbortRequest, context: grpc.aio.ServicerContext
+        self, message: engine_pb2.AbortRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> engine_pb2.AbortResponse:
         return engine_pb2.AbortResponse(found=self.engine.abort(message.request_id))
 
     async def Describe(
-        self, message: engine_pb2.DescribeRequest, context: grpc.aio.ServicerContext
+        self, message: engine_pb2.DescribeRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> engine_pb2.Description:
         engine = self.engine
         return engine_pb2.Description(
@@ -59,7 +60,7 @@ class EngineServicer(engine_pb2_grpc.EngineServicer):
         )
 
     async def TokenText(
-        self, message: engine_pb2.TokenTextRequest, context: grpc.aio.ServicerContext
+        self, message: engine_pb2.TokenTextRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> engine_pb2.TokenTextResponse:
         tokenizer = self.engine.tokenizer
         if any(token >= tokenizer.vocab_size for token in message.token_ids):
@@ -67,7 +68,7 @@ class EngineServicer(engine_pb2_grpc.EngineServicer):
         return engine_pb2.TokenTextResponse(text=[tokenizer.show(token) for token in message.token_ids])
 
     async def WatchLoad(
-        self, message: engine_pb2.WatchLoadRequest, context: grpc.aio.ServicerContext
+        self, message: engine_pb2.WatchLoadRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[engine_pb2.Load]:
         interval = max(message.interval_ms or _DEFAULT_INTERVAL_MS, _LEAST_INTERVAL_MS) / 1000
         told = None

@@ -60,5 +60,5 @@ async def _answers(address: str, seconds: float) -> bool:
     except TimeoutError:
         return False
     finally:
-        await channel.close()
+        await channel.close(None)
     return True

@@ -47,7 +47,7 @@ async def _demo(settings: Settings, report: Path | None) -> None:
         if report is not None:
             rows = [_row(step, outcome) for step, outcome in zip(steps, outcomes, strict=True)]
             figures = {"steps": rows, "revision": service.policy.revision, "model": model}
-            report.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+            await asyncio.to_thread(report.write_text, json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     console.print(
         f"Look into one: [b]triroute trace {outcomes[0].decision.trace_id}[/b]", highlight=False, soft_wrap=True
     )

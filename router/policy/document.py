@@ -83,7 +83,7 @@ class _Builder:
 
     def _scalar(self, node: yaml.Node) -> Any:
         try:
-            return self._constructor.construct_object(node, deep=True)  # type: ignore[no-untyped-call]
+            return self._constructor.construct_object(node, deep=True)
         except (yaml.YAMLError, ValueError) as error:
             raise InvalidPolicy(f"{self._where(node)}: {getattr(error, 'problem', None) or error}") from error
 

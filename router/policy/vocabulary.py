@@ -53,7 +53,7 @@ class Use(_Part):
 
     @model_validator(mode="after")
     def _fits(self) -> Use:
-        if self.variant is not None and self.mode != Mode.SELF_SPECULATION:
+        if self.variant is not None and self.mode != Mode.SELF_SPECULATION.value:
             raise ValueError("variant belongs to mode: self_speculation; add the mode, or drop the variant")
         if self.variant is not None and Variant(self.variant) not in VARIANTS:
             known = ", ".join(variant.value for variant in VARIANTS)
