@@ -26,7 +26,6 @@ def triroute(mode: ModeName, tile: int = attention.TILE) -> Runner:
     """Our engine, one stream, greedy. `tile` 1 gives up row-invariance, to see its price."""
     attention.TILE = tile
     engine = Engine.load(None, EngineConfig(threads=os.cpu_count()))
-    engine.start()
 
     def run(prompt: str, tokens: int) -> Answer:
         events: queue.Queue[Event] = queue.Queue()

@@ -16,14 +16,14 @@ from triroute.engine.checkpoints.weights import Checkpoint
 from triroute.engine.config import EngineConfig
 from triroute.engine.errors import Duplicate, InvalidRequest
 from triroute.engine.grammar import Constraint
-from triroute.engine.kv_cache import KVCache
+from triroute.engine.kv_cache import PAGE, KVCache
 from triroute.engine.loop import Loop
 from triroute.engine.model import Model
 from triroute.engine.modes import start_mode
 from triroute.engine.scheduler import Scheduler
 from triroute.engine.sequence import Sequence, Sink
 from triroute.engine.text import TextStream
-from triroute.engine.types import Failed, Load, ModeName, Request
+from triroute.engine.types import Event, Failed, Finished, Load, ModeName, Request
 
 log = logging.getLogger("triroute.engine")
 
@@ -31,43 +31,38 @@ AUTO_BLOCK_LENGTH = {ModeName.AUTOREGRESSIVE: 1, ModeName.DIFFUSION: 16, ModeNam
 
 
 class Engine:
-    """Owns the model, the cache and the thread that runs passes. All public methods may be called from any thread."""
+    """Owns the model, the cache and the thread that runs passes. All public methods may be called from any thread.
 
-    def __init__(self, checkpoint: Checkpoint, config: EngineConfig) -> None:
+    The thread also loads: OpenMP slows down every parallel region of a process in which two threads have used it.
+    """
+
+    def __init__(self, source: Callable[[], Checkpoint], config: EngineConfig) -> None:
+        """Load from `source` and begin to run passes. Raises what `source` raises."""
         self.config = config
-        self.tokenizer = checkpoint.tokenizer
-        self.chat_template = checkpoint.chat_template
-        self.model_name = checkpoint.name
-        self.checkpoint_sha256 = checkpoint.sha256
-        self.model = Model(checkpoint.weights)
-        self.context_length = self.model.config.context_length
-        tokens = config.cache_mb * 2**20 // self.model.config.cache_bytes_per_token // 64 * 64
-        self.scheduler = Scheduler(KVCache(self.model.new_cache(tokens)), config.max_running, config.prefill_chunk)
-        self.loop = Loop(self.model, self.scheduler)
+        self._source = source
         self._calls: deque[Callable[[], object]] = deque()
         self._ids: set[str] = set()
         self._lock = threading.Lock()
         self._wake = threading.Event()
+        self._loaded = threading.Event()
+        self._load_error: Exception | None = None
         self._closing = False
-        self._thread = threading.Thread(target=self._run, name="triroute-engine", daemon=True)
+        self._thread = threading.Thread(target=self._live, name="triroute-engine", daemon=True)
+        self._thread.start()
+        self._loaded.wait()
+        if self._load_error is not None:
+            raise self._load_error
 
     @classmethod
     def load(cls, path: Path | None, config: EngineConfig) -> Engine:
-        """Read a checkpoint (None: the embedded default). Raises CheckpointError."""
-        if config.threads is not None:
-            torch.set_num_threads(config.threads)
-        return cls(load_checkpoint(path or default_checkpoint()), config)
-
-    def start(self) -> None:
-        """Begin to run passes."""
-        self._thread.start()
+        """From a checkpoint file; None takes the embedded default. Raises CheckpointError."""
+        return cls(lambda: load_checkpoint(path or default_checkpoint()), config)
 
     def close(self) -> None:
         """Stop after the current pass. Requests that still run end with Failed."""
         self._closing = True
         self._wake.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._thread.join()
 
     def submit(self, request: Request, constraint: Constraint | None, sink: Sink) -> None:
         """Queue a request. `sink` is called from the engine's thread. Raises Duplicate or InvalidRequest."""
@@ -78,11 +73,18 @@ class Engine:
         end_ids = self.tokenizer.end_ids
         mode = start_mode(plan, self.model.mask_id, end_ids)
         text = TextStream(self.tokenizer, request.sampling.stop)
-        sequence = Sequence(request, mode, text, constraint, sink, end_ids)
         with self._lock:
             if request.request_id in self._ids:
                 raise Duplicate(f"request {request.request_id} is already running; use a fresh id")
             self._ids.add(request.request_id)
+
+        def tell(event: Event) -> None:
+            if isinstance(event, (Finished, Failed)):
+                with self._lock:
+                    self._ids.discard(request.request_id)
+            sink(event)
+
+        sequence = Sequence(request, mode, text, constraint, tell, end_ids)
         self._call(lambda: self.scheduler.waiting.append(sequence))
 
     def abort(self, request_id: str) -> bool:
@@ -118,6 +120,32 @@ class Engine:
         self._calls.append(call)
         self._wake.set()
 
+    def _live(self) -> None:
+        """The engine's thread: load, then run until closed."""
+        try:
+            self._load()
+        except Exception as error:
+            self._load_error = error
+            return
+        finally:
+            self._loaded.set()
+        self._run()
+
+    def _load(self) -> None:
+        if self.config.threads is not None:
+            torch.set_num_threads(self.config.threads)
+        checkpoint = self._source()
+        self.tokenizer = checkpoint.tokenizer
+        self.chat_template = checkpoint.chat_template
+        self.model_name = checkpoint.name
+        self.checkpoint_sha256 = checkpoint.sha256
+        self.model = Model(checkpoint.weights)
+        self.context_length = self.model.config.context_length
+        tokens = self.config.cache_mb * 2**20 // self.model.config.cache_bytes_per_token // PAGE * PAGE
+        cache = KVCache(self.model.new_cache(tokens))
+        self.scheduler = Scheduler(cache, self.config.max_running, self.config.prefill_chunk)
+        self.loop = Loop(self.model, self.scheduler)
+
     def _run(self) -> None:
         while not self._closing:
             self._wake.clear()
@@ -129,16 +157,9 @@ class Engine:
                 log.exception("a pass failed; the requests in it end")
                 self._fail_all("the engine failed in a pass; see its log")
                 busy = True
-            self._forget_ended()
             if not busy:
                 self._wake.wait()
         self._fail_all("the engine is shutting down")
-
-    def _forget_ended(self) -> None:
-        alive = {s.request.request_id for s in [*self.scheduler.running, *self.scheduler.waiting]}
-        with self._lock:
-            if not self._calls:
-                self._ids &= alive
 
     def _fail_all(self, message: str) -> None:
         for sequence in [*self.scheduler.running, *self.scheduler.waiting]:

@@ -109,14 +109,14 @@ class Tokenizer:
 
     @cached_property
     def _bytes(self) -> list[bytes]:
-        alphabet = _byte_alphabet()
+        alphabet = byte_alphabet()
         return [
             b"" if token in self._control else bytes(alphabet[character] for character in token)
             for token in self._tokens
         ]
 
 
-def _byte_alphabet() -> dict[str, int]:
+def byte_alphabet() -> dict[str, int]:
     """GPT-2's printable stand-ins for the 256 bytes."""
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     others = [byte for byte in range(256) if byte not in printable]

@@ -31,7 +31,7 @@ def load_gguf(path: Path, sha256: str) -> Checkpoint:
     except Exception as error:  # the reader raises whatever a damaged header leads it into
         raise CheckpointError(f"{path} is not a readable GGUF file: {error}; download it again") from error
     try:
-        file = _File(reader)
+        file = GGUFFile(reader)
         config = file.config()
         tokenizer = Tokenizer.from_gguf(reader)
         return Checkpoint(path, path.stem, sha256, file.weights(config), tokenizer, file.template())
@@ -39,10 +39,11 @@ def load_gguf(path: Path, sha256: str) -> Checkpoint:
         raise CheckpointError(f"{path} is damaged or incomplete: {error}; download it again") from error
 
 
-class _File:
-    """Names and layouts of one GGUF file."""
+class GGUFFile:
+    """Names and layouts of one GGUF file. `dense` dequantises to bf16 whatever could stay packed."""
 
-    def __init__(self, reader: gguf.GGUFReader) -> None:
+    def __init__(self, reader: gguf.GGUFReader, *, dense: bool = False) -> None:
+        self.dense = dense
         self.fields = reader.fields
         self.tensors = {tensor.name: tensor for tensor in reader.tensors}
         self.architecture = str(self.field("general.architecture"))
@@ -84,9 +85,8 @@ class _File:
         head = self.floats("output.weight") if "output.weight" in self.tensors else embedding
         rows = torch.cat([embedding, embedding.mean(dim=0, keepdim=True)])
         layers = tuple(self.layer(index, config) for index in range(config.layers))
-        return Weights(
-            config, rows.to(torch.bfloat16), layers, self.norm("output_norm", config), Int8Linear.quantize(head)
-        )
+        scores = DenseLinear(head.to(torch.bfloat16)) if self.dense else Int8Linear.quantize(head)
+        return Weights(config, rows.to(torch.bfloat16), layers, self.norm("output_norm", config), scores)
 
     def layer(self, index: int, config: ModelConfig) -> Layer:
         def linear(*names: str) -> Linear:
@@ -106,7 +106,8 @@ class _File:
 
     def linear(self, names: list[str], config: ModelConfig) -> Linear:
         """The layer whose outputs are those of the named tensors, one after the other."""
-        if all(self.tensor(name).tensor_type == gguf.GGMLQuantizationType.Q4_1 for name in names):
+        packed = all(self.tensor(name).tensor_type == gguf.GGMLQuantizationType.Q4_1 for name in names)
+        if packed and not self.dense:
             parts = [_pair_halves(name, self.affine(name), config) for name in names]
             quants, scale, minimum = (torch.cat(column) for column in zip(*parts, strict=True))
             return Int4Linear.pack(quants, scale, minimum)

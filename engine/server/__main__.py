@@ -44,7 +44,6 @@ async def _serve(engine: Engine, socket: Path, parent_pipe: bool) -> None:
     checks = HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     server.add_insecure_port(f"unix:{socket}")
-    engine.start()
     await server.start()
     await checks.set("", health_pb2.HealthCheckResponse.SERVING)
     stop = asyncio.Event()

@@ -1,0 +1,124 @@
+"""For tests, ours and others': a tiny random checkpoint, and a way to run requests to their end."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from triroute.engine.checkpoints.weights import Checkpoint, Layer, Weights
+from triroute.engine.config import ModelConfig
+from triroute.engine.engine import Engine
+from triroute.engine.grammar import compile_format
+from triroute.engine.tokenizer import Tokenizer, byte_alphabet
+from triroute.engine.types import Committed, Event, Failed, Finished, PassRecord, Request
+from triroute.kernels.linear import Int4Linear, Int8Linear
+from triroute.kernels.norm import RMSNorm
+
+TINY = ModelConfig(
+    layers=2,
+    hidden=64,
+    intermediate=96,
+    heads=4,
+    kv_heads=2,
+    head_dim=16,
+    vocab=288,
+    context_length=1024,
+    rope_base=10_000.0,
+    norm_eps=1e-5,
+)
+_SECONDS = 120
+
+
+@dataclass(slots=True)
+class Answer:
+    """Everything that a request's stream said."""
+
+    token_ids: list[int] = field(default_factory=list)
+    text: str = ""
+    records: list[PassRecord] = field(default_factory=list)
+    finished: Finished | None = None
+    failed: Failed | None = None
+
+
+def tiny_tokenizer() -> Tokenizer:
+    """One token a byte, then control tokens; `<|im_end|>` ends a turn."""
+    control = ["<|im_start|>", "<|im_end|>", *[f"<|unused_{number}|>" for number in range(30)]]
+    tokens = [*byte_alphabet(), *control]
+    numbers = range(256, len(tokens))
+    return Tokenizer(tokens, set(numbers), [], "gpt-2", {tokens.index("<|im_end|>")})
+
+
+def tiny_checkpoint(seed: int = 0) -> Checkpoint:
+    """A random int4 model of two layers, that speaks bytes."""
+    generator = torch.Generator().manual_seed(seed)
+    config = TINY
+
+    def linear(out: int, inputs: int) -> Int4Linear:
+        quants = torch.randint(0, 16, (out, inputs), generator=generator, dtype=torch.uint8)
+        scale = torch.full((out, inputs // 32), 0.4 / inputs**0.5)
+        return Int4Linear.pack(quants, scale, -7.5 * scale)
+
+    def norm() -> RMSNorm:
+        return RMSNorm.of(torch.ones(config.hidden, dtype=torch.bfloat16), config.norm_eps)
+
+    def layer() -> Layer:
+        both = config.heads + 2 * config.kv_heads
+        return Layer(
+            norm(),
+            linear(both * config.head_dim, config.hidden),
+            linear(config.hidden, config.heads * config.head_dim),
+            norm(),
+            linear(2 * config.intermediate, config.hidden),
+            linear(config.hidden, config.intermediate),
+        )
+
+    embedding = torch.randn(config.vocab, config.hidden, generator=generator)
+    rows = torch.cat([embedding, embedding.mean(dim=0, keepdim=True)]).to(torch.bfloat16)
+    layers = tuple(layer() for _ in range(config.layers))
+    weights = Weights(config, rows, layers, norm(), Int8Linear.quantize(_peaked(embedding)))
+    return Checkpoint(Path("tiny"), "tiny", "0" * 64, weights, tiny_tokenizer(), None)
+
+
+def run_all(engine: Engine, requests: list[Request]) -> dict[str, Answer]:
+    """Submit all at once; their answers, by request id, when the last has ended."""
+    queues = [_submit(engine, request) for request in requests]
+    return {request.request_id: _drain(events) for request, events in zip(requests, queues, strict=True)}
+
+
+def run_one(engine: Engine, request: Request) -> Answer:
+    """Submit one, alone."""
+    return run_all(engine, [request])[request.request_id]
+
+
+def _submit(engine: Engine, request: Request) -> queue.Queue[Event]:
+    events: queue.Queue[Event] = queue.Queue()
+    put: Callable[[Event], None] = events.put
+    shape = request.response_format
+    engine.submit(request, compile_format(shape, engine.tokenizer) if shape else None, put)
+    return events
+
+
+def _drain(events: queue.Queue[Event]) -> Answer:
+    answer = Answer()
+    while answer.finished is None and answer.failed is None:
+        match events.get(timeout=_SECONDS):
+            case Committed() as event:
+                answer.token_ids += event.token_ids
+                answer.text += event.text
+                answer.records.append(event.record)
+            case Finished() as event:
+                answer.text += event.text
+                answer.finished = event
+            case Failed() as event:
+                answer.failed = event
+    return answer
+
+
+def _peaked(embedding: Tensor) -> Tensor:
+    """A head that is sure of some tokens, so that drafts are sometimes right."""
+    return embedding * torch.linspace(0.2, 1.5, embedding.shape[0])[:, None]

@@ -1,0 +1,117 @@
+"""Our transformer against Hugging Face's, and the int4 model against its own dequantised weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gguf
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from triroute.engine.checkpoints import default_checkpoint
+from triroute.engine.checkpoints.gguf import GGUFFile
+from triroute.engine.checkpoints.weights import Layer, Weights
+from triroute.engine.config import ModelConfig
+from triroute.engine.engine import Engine
+from triroute.engine.model import Block, Model
+from triroute.kernels.linear import DenseLinear
+from triroute.kernels.norm import RMSNorm
+
+TOKENS = 70
+
+
+def _ours(theirs: LlamaForCausalLM) -> Model:
+    config, state = theirs.config, theirs.state_dict()
+    sizes = ModelConfig(
+        layers=config.num_hidden_layers,
+        hidden=config.hidden_size,
+        intermediate=config.intermediate_size,
+        heads=config.num_attention_heads,
+        kv_heads=config.num_key_value_heads,
+        head_dim=config.hidden_size // config.num_attention_heads,
+        vocab=config.vocab_size,
+        context_length=256,
+        rope_base=config.rope_parameters["rope_theta"],
+        norm_eps=config.rms_norm_eps,
+    )
+
+    def linear(index: int, *names: str) -> DenseLinear:
+        return DenseLinear(torch.cat([state[f"model.layers.{index}.{name}.weight"] for name in names]))
+
+    def norm(name: str) -> RMSNorm:
+        return RMSNorm.of(state[f"model.{name}.weight"], config.rms_norm_eps)
+
+    layers = tuple(
+        Layer(
+            norm(f"layers.{i}.input_layernorm"),
+            linear(i, "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+            linear(i, "self_attn.o_proj"),
+            norm(f"layers.{i}.post_attention_layernorm"),
+            linear(i, "mlp.gate_proj", "mlp.up_proj"),
+            linear(i, "mlp.down_proj"),
+        )
+        for i in range(sizes.layers)
+    )
+    embedding = state["model.embed_tokens.weight"]
+    rows = torch.cat([embedding, embedding.mean(0, keepdim=True)])
+    return Model(Weights(sizes, rows, layers, norm("norm"), DenseLinear(state["lm_head.weight"])))
+
+
+def _logits(model: Model, tokens: list[int], chunks: list[int]) -> torch.Tensor:
+    """Logits of every token, prefilled in chunks."""
+    cache, done, parts = model.new_cache(128), 0, []
+    for chunk in chunks:
+        block = Block(tokens[done : done + chunk], done, list(range(done, done + chunk)), 0)
+        parts.append(model.logits(model.forward([block], cache)))
+        done += chunk
+    return torch.cat(parts)
+
+
+@pytest.mark.parametrize("kv_heads", [1, 2, 6])
+def test_equals_hugging_face(kv_heads: int) -> None:
+    torch.manual_seed(kv_heads)
+    config = LlamaConfig(
+        vocab_size=97,
+        hidden_size=48,
+        intermediate_size=80,
+        num_hidden_layers=3,
+        num_attention_heads=6,
+        num_key_value_heads=kv_heads,
+        rope_parameters={"rope_type": "default", "rope_theta": 5000.0},
+    )
+    theirs = LlamaForCausalLM(config).eval()
+    tokens = torch.randint(0, 97, (TOKENS,)).tolist()
+    with torch.inference_mode():
+        expected = theirs(torch.tensor([tokens])).logits[0]
+    for chunks in ([TOKENS], [1] * TOKENS, [64, 5, 1]):
+        torch.testing.assert_close(_logits(_ours(theirs), tokens, chunks), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_spans_of_several_sequences_do_not_mix(tiny_engine: Engine) -> None:
+    model = tiny_engine.model
+    first, second = list(range(10, 40)), list(range(50, 57))
+    cache = model.new_cache(256)
+    together = model.forward([Block(first, 0, list(range(30)), 0), Block(second, 0, list(range(7)), 128)], cache)
+    alone = model.forward([Block(second, 0, list(range(7)), 0)], model.new_cache(64))
+    assert torch.equal(together[30:], alone)
+
+
+def test_int4_agrees_with_its_dequantised_weights(engine: Engine) -> None:
+    """Where bf16 sees a clear margin, int4 picks the same token."""
+    path = default_checkpoint()
+    reference = _dequantised(path)
+    text = "<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\nThe capital of France is"
+    tokens = engine.tokenizer.encode(text, special=True)
+    with torch.inference_mode():
+        expected = _logits(reference, tokens, [len(tokens)]).float()
+    ours = _logits(engine.model, tokens, [len(tokens)]).float()
+    top = expected.topk(2).values
+    clear = (top[:, 0] - top[:, 1]) > 0.75
+    assert clear.sum() >= 10
+    assert torch.equal(ours.argmax(-1)[clear], expected.argmax(-1)[clear])
+
+
+def _dequantised(path: Path) -> Model:
+    file = GGUFFile(gguf.GGUFReader(path), dense=True)
+    return Model(file.weights(file.config()))
