@@ -97,7 +97,7 @@ class Sequence:
 
     def end(self, reason: FinishReason) -> None:
         """Tell the client that no more comes."""
-        tail = "" if self.text.stopped else self._skip(self.text.flush())
+        tail = self._pending + self._skip(self.text.flush())
         self.sink(Finished(reason, self._usage(), self._timings(time.perf_counter()), tail))
 
     def _resume(self) -> None:

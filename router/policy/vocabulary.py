@@ -5,6 +5,7 @@ Each field's description is what an editor shows.
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -162,3 +163,7 @@ class PolicyFile(_Part):
 def json_schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of a policy file."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **PolicyFile.model_json_schema(by_alias=True)}
+
+
+if __name__ == "__main__":
+    print(json.dumps(json_schema(), indent=2))  # noqa: T201

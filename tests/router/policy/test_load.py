@@ -1,0 +1,92 @@
+"""Policy files: what is wrong is said with its line and column."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from triroute.router.errors import InvalidPolicy
+from triroute.router.policy import DEFAULT, load, parse
+from triroute.router.policy.vocabulary import json_schema
+
+TEXT = DEFAULT.read_text(encoding="utf-8")
+SCHEMA = DEFAULT.parent / "schema" / "policy.v1.json"
+
+
+def test_default_loads_and_fits_the_schema() -> None:
+    assert load(DEFAULT).name == "default"
+    jsonschema.validate(yaml.safe_load(TEXT), json_schema())
+
+
+def test_schema_is_current() -> None:
+    """Regenerate with: python -m triroute.router.policy.vocabulary > policies/schema/policy.v1.json"""
+    assert json.loads(SCHEMA.read_text()) == json_schema()
+
+
+def test_revision_is_of_the_meaning() -> None:
+    revision = load(DEFAULT).revision
+    assert parse("# another comment\n" + TEXT, "p").revision == revision
+    assert parse(yaml.safe_dump(yaml.safe_load(TEXT), sort_keys=True), "p").revision == revision
+    assert parse(TEXT.replace("max_steps: 32", "max_steps: 31"), "p").revision != revision
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "error"),
+    [
+        ("step: tool_call", "step: toolcall", "p:38:18: rules.when.step: .*did you mean 'tool_call'.*rule tool-call"),
+        ("use: {mode: auto", "use: {mod: auto", "p:47:11: rules.use.mod: unknown key 'mod'; did you mean 'mode'"),
+        ("block_length: 4}", "block_length: four}", "p:39:66: rules.use.block_length: .*'four'"),
+        ("version: 1", "version: 2", "p:3:10: version: 2 is not one of 1"),
+        ("version: 1\n", "", "p:1:1|p:3:1: .*'version' is missing"),
+        ("[0.5, 0.99]", "[0.9, 0.5]", "confidence_threshold: .least, most. must be positive and in order"),
+        ("[0.5, 0.99]", "[0.5, .nan]", "p:17:31: limits.confidence_threshold"),
+        ("id: tool-call", "id: otherwise", "p:46:9: rule id 'otherwise' is used twice"),
+        ("variant: linear", "variant: quadratic", "p:39:10: .*quadratic is not available; this version runs linear"),
+        ("{mode: autoregressive}", "{mode: autoregressive, variant: linear}", "variant belongs to mode"),
+        ("  - id: otherwise\n", "  - id: otherwise\n    when: {tools: true}\n", "p:46:5: the last rule"),
+        ("rules:", "rules: [", "p:26:3: not valid YAML"),
+        ("lt: 8", "less: 8", "p:32:24: .*unknown key 'less'; did you mean 'lte'"),
+        ("lt: 8", "", "p:32:23: .*give at least one of lt"),
+        ("  owner: inference-ops", "  owner: a\n  owner: b", "p:7:3: 'owner' is given twice"),
+        ("  name: default", "  name: 1.5", "p:5:9: metadata.name"),
+        ("  name: default", "  name: !!python/object:os.system x", "p:5:9: could not determine a constructor"),
+    ],
+)
+def test_errors_have_a_place(old: str, new: str, error: str) -> None:
+    assert old in TEXT
+    with pytest.raises(InvalidPolicy, match=error):
+        parse(TEXT.replace(old, new, 1), "p")
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("", "found 0"),
+        ("a: 1\n---\nb: 2", "found 2"),
+        ("[]", "p:1:1: "),
+        ("{1: 2}", "keys are words"),
+        (
+            "a: &a [x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\n"
+            "d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: [*e,*e,*e,*e,*e,*e,*e,*e,*e]",
+            "too large",
+        ),
+        ("a: &a [*a]", "too large"),
+        ("[" * 3000, "not valid YAML"),
+    ],
+    ids=["empty", "two", "list", "number key", "alias bomb", "cycle", "deep"],
+)
+def test_hostile_files(text: str, error: str) -> None:
+    with pytest.raises(InvalidPolicy, match=error):
+        parse(text, "p")
+
+
+def test_unreadable(tmp_path: Path) -> None:
+    with pytest.raises(InvalidPolicy, match="No such file"):
+        load(tmp_path / "none.yaml")
+    (tmp_path / "latin.yaml").write_bytes(b"name: \xff\xfe\xfa")
+    with pytest.raises(InvalidPolicy, match="not UTF-8"):
+        load(tmp_path / "latin.yaml")
