@@ -1,0 +1,76 @@
+"""What `triroute trace` shows of a record made by hand."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from triroute.proto import decoding_pb2, router_pb2
+from triroute.router.cli.record_tree import tree
+from triroute.router.cli.screen import quoted, safe
+
+PASS = decoding_pb2.PassRecord
+
+
+def _record() -> router_pb2.Record:
+    plan = decoding_pb2.DecodePlan(
+        mode=decoding_pb2.MODE_SELF_SPECULATION, variant=decoding_pb2.VARIANT_LINEAR, block_length=3
+    )
+    decision = router_pb2.Decision(
+        step=router_pb2.STEP_KIND_CODE, confidence=0.9, rule_id="r", plan=plan, trace_id="t" * 32, evidence=["[b]seen"]
+    )
+    passes = [
+        PASS(kind=PASS.KIND_PREFILL, width=9),
+        PASS(kind=PASS.KIND_DRAFT, proposed_ids=[2, 3], confidences=[0.5, 0.25], committed_ids=[1], start_us=1500),
+        PASS(kind=PASS.KIND_VERIFY, accepted=1, rejected_ids=[3], committed_ids=[2, 4]),
+    ]
+    summary = router_pb2.SegmentSummary(
+        mode=plan.mode, variant=plan.variant, tokens=3, passes=2, drafted=2, accepted=1, rejected=1
+    )
+    finish = router_pb2.Finish(reason=decoding_pb2.FINISH_REASON_STOP, segments=[summary])
+    text = {1: "a b", 2: "\n", 3: "[red]", 4: "\x1b[2J"}
+    return router_pb2.Record(
+        decision=decision, passes=passes, token_ids=[1, 2, 4], finish=finish, token_text=text, model="m"
+    )
+
+
+def _shown(record: router_pb2.Record, *, colour: bool = False) -> str:
+    console = Console(width=120, record=True, force_terminal=colour, color_system="standard" if colour else None)
+    with console.capture() as capture:
+        console.print(tree(record))
+    return capture.get()
+
+
+def test_tells_the_story() -> None:
+    shown = _shown(_record())
+    for part in (
+        "code (0.90) → rule r → self_speculation linear block 3",
+        "seen: [b]seen",
+        "3 tokens in 2 passes (1.50 a pass), 2 drafted, 1 accepted, 1 rejected",
+        "1.5 ms draft  a·b  drafts ⏎0.50 [red]0.25",
+        "verify  ✓⏎✗[red] \\x1b[2J",
+        "ended  stop",
+    ):
+        assert part in shown, part
+    assert "\x1b" not in shown
+
+
+def test_colours() -> None:
+    shown = _shown(_record(), colour=True)
+    assert "\x1b[32m✓⏎" in shown
+    assert "\x1b[31m✗[red]" in shown
+
+
+def test_long_runs_are_folded() -> None:
+    record = _record()
+    del record.passes[1:]
+    record.passes.extend(PASS(kind=PASS.KIND_DECODE, committed_ids=[1]) for _ in range(5))
+    assert "decode x 5  a·ba·ba·ba·ba·b" in _shown(record)
+
+
+def test_failed_record() -> None:
+    assert "ended with CANCELLED: gone" in _shown(router_pb2.Record(error="CANCELLED: gone"))
+
+
+def test_terminal_text_is_inert() -> None:
+    assert safe("a\x1b[31m\u202eb\n") == "a\\x1b[31m\\x202eb\n"
+    assert quoted("[b] \n") == "\\[b]·⏎"
