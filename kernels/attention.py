@@ -54,9 +54,8 @@ class _Part:
         self.rows, group = len(limits), heads // kv_heads
         self.tiles = -(-self.rows // TILE)
         self.padding = self.tiles * TILE - self.rows
-        shape = (self.tiles, kv_heads, keys, head_dim)
-        self.keys = [layer.expand(shape) for layer in cache[:, 0].unsqueeze(1).unbind(0)]
-        self.values = [layer.expand(shape) for layer in cache[:, 1].unsqueeze(1).unbind(0)]
+        shared = cache.unsqueeze(2).expand(-1, -1, self.tiles, -1, -1, -1)
+        self.keys, self.values = shared[:, 0].unbind(0), shared[:, 1].unbind(0)
         self.mask = _mask(limits, self.padding, keys, group, cache.dtype)
         self.queries = torch.zeros(self.tiles, kv_heads, TILE * group, head_dim, dtype=cache.dtype)
         self.slots = self.queries.view(self.tiles, kv_heads, TILE, group, head_dim).transpose(1, 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 INT4_GROUP = 32
 _INT8_ROWS = 4
+_OFFSET, _LOW_STEPS = 128, 254
 _DENSE_ROWS = 8
 
 
@@ -43,20 +45,68 @@ class Int4Linear:
 
 @dataclass(frozen=True, slots=True)
 class Int8Linear:
-    """bf16 activations, int8 weights [out, in] with one bf16 scale per output.
+    """int8 weights with one scale per output, bf16 activations in two int8 digits, fp32 result.
 
-    Runs four rows at a time: the operator is fastest there, and equal in every width up to it.
+    A row becomes `unit * (high + low / 254)` with whole numbers of at most 127: 15 bits, more than bf16 has. Products
+    of whole numbers are exact in any order, so rows are independent by arithmetic. `weight` is packed by oneDNN.
     """
 
     weight: Tensor
     scale: Tensor
+    ones: Tensor
+    zeros: Tensor
 
     @classmethod
-    def quantize(cls, weight: Tensor) -> Int8Linear:
-        """From float weights [out, in], to the nearest of 255 levels per output."""
+    def quantize(cls, weight: Tensor) -> Int8Linear | Int8Bf16Linear:
+        """From float weights [out, in], to the nearest of 255 levels per output.
+
+        A CPU whose int8 products saturate, or a PyTorch without oneDNN, gets the bf16 operator.
+        """
         scale = weight.abs().amax(dim=1).clamp_min(1e-12) / 127
         quants = (weight / scale[:, None]).round_().clamp_(-127, 127).to(torch.int8)
-        return cls(quants.contiguous(), scale.to(torch.bfloat16))
+        if not _int8_is_exact():
+            return Int8Bf16Linear(quants.contiguous(), scale.to(torch.bfloat16))
+        return cls.pack(quants, scale)
+
+    @classmethod
+    def pack(cls, quants: Tensor, scale: Tensor) -> Int8Linear:
+        """From quants [out, in] and scales [out]."""
+        packed = torch.ops.onednn.qlinear_prepack(quants, None)
+        return cls(packed, scale, torch.ones(len(scale)), torch.zeros(len(scale), dtype=torch.int64))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        unit = (x.abs().amax(dim=1, keepdim=True).float() / 127).clamp_min_(1e-30)
+        digits = x.float() / unit
+        high = digits.round()
+        low = digits.sub_(high).mul_(_LOW_STEPS).round_()
+        whole = self.products(torch.cat([high, low]).add_(_OFFSET).to(torch.uint8))
+        return torch.add(whole[: len(x)], whole[len(x) :], alpha=1 / _LOW_STEPS).mul_(unit).mul_(self.scale)
+
+    def products(self, digits: Tensor) -> Tensor:
+        """`(digits - 128) @ quants.T` for uint8 digits [rows, in], as whole numbers in fp32 [rows, out]."""
+        return torch.ops.onednn.qlinear_pointwise.default(
+            digits, 1.0, _OFFSET, self.weight, self.ones, self.zeros, None, 1.0, 0, torch.float32, "none", [], ""
+        )
+
+
+@cache
+def _int8_is_exact() -> bool:
+    """Whether oneDNN is there and its products of the largest numbers do not saturate."""
+    extreme = torch.full((64, 64), 127, dtype=torch.int8)
+    try:
+        linear = Int8Linear.pack(extreme, torch.ones(64))
+        largest = linear.products(torch.full((2, 64), 255, dtype=torch.uint8))
+    except (AttributeError, NotImplementedError, RuntimeError):
+        return False
+    return bool((largest == 64.0 * 127 * 127).all())
+
+
+@dataclass(frozen=True, slots=True)
+class Int8Bf16Linear:
+    """The same weights through PyTorch's bf16 operator, four rows at a time: it is fastest there."""
+
+    weight: Tensor
+    scale: Tensor
 
     def __call__(self, x: Tensor) -> Tensor:
         multiply = torch._weight_int8pack_mm
