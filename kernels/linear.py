@@ -84,9 +84,10 @@ class Int8Linear:
 
     def products(self, digits: Tensor) -> Tensor:
         """`(digits - 128) @ quants.T` for uint8 digits [rows, in], as whole numbers in fp32 [rows, out]."""
-        return torch.ops.onednn.qlinear_pointwise.default(
+        whole: Tensor = torch.ops.onednn.qlinear_pointwise.default(
             digits, 1.0, _OFFSET, self.weight, self.ones, self.zeros, None, 1.0, 0, torch.float32, "none", [], ""
         )
+        return whole
 
 
 @cache

@@ -60,6 +60,7 @@ CHOICES = {
 
 MOST_TOKENS = 131_072
 MOST_TEMPERATURE = 5.0
+MOST_TOP_K = 1_000_000
 MOST_STOPS, LONGEST_STOP = 16, 256
 MOST_TAGS, LONGEST_TAG, LONGEST_SESSION = 16, 64, 128
 MOST_TOOLS, MOST_MESSAGES = 128, 1_000
@@ -207,7 +208,11 @@ def _chat(chat: chat_pb2.Chat) -> Iterator[Violation]:
             yield Violation(f"{field}.content", "is empty; only a turn with tool calls may be")
         if turn.tool_calls and turn.role != chat_pb2.ROLE_ASSISTANT:
             yield Violation(f"{field}.tool_calls", "belong to assistant turns")
+        if turn.role == chat_pb2.ROLE_TOOL and not turn.tool_call_id:
+            yield Violation(f"{field}.tool_call_id", "is empty; name the tool call that this result answers")
         for number, call in enumerate(turn.tool_calls):
+            if not call.name:
+                yield Violation(f"{field}.tool_calls[{number}].name", "is empty; name the tool that was called")
             problem = schema_problem(call.arguments_json or "{}", as_schema=False)
             if problem:
                 yield Violation(f"{field}.tool_calls[{number}].arguments_json", problem)
@@ -251,6 +256,8 @@ def _numbers(sampling: chat_pb2.Sampling) -> Iterator[Violation]:
         yield Violation("sampling.temperature", f"{sampling.temperature:g} is outside 0 to {MOST_TEMPERATURE:g}")
     if sampling.HasField("top_p") and not 0 < sampling.top_p <= 1:
         yield Violation("sampling.top_p", f"{sampling.top_p:g} is outside (0, 1]")
+    if sampling.top_k > MOST_TOP_K:
+        yield Violation("sampling.top_k", f"{sampling.top_k} is over {MOST_TOP_K}; 0 keeps all tokens")
     if len(sampling.stop) > MOST_STOPS:
         yield Violation("sampling.stop", f"has {len(sampling.stop)} strings; at most {MOST_STOPS}")
     for index, stop in enumerate(sampling.stop[:MOST_STOPS]):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import grpc
@@ -21,6 +21,7 @@ _OPTIONS = [
     ("grpc.min_reconnect_backoff_ms", 50),
     ("grpc.max_reconnect_backoff_ms", 500),
 ]
+_WATCH_AGAIN_SECONDS = 0.1
 
 
 class EngineLost(Exception):
@@ -35,15 +36,19 @@ class EngineClient:
         self._stub = engine_pb2_grpc.EngineStub(self._channel)
         self.load = Load()
 
-    async def generate(self, message: engine_pb2.GenerateRequest) -> AsyncIterator[engine_pb2.GenerateEvent]:
+    async def generate(self, message: engine_pb2.GenerateRequest) -> AsyncGenerator[engine_pb2.GenerateEvent, None]:
         """The engine's events. Leaving early cancels the work.
 
-        Raises EngineLost when the engine goes away, InvalidRequest for what only the engine could judge.
+        Raises EngineLost when the engine goes away before it has finished, InvalidRequest for what only the engine
+        could judge, EngineFailed for the rest.
         """
         call = self._stub.Generate(message)
         try:
             async for event in call:
                 yield event
+                if event.HasField("finish"):
+                    return
+            raise EngineLost("the engine ended the stream without a finish")
         except grpc.aio.AioRpcError as error:
             raise _translated(error) from error
         finally:
@@ -83,7 +88,7 @@ class EngineClient:
                     self.load = Load(told.running, told.waiting, told.cache_tokens_used / max(told.cache_tokens, 1))
             except grpc.aio.AioRpcError:
                 self.load = Load()
-                await asyncio.sleep(0.1)
+            await asyncio.sleep(_WATCH_AGAIN_SECONDS)
 
     async def close(self) -> None:
         """Close the channel."""

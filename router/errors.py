@@ -7,6 +7,8 @@ TrirouteError
 ├── NotFound              no such record or request
 ├── Overloaded            try again later
 ├── EngineUnavailable     the engine is gone and could not be brought back
+├── EngineFailed          the engine failed on this request
+├── ServiceFailed         a bug of ours; the log has it under the id in the message
 └── StartFailed           the service can't start: port, checkpoint, settings
 """
 
@@ -88,13 +90,22 @@ class EngineFailed(TrirouteError):
     reason = "ENGINE_FAILED"
 
 
+class ServiceFailed(TrirouteError):
+    """A bug of ours. The message names the request; the log says the rest."""
+
+    @classmethod
+    def on(cls, request_id: str) -> ServiceFailed:
+        """The error for a request, by its id in the log."""
+        return cls(f"the service failed on request {request_id}; its log says why")
+
+
 class StartFailed(TrirouteError):
     """The service can't start."""
 
     reason = "START_FAILED"
 
 
-# error -> (gRPC status, HTTP status). Anything else is a bug: INTERNAL, 500.
+# error -> (gRPC status, HTTP status).
 STATUS: dict[type[TrirouteError], tuple[grpc.StatusCode, int]] = {
     InvalidRequest: (grpc.StatusCode.INVALID_ARGUMENT, 400),
     HintRefused: (grpc.StatusCode.INVALID_ARGUMENT, 400),
@@ -103,25 +114,45 @@ STATUS: dict[type[TrirouteError], tuple[grpc.StatusCode, int]] = {
     Overloaded: (grpc.StatusCode.RESOURCE_EXHAUSTED, 429),
     EngineUnavailable: (grpc.StatusCode.UNAVAILABLE, 503),
     EngineFailed: (grpc.StatusCode.INTERNAL, 500),
+    ServiceFailed: (grpc.StatusCode.INTERNAL, 500),
     StartFailed: (grpc.StatusCode.UNAVAILABLE, 503),
 }
 
 
+# Clients take at most 8 KiB of trailers: the message (3 bytes each where not ASCII), and the details in base64.
+_LONGEST_MESSAGE, _LONGEST_FIELD, _LONGEST_DESCRIPTION, _MOST_VIOLATION_BYTES = 1_000, 100, 300, 2_000
+
+
 def to_status(error: TrirouteError) -> tuple[grpc.StatusCode, str, bytes]:
-    """gRPC code, message and serialized google.rpc.Status (for `grpc-status-details-bin`)."""
+    """gRPC code, message and serialized google.rpc.Status (for `grpc-status-details-bin`), cut to fit in trailers."""
     code, _ = STATUS[type(error)]
+    message = _cut(error.message, _LONGEST_MESSAGE)
     details = [_pack(error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN))]
     if error.violations:
-        fields = [
-            error_details_pb2.BadRequest.FieldViolation(field=v.field, description=v.description)
-            for v in error.violations
-        ]
-        details.append(_pack(error_details_pb2.BadRequest(field_violations=fields)))
+        details.append(_pack(_bad_request(error.violations)))
     if error.retry_ms:
         delay = duration_pb2.Duration(nanos=error.retry_ms % 1000 * 1_000_000, seconds=error.retry_ms // 1000)
         details.append(_pack(error_details_pb2.RetryInfo(retry_delay=delay)))
-    status = status_pb2.Status(code=code.value[0], message=error.message, details=details)
-    return code, error.message, status.SerializeToString()
+    status = status_pb2.Status(code=code.value[0], message=message, details=details)
+    return code, message, status.SerializeToString()
+
+
+def _bad_request(violations: tuple[Violation, ...]) -> error_details_pb2.BadRequest:
+    """The first violations, as many as fit."""
+    bad = error_details_pb2.BadRequest()
+    for violation in violations:
+        field, description = _cut(violation.field, _LONGEST_FIELD), _cut(violation.description, _LONGEST_DESCRIPTION)
+        bad.field_violations.add(field=field, description=description)
+        if bad.ByteSize() > _MOST_VIOLATION_BYTES:
+            del bad.field_violations[-1]
+            break
+    return bad
+
+
+def _cut(text: str, most: int) -> str:
+    """At most `most` bytes of UTF-8. Lone surrogates, which JSON can hold and UTF-8 can't, become question marks."""
+    whole = text.encode(errors="replace")
+    return whole.decode() if len(whole) <= most else whole[: most - 3].decode(errors="ignore") + "…"
 
 
 def _pack(

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 
-from triroute.proto import engine_pb2, router_pb2
+from triroute.proto import decoding_pb2, engine_pb2, router_pb2
 from triroute.router import policy
 from triroute.router.classifier import classify
 from triroute.router.convert import from_decision, to_engine, to_request
 from triroute.router.engine_client import EngineLost
-from triroute.router.errors import EngineUnavailable, Overloaded, TrirouteError
+from triroute.router.errors import EngineUnavailable, Overloaded, ServiceFailed, TrirouteError
 from triroute.router.policy import Policy
 from triroute.router.records import RecordWriter
 from triroute.router.run import Run
 from triroute.router.settings import Settings
 from triroute.router.supervisor import Supervisor
 from triroute.router.telemetry import Telemetry, trace_id
+
+log = logging.getLogger("triroute.pipeline")
 
 
 class Pipeline:
@@ -33,19 +37,23 @@ class Pipeline:
         self.telemetry = telemetry
         self.records = records
         self.running: dict[str, Run] = {}
+        self.idle = asyncio.Event()
+        self.idle.set()
+        self._aborting: set[str] = set()
         self._recording: set[asyncio.Task[None]] = set()
 
     async def generate(
         self, message: router_pb2.GenerateRequest, metadata: Mapping[str, str]
-    ) -> AsyncIterator[router_pb2.GenerateEvent]:
+    ) -> AsyncGenerator[router_pb2.GenerateEvent, None]:
         """One decision, deltas, one finish. Raises TrirouteError; leaving early ends the work in the engine."""
         run = self._accept(message)
         server = self.telemetry.begin(run, metadata)
         try:
             self._decide(run, trace_id(server))
             yield router_pb2.GenerateEvent(decision=run.decided)
-            async for event in self._decode(run):
-                yield event
+            async with aclosing(self._decode(run)) as events:
+                async for event in events:
+                    yield event
         except TrirouteError as error:
             run.error = f"{error.reason}: {error.message}"
             raise
@@ -53,11 +61,12 @@ class Pipeline:
             run.error = "CANCELLED: the caller left, or its deadline passed"
             raise
         except Exception as error:
-            run.error = f"INTERNAL: {error}"
-            raise
+            log.exception("request %s failed by a bug of ours", run.request_id)
+            run.error = f"INTERNAL: {type(error).__name__}"
+            raise ServiceFailed.on(run.request_id) from error
         finally:
             run.ended_ns = time.time_ns()
-            self.running.pop(run.request_id, None)
+            self._leave(run)
             self.telemetry.end(run, server, self.model)
             self._record(run)
 
@@ -68,8 +77,12 @@ class Pipeline:
         return from_decision(decision, "", "")
 
     async def abort(self, request_id: str) -> bool:
-        """End a running step. False where it is not running."""
-        return request_id in self.running and await self.engine.abort(request_id)
+        """End a running step, wherever it is on its way. False where it is not running."""
+        if request_id not in self.running:
+            return False
+        self._aborting.add(request_id)
+        await self.engine.abort(request_id)
+        return True
 
     async def settle(self) -> None:
         """Wait until every record of an ended step is on its way to the store."""
@@ -84,7 +97,14 @@ class Pipeline:
             raise Overloaded(f"{len(self.running)} steps are running; try again", retry_ms=250)
         run = Run(message, to_request(message))
         self.running[run.request_id] = run
+        self.idle.clear()
         return run
+
+    def _leave(self, run: Run) -> None:
+        del self.running[run.request_id]
+        self._aborting.discard(run.request_id)
+        if not self.running:
+            self.idle.set()
 
     def _decide(self, run: Run, trace: str) -> None:
         step = classify(run.request)
@@ -92,37 +112,47 @@ class Pipeline:
         run.decided = from_decision(run.decision, run.request_id, trace)
         run.decided_ns = time.time_ns()
 
-    async def _decode(self, run: Run) -> AsyncIterator[router_pb2.GenerateEvent]:
-        async for event in self._events(run):
-            match event.WhichOneof("event"):
-                case "started":
-                    run.prompt_tokens = event.started.prompt_tokens
-                case "commit":
-                    delta = run.take(event.commit)
-                    if delta is not None:
-                        yield router_pb2.GenerateEvent(delta=delta)
-                case "finish":
-                    tail = run.say(event.finish.text)
-                    if tail is not None:
-                        yield router_pb2.GenerateEvent(delta=tail)
-                    yield router_pb2.GenerateEvent(finish=run.end(event.finish))
+    async def _decode(self, run: Run) -> AsyncGenerator[router_pb2.GenerateEvent, None]:
+        async with aclosing(self._events(run)) as events:
+            async for event in events:
+                match event.WhichOneof("event"):
+                    case "started":
+                        run.prompt_tokens = event.started.prompt_tokens
+                        if run.request_id in self._aborting:  # asked for before the engine knew the request
+                            await self.engine.abort(run.request_id)
+                    case "commit":
+                        delta = run.take(event.commit)
+                        if delta is not None:
+                            yield router_pb2.GenerateEvent(delta=delta)
+                    case "finish":
+                        tail = run.say(event.finish.text)
+                        if tail is not None:
+                            yield router_pb2.GenerateEvent(delta=tail)
+                        yield router_pb2.GenerateEvent(finish=run.end(event.finish))
 
-    async def _events(self, run: Run) -> AsyncIterator[engine_pb2.GenerateEvent]:
+    async def _events(self, run: Run) -> AsyncGenerator[engine_pb2.GenerateEvent, None]:
         """The engine's events; when it dies, those of its successor, from the last committed token on."""
         asked = to_engine(run.message, run.request, run.plan, run.request_id)
         while True:
             asked.resume_ids[:] = run.token_ids
             asked.resume_characters = run.characters
+            await self.supervisor.ready()
+            if run.request_id in self._aborting:  # asked for while there was no engine
+                aborted = engine_pb2.Finish(reason=decoding_pb2.FINISH_REASON_ABORTED)
+                yield engine_pb2.GenerateEvent(finish=aborted)
+                return
             try:
-                await self.supervisor.ready()
-                async for event in self.engine.generate(asked):
-                    yield event
+                async with aclosing(self.engine.generate(asked)) as events:
+                    async for event in events:
+                        yield event
                 return
             except EngineLost as lost:
+                self.supervisor.doubt()
                 run.resumes += 1
                 if run.resumes > self.settings.most_resumes:
-                    raise EngineUnavailable(f"the engine died {run.resumes} times under this step") from lost
-                await asyncio.sleep(0.05)
+                    raise EngineUnavailable(
+                        f"the engine was lost {run.resumes} times under this step; try again", retry_ms=1_000
+                    ) from lost
 
     def _record(self, run: Run) -> None:
         """Write the record once the tokens' text is known; the caller does not wait for it."""

@@ -13,6 +13,7 @@ from triroute.router.errors import NotFound
 
 log = logging.getLogger("triroute.records")
 
+_VERSION = 1  # of the schema, in the file's user_version; 0 is a new file
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS record (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -26,6 +27,7 @@ CREATE TRIGGER IF NOT EXISTS record_stays BEFORE UPDATE ON record BEGIN SELECT R
 CREATE TRIGGER IF NOT EXISTS record_kept BEFORE DELETE ON record BEGIN SELECT RAISE(ABORT, 'append-only'); END;
 """
 _SHORTEST_PREFIX = 6
+_NAMED = 5  # of the records that an ambiguous id could mean
 _BATCH = 256
 
 
@@ -40,13 +42,15 @@ class RecordStore:
         if len(wanted) < _SHORTEST_PREFIX or not wanted.isalnum():
             raise NotFound(f"{wanted!r} is no id; give at least {_SHORTEST_PREFIX} of its characters")
         found = self._query(
-            "SELECT body FROM record WHERE request_id GLOB ?1 OR trace_id GLOB ?1 ORDER BY number DESC LIMIT 2",
-            (f"{wanted}*",),
+            "SELECT body FROM record WHERE request_id GLOB ?1 OR trace_id GLOB ?1 ORDER BY number DESC LIMIT ?2",
+            (f"{wanted}*", _NAMED + 1),
         )
         if not found:
             raise NotFound(f"no record {wanted} in {self.path}; `triroute trace --list` shows the latest")
         if len(found) > 1:
-            raise NotFound(f"{wanted} is the beginning of several records; give more of it")
+            names = ", ".join(record.request_id for record in found[:_NAMED])
+            more = " and more" if len(found) > _NAMED else ""
+            raise NotFound(f"{wanted} means several records; give one of the request ids {names}{more}")
         return found[0]
 
     def latest(self, count: int) -> list[router_pb2.Record]:
@@ -56,8 +60,9 @@ class RecordStore:
     def _query(self, statement: str, values: tuple[str | int, ...]) -> list[router_pb2.Record]:
         if not self.path.exists():
             return []
-        connection = sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, timeout=5)
+        connection = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)
         try:
+            _check_version(connection)
             rows = connection.execute(statement, values).fetchall()
         except sqlite3.DatabaseError as error:
             raise NotFound(f"{self.path} can't be read as a record store: {error}") from error
@@ -118,7 +123,8 @@ class RecordWriter:
         connection = sqlite3.connect(self.path, timeout=5)
         try:
             connection.execute("PRAGMA journal_mode=WAL")
-            connection.executescript(_SCHEMA)
+            if _check_version(connection) < _VERSION:
+                connection.executescript(f"{_SCHEMA} PRAGMA user_version = {_VERSION};")
             with connection:
                 connection.executemany(
                     "INSERT INTO record (request_id, trace_id, arrived_us, body) VALUES (?, ?, ?, ?)",
@@ -126,3 +132,11 @@ class RecordWriter:
                 )
         finally:
             connection.close()
+
+
+def _check_version(connection: sqlite3.Connection) -> int:
+    """The file's schema version, 0 for a new file. Raises DatabaseError for one that a newer Triroute wrote."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > _VERSION:
+        raise sqlite3.DatabaseError(f"its schema version is {version}, this Triroute knows {_VERSION}; upgrade it")
+    return int(version)

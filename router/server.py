@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import uuid
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any, NoReturn
 
 import grpc
 
 from triroute.proto import router_pb2, router_pb2_grpc
-from triroute.router.errors import TrirouteError, to_status
+from triroute.router.errors import ServiceFailed, TrirouteError, to_status
 from triroute.router.pipeline import Pipeline
 from triroute.router.records import RecordStore
 
@@ -27,14 +30,12 @@ class RouterServicer(router_pb2_grpc.RouterServicer):
         self, message: router_pb2.GenerateRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[router_pb2.GenerateEvent]:
         metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
-        stream = self.pipeline.generate(message, metadata)
         try:
-            async for event in stream:
-                yield event
+            async with aclosing(self.pipeline.generate(message, metadata)) as events:
+                async for event in events:
+                    yield event
         except Exception as error:
             await _abort(context, error)
-        finally:
-            await stream.aclose()  # type: ignore[attr-defined]
 
     async def Decide(
         self, message: router_pb2.GenerateRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -54,17 +55,18 @@ class RouterServicer(router_pb2_grpc.RouterServicer):
     ) -> router_pb2.Record:
         try:
             await self.pipeline.settle()
-            self.pipeline.records.flush()
-            return self.records.find(message.id)
+            await asyncio.to_thread(self.pipeline.records.flush)
+            return await asyncio.to_thread(self.records.find, message.id)
         except Exception as error:
             await _abort(context, error)
 
 
 async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: Exception) -> NoReturn:
     """End the call with the error's status; a bug ends it as INTERNAL, and is logged."""
-    if isinstance(error, TrirouteError):
-        code, text, details = to_status(error)
-        await context.abort(code, text, (("grpc-status-details-bin", details),))
-    log.error("a request failed by a bug of ours", exc_info=error)
-    await context.abort(grpc.StatusCode.INTERNAL, "the service failed on this request; its log says why")
+    if not isinstance(error, TrirouteError):
+        call_id = uuid.uuid4().hex
+        log.error("call %s failed by a bug of ours", call_id, exc_info=error)
+        error = ServiceFailed.on(call_id)
+    code, text, details = to_status(error)
+    await context.abort(code, text, (("grpc-status-details-bin", details),))
     raise AssertionError("unreachable: abort raises")

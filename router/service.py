@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from types import TracebackType
 
 import grpc
@@ -21,6 +22,9 @@ from triroute.router.supervisor import Progress, Supervisor
 from triroute.router.telemetry import Telemetry
 
 SERVICE = router_pb2.DESCRIPTOR.services_by_name["Router"].full_name
+
+_LAST_PORT = 65_535
+_LAST_WORDS_SECONDS = 0.5  # for statuses of finished steps to reach their clients
 
 
 class Service:
@@ -43,40 +47,45 @@ class Service:
                 ("grpc.max_metadata_size", 16384),
             ]
         )
+        self._started = False
         self.address = self._bind()
-        self.supervisor = Supervisor(self.settings)
-        try:
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._stop)
+            telemetry = Telemetry(self.settings.otlp_endpoint)
+            stack.push_async_callback(asyncio.to_thread, telemetry.close)
+            writer = RecordWriter(self.settings.records)
+            stack.push_async_callback(asyncio.to_thread, writer.close)
+            self.supervisor = Supervisor(self.settings)
+            stack.push_async_callback(self.supervisor.close)
             await self.supervisor.start(self.progress)
-        except BaseException:
-            await self.supervisor.close()
-            await self._server.stop(0)
-            raise
-        self._telemetry = Telemetry(self.settings.otlp_endpoint)
-        self._writer = RecordWriter(self.settings.records)
-        self.pipeline = Pipeline(self.settings, self.policy, self.supervisor, self._telemetry, self._writer)
-        await self._serve()
+            self.pipeline = Pipeline(self.settings, self.policy, self.supervisor, telemetry, writer)
+            stack.push_async_callback(self.pipeline.settle)
+            await self._serve()
+            stack.push_async_callback(self._stop)
+            self._stack = stack.pop_all()
         return self
 
     async def drain(self) -> None:
-        """Take no new calls; let those that run finish, up to `drain_seconds`."""
+        """Take no new calls; let running steps finish, up to `drain_seconds`. Health watchers are not waited for."""
         await self._health.enter_graceful_shutdown()
-        await self._server.stop(self.settings.drain_seconds)
+        stopped = asyncio.create_task(self._server.stop(self.settings.drain_seconds))
+        idle = asyncio.create_task(self.pipeline.idle.wait())
+        await asyncio.wait([stopped, idle], return_when=asyncio.FIRST_COMPLETED)
+        idle.cancel()
+        await self._server.stop(_LAST_WORDS_SECONDS)
+        await stopped
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
         await self._health.enter_graceful_shutdown()
-        await self._server.stop(0)
-        await self.pipeline.settle()
-        await self.supervisor.close()
-        await asyncio.to_thread(self._writer.close)
-        await asyncio.to_thread(self._telemetry.close)
+        await self._stack.aclose()
 
     def _bind(self) -> str:
         host, _, port = self.settings.listen.rpartition(":")
-        if not host or not port.isdigit():
+        if not host or not port.isdecimal() or int(port) > _LAST_PORT:
             raise StartFailed(
-                f"--listen {self.settings.listen!r} is no address; write HOST:PORT, port 0 for a free one"
+                f"--listen {self.settings.listen!r} is no address; write HOST:PORT, PORT 0 for a free one"
             )
         try:
             bound = self._server.add_insecure_port(self.settings.listen)
@@ -95,5 +104,12 @@ class Service:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection([SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server)
         await self._server.start()
+        self._started = True
         for name in ("", SERVICE):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+
+    async def _stop(self) -> None:
+        """Stop at once. gRPC gives a port back only when the server has been started."""
+        if not self._started:
+            await self._server.start()
+        await self._server.stop(0)

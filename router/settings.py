@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +23,7 @@ class Settings:
 
     listen: str = "127.0.0.1:50151"
     policy: Path = policy.DEFAULT
+    engine: tuple[str, ...] = (sys.executable, "-m", "triroute.engine.server")  # the command, without its options
     checkpoint: Path | None = None
     records: Path = field(default_factory=lambda: home() / "records.sqlite")
     threads: int | None = None

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import sys
 import tempfile
 import time
 from collections import deque
@@ -21,7 +19,11 @@ log = logging.getLogger("triroute.supervisor")
 
 _FIRST_DELAY, _LONGEST_DELAY = 0.1, 5.0
 _QUICK_SECONDS, _MOST_QUICK_DEATHS = 10.0, 5
+_PAUSE_SECONDS = 30.0  # between attempts, once it has been given up
+_ANSWER_SECONDS = 10.0  # for an engine under which a call broke
 _KILL_SECONDS = 5.0
+_LAST_WORDS_SECONDS = 1.0
+_CHUNK, _LONGEST_LINE = 65_536, 500
 
 Progress = Callable[[str], None]
 
@@ -37,9 +39,11 @@ class Supervisor:
         self.description = engine_pb2.Description()
         self.restarts = 0
         self._process: asyncio.subprocess.Process | None = None
-        self._errors: deque[str] = deque(maxlen=20)
-        self._ready = asyncio.Event()
-        self._gave_up = False
+        self._last_words: deque[str] = deque(maxlen=20)
+        self._settled = asyncio.Event()  # it serves, or has been given up
+        self._given_up = False
+        self._doubted = asyncio.Event()
+        self._listening: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -50,19 +54,27 @@ class Supervisor:
     async def start(self, progress: Progress) -> None:
         """Start the engine and wait until it serves. Raises StartFailed with the engine's own reason."""
         progress("starting the engine")
-        await self._spawn()
+        process = await self._spawn()
         progress("loading the model")
-        await self._until_serving()
-        self._tasks = [asyncio.create_task(self._watch()), asyncio.create_task(self.client.watch_load())]
+        await self._until_serving(process)
+        self._tasks = [asyncio.create_task(self._keep(process)), asyncio.create_task(self.client.watch_load())]
 
     async def ready(self) -> None:
         """Wait until the engine serves. Raises EngineUnavailable when it could not be brought back."""
         try:
-            await asyncio.wait_for(self._ready.wait(), self.settings.start_seconds)
+            await asyncio.wait_for(self._settled.wait(), self.settings.start_seconds)
         except TimeoutError:
             raise EngineUnavailable("the engine did not come back in time; try again", retry_ms=5_000) from None
-        if self._gave_up:
-            raise EngineUnavailable("the engine keeps dying; see the service's log, and restart the service")
+        if self._given_up:
+            reason = "; ".join(self._last_words) or "it left no message"
+            retry_ms = int(_PAUSE_SECONDS * 1000)
+            raise EngineUnavailable(f"the engine keeps dying ({reason}); the service's log has more", retry_ms=retry_ms)
+
+    def doubt(self) -> None:
+        """A call broke: `ready` waits until the engine, or its successor, has answered again."""
+        if not self._given_up:
+            self._settled.clear()
+            self._doubted.set()
 
     async def close(self) -> None:
         """Stop the engine and forget its socket."""
@@ -70,75 +82,126 @@ class Supervisor:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.client.close()
-        if self._process is not None and self._process.returncode is None:
-            self._process.terminate()
-            try:
-                await asyncio.wait_for(self._process.wait(), _KILL_SECONDS)
-            except TimeoutError:
-                self._process.kill()
-                await self._process.wait()
+        if self._process is not None:
+            await _end(self._process)
+        await self._hear_out()
         self._folder.cleanup()
 
-    async def _spawn(self) -> None:
+    async def _spawn(self) -> asyncio.subprocess.Process:
         settings = self.settings
-        command = [sys.executable, "-m", "triroute.engine.server", "--socket", str(self.socket), "--parent-pipe"]
+        command = [*settings.engine, "--socket", str(self.socket), "--parent-pipe"]
         command += ["--cache-mb", str(settings.cache_mb)]
         command += ["--checkpoint", str(settings.checkpoint)] if settings.checkpoint else []
         command += ["--threads", str(settings.threads)] if settings.threads else []
         self.socket.unlink(missing_ok=True)
-        self._errors.clear()
-        self._process = await asyncio.create_subprocess_exec(
-            *command, stdin=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, start_new_session=True
-        )
-        self._tasks.append(asyncio.create_task(self._read_errors(self._process)))
-
-    async def _until_serving(self) -> None:
-        """Wait for the first answer, or for the process to end."""
-        process = self._process
-        if process is None:
-            raise StartFailed("the engine was not started")
-        ended = asyncio.create_task(process.wait())
-        answered = asyncio.create_task(self.client.describe(self.settings.start_seconds))
-        await asyncio.wait([ended, answered], return_when=asyncio.FIRST_COMPLETED)
+        self._last_words.clear()
+        pipe = asyncio.subprocess.PIPE
         try:
-            if ended.done():
-                await asyncio.sleep(0.05)  # its last words are still on their way
-                reason = "\n".join(self._errors) or f"it exited with {process.returncode}"
-                raise StartFailed(f"the engine could not start: {reason}")
-            self.description = await answered
-        except EngineLost as error:
-            raise StartFailed(f"the engine did not answer in {self.settings.start_seconds:g} s: {error}") from error
+            process = await asyncio.create_subprocess_exec(
+                *command, stdin=pipe, stdout=asyncio.subprocess.DEVNULL, stderr=pipe, start_new_session=True
+            )
+        except OSError as error:
+            raise StartFailed(f"the engine's command {command[0]!r} can't be run: {error}") from error
+        self._process = process
+        self._listening = asyncio.create_task(self._listen(process))
+        return process
+
+    async def _until_serving(self, process: asyncio.subprocess.Process) -> None:
+        """Wait for the first answer. Raises StartFailed when the process ends before, or takes too long."""
+        seconds = self.settings.start_seconds
+        description = await self._answer(process, seconds)
+        if description is not None:
+            self.description = description
+            self._given_up = False
+            self._settled.set()
+        elif process.returncode is None:
+            raise StartFailed(f"the engine did not answer in {seconds:g} s; look at its load, or at its log")
+        else:
+            await self._hear_out()
+            reason = "\n".join(self._last_words) or f"it exited with {process.returncode}"
+            raise StartFailed(f"the engine could not start: {reason}")
+
+    async def _answer(self, process: asyncio.subprocess.Process, seconds: float) -> engine_pb2.Description | None:
+        """What the engine says of itself; None when it ends first, or says nothing in time."""
+        ended = asyncio.create_task(process.wait())
+        answered = asyncio.create_task(self.client.describe(seconds))
+        try:
+            await asyncio.wait([ended, answered], return_when=asyncio.FIRST_COMPLETED)
+            return None if ended.done() else await answered
+        except EngineLost:
+            return None
         finally:
             ended.cancel()
             answered.cancel()
             await asyncio.gather(ended, answered, return_exceptions=True)
-        self._ready.set()
 
-    async def _watch(self) -> None:
-        """Restart the engine whenever it ends, with growing pauses, until it dies too often too soon."""
+    async def _keep(self, process: asyncio.subprocess.Process) -> None:
+        """Restart the engine whenever it ends, with growing pauses; give it up when it dies too often too soon."""
         delay, quick_deaths = _FIRST_DELAY, 0
-        while self._process is not None:
+        while True:
             born = time.monotonic()
-            code = await self._process.wait()
-            self._ready.clear()
-            self.restarts += 1
+            code = await self._until_ended(process)
+            if not self._given_up:
+                self._settled.clear()
             quick_deaths = quick_deaths + 1 if time.monotonic() - born < _QUICK_SECONDS else 1
             delay = _FIRST_DELAY if quick_deaths == 1 else min(2 * delay, _LONGEST_DELAY)
-            log.warning("the engine ended with %s; restarting it (%s)", code, "; ".join(self._errors) or "no message")
+            log.warning("the engine ended with %s (%s)", code, "; ".join(self._last_words) or "no message")
             if quick_deaths > _MOST_QUICK_DEATHS:
-                log.error("the engine died %s times in a row; giving up", quick_deaths)
-                self._gave_up = True
-                self._ready.set()
-                return
+                log.error(
+                    "it died %s times in a row; steps are refused, next try in %g s", quick_deaths, _PAUSE_SECONDS
+                )
+                self._given_up, delay = True, _PAUSE_SECONDS
+                self._settled.set()
             await asyncio.sleep(delay)
-            await self._spawn()
-            with contextlib.suppress(StartFailed):
-                await self._until_serving()
+            self.restarts += 1
+            try:
+                process = await self._spawn()
+                await self._until_serving(process)
+            except StartFailed as error:
+                log.warning("%s", error)
+                await _end(process)
 
-    async def _read_errors(self, process: asyncio.subprocess.Process) -> None:
-        if process.stderr is None:
-            return
-        async for line in process.stderr:
-            text = line.decode(errors="replace").rstrip()
-            self._errors.append(text)
-            log.warning("engine: %s", text)
+    async def _until_ended(self, process: asyncio.subprocess.Process) -> int:
+        """Wait for the process to end; one under which a call broke, and that answers no more, is ended."""
+        ended = asyncio.create_task(process.wait())
+        doubted = asyncio.create_task(self._doubted.wait())
+        try:
+            while True:
+                await asyncio.wait([ended, doubted], return_when=asyncio.FIRST_COMPLETED)
+                if ended.done():
+                    return ended.result()
+                self._doubted.clear()
+                doubted = asyncio.create_task(self._doubted.wait())
+                if await self._answer(process, _ANSWER_SECONDS) is not None:
+                    self._settled.set()
+                elif process.returncode is None:
+                    log.warning("the engine does not answer; ending it")
+                    process.kill()
+        finally:
+            ended.cancel()
+            doubted.cancel()
+
+    async def _listen(self, process: asyncio.subprocess.Process) -> None:
+        """Pass on what the engine says on stderr; in chunks, since a line may be of any length."""
+        while process.stderr is not None and (chunk := await process.stderr.read(_CHUNK)):
+            for line in chunk.decode(errors="replace").splitlines():
+                self._last_words.append(line.rstrip()[:_LONGEST_LINE])
+                log.warning("engine: %s", self._last_words[-1])
+
+    async def _hear_out(self) -> None:
+        """What an ended process said last may still be on its way."""
+        if self._listening is not None:
+            await asyncio.wait([self._listening], timeout=_LAST_WORDS_SECONDS)
+            self._listening.cancel()
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Ask the process to end; then end it."""
+    if process.returncode is not None:
+        return
+    process.terminate()
+    try:
+        await asyncio.wait_for(process.wait(), _KILL_SECONDS)
+    except TimeoutError:
+        process.kill()
+        await process.wait()

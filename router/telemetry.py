@@ -6,14 +6,15 @@ At most eight spans a step, and never one a pass. Prompts and outputs are not in
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import threading
+from collections.abc import Mapping, Sequence
 
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from triroute.proto import decoding_pb2, router_pb2
@@ -32,8 +33,38 @@ REQUEST_ID, RESUMES = "triroute.request.id", "triroute.resumes"
 
 Attributes = dict[str, str | int | float | bool | list[str]]
 
-_EXPORT_MS = 3_000
-_FLUSH_MS = 2_000
+log = logging.getLogger("triroute.telemetry")
+
+_EXPORT_SECONDS, _CLOSE_SECONDS = 3.0, 2.0
+_BATCH_MS = 500
+_MOST_SEED = 2**63 - 1  # OTLP's integers are signed
+
+# The SDK logs each failed batch and each dropped span; `_Exporter` says it once.
+logging.getLogger("opentelemetry.exporter.otlp.proto.grpc.exporter").setLevel(logging.CRITICAL)
+logging.getLogger("opentelemetry.sdk._shared_internal").setLevel(logging.ERROR)
+
+
+class _Exporter(SpanExporter):
+    """OTLP, with one log line when the collector goes away and one when it is back."""
+
+    def __init__(self, endpoint: str) -> None:
+        insecure = not endpoint.startswith("https://")
+        self._otlp = OTLPSpanExporter(endpoint=endpoint, insecure=insecure, timeout=_EXPORT_SECONDS)
+        self._endpoint = endpoint
+        self._failing = False
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        result = self._otlp.export(spans)
+        failing = result is not SpanExportResult.SUCCESS
+        if failing and not self._failing:
+            log.warning("spans can't be sent to %s; requests go on without", self._endpoint)
+        elif self._failing and not failing:
+            log.warning("spans are sent to %s again", self._endpoint)
+        self._failing = failing
+        return result
+
+    def shutdown(self) -> None:
+        self._otlp.shutdown()
 
 
 class Telemetry:
@@ -41,11 +72,9 @@ class Telemetry:
 
     def __init__(self, endpoint: str) -> None:
         self.provider = TracerProvider(resource=Resource.create({"service.name": SERVICE}), shutdown_on_exit=False)
-        if endpoint:
-            insecure = not endpoint.startswith("https://")
-            exporter = OTLPSpanExporter(endpoint=endpoint, insecure=insecure, timeout=_EXPORT_MS / 1000)
-            self.provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=500))
-            logging.getLogger("opentelemetry.exporter.otlp.proto.grpc.exporter").setLevel(logging.ERROR)
+        self._exporter = _Exporter(endpoint) if endpoint else None
+        if self._exporter is not None:
+            self.provider.add_span_processor(BatchSpanProcessor(self._exporter, schedule_delay_millis=_BATCH_MS))
         self._tracer = self.provider.get_tracer("triroute")
 
     def begin(self, run: Run, metadata: Mapping[str, str]) -> trace.Span:
@@ -63,38 +92,35 @@ class Telemetry:
             self._span(ROUTE_SPAN, here, _route(run), run.arrived_ns, run.decided_ns)
             self._chat(run, here, model)
         if run.error:
-            server.set_status(trace.Status(trace.StatusCode.ERROR, run.error))
-            server.set_attribute("error.type", run.error.split(":")[0])
+            _fail(server, run.error)
         server.end(run.ended_ns)
 
     def close(self) -> None:
-        """Export what is left, within bounds."""
-        self.provider.force_flush(_FLUSH_MS)
-        self.provider.shutdown()
+        """Export what is left, within two seconds."""
+        shutdown = threading.Thread(target=self.provider.shutdown, name="triroute-telemetry", daemon=True)
+        shutdown.start()
+        shutdown.join(_CLOSE_SECONDS)
+        if shutdown.is_alive() and self._exporter is not None:
+            self._exporter.shutdown()  # ends the call that a hanging collector holds
 
     def _chat(self, run: Run, parent: Context, model: str) -> None:
         operation = "text_completion" if run.request.text else "chat"
         chat = self._tracer.start_span(
             f"{operation} {model}", parent, attributes=_gen_ai(run, operation, model), start_time=run.decided_ns
         )
-        if run.finish is not None:
+        if run.passes:
             self._decoding(run, trace.set_span_in_context(chat))
         if run.error:
-            chat.set_status(trace.Status(trace.StatusCode.ERROR, run.error))
-            chat.set_attribute("error.type", run.error.split(":")[0])
+            _fail(chat, run.error)
         chat.end(run.ended_ns)
 
     def _decoding(self, run: Run, parent: Context) -> None:
-        finish = run.finish
-        if finish is None:
-            return
-        timings = finish.timings
-        admitted = run.decided_ns + timings.queue_us * 1000
-        prefilled = admitted + timings.prefill_us * 1000
+        admitted, prefilled = _times(run)
+        decoding, segments = run.decoding, run.segments()
         self._span("queue", parent, {}, run.decided_ns, admitted)
-        self._span("prefill", parent, {PASSES: finish.usage.prefill_passes}, admitted, prefilled)
-        starts = [_start(run, segment.index, admitted) for segment in finish.segments]
-        for segment, start, until in zip(finish.segments, starts, [*starts[1:], run.ended_ns], strict=True):
+        self._span("prefill", parent, {PASSES: len(run.passes) - len(decoding)}, admitted, prefilled)
+        starts = [_start(decoding, segment.index, admitted) for segment in segments]
+        for segment, start, until in zip(segments, starts, [*starts[1:], run.ended_ns], strict=False):
             mode = decoding_pb2.Mode.Name(segment.mode).removeprefix("MODE_").lower()
             self._span(f"decode {mode}", parent, _segment(run, segment, mode), start, until)
 
@@ -114,8 +140,26 @@ def trace_id(span: trace.Span) -> str:
     return trace.format_trace_id(span.get_span_context().trace_id)
 
 
-def _start(run: Run, segment: int, admitted: int) -> int:
-    first = next(record for record in run.decoding if record.segment == segment)
+def _fail(span: trace.Span, error: str) -> None:
+    span.set_status(trace.Status(trace.StatusCode.ERROR, error))
+    span.set_attribute("error.type", error.split(":")[0])
+
+
+def _times(run: Run) -> tuple[int, int]:
+    """When the engine admitted the run and when it had read the prompt, nanoseconds since 1970.
+
+    The engine's own times come with the finish. Without it they follow from the passes: the last one has just ended.
+    """
+    if run.finish is not None:
+        admitted = run.decided_ns + run.finish.timings.queue_us * 1000
+        return admitted, admitted + run.finish.timings.prefill_us * 1000
+    last = run.passes[-1]
+    admitted = max(run.decided_ns, run.ended_ns - (last.start_us + last.duration_us) * 1000)
+    return admitted, _start(run.decoding or [last], 0, admitted)
+
+
+def _start(passes: Sequence[decoding_pb2.PassRecord], segment: int, admitted: int) -> int:
+    first = next((record for record in passes if record.segment == segment), passes[0])
     return int(admitted + first.start_us * 1000)
 
 
@@ -146,9 +190,10 @@ def _gen_ai(run: Run, operation: str, model: str) -> Attributes:
         "gen_ai.request.temperature": sampling.temperature,
         "gen_ai.request.top_p": sampling.top_p,
         "gen_ai.request.top_k": sampling.top_k,
-        "gen_ai.request.seed": str(sampling.seed),
         RESUMES: run.resumes,
     }
+    if sampling.seed <= _MOST_SEED:
+        attributes["gen_ai.request.seed"] = sampling.seed
     if sampling.stop:
         attributes["gen_ai.request.stop_sequences"] = list(sampling.stop)
     if run.request.session_id:

@@ -1,0 +1,106 @@
+"""The record store on real files."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from triroute.proto import router_pb2
+from triroute.router.errors import NotFound
+from triroute.router.records import RecordStore, RecordWriter
+
+
+def record(request_id: str, trace_id: str = "f" * 32) -> router_pb2.Record:
+    return router_pb2.Record(request_id=request_id, decision=router_pb2.Decision(trace_id=trace_id), arrived_us=1)
+
+
+def write(path: Path, *records: router_pb2.Record) -> None:
+    writer = RecordWriter(path)
+    for one in records:
+        writer.add(one)
+    writer.close()
+
+
+def test_found_by_request_trace_and_prefix(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "r.sqlite"
+    mine = record("abcdef" + "0" * 26, "1234567" + "0" * 25)
+    write(path, mine, record("abcdee" + "0" * 26))
+    store = RecordStore(path)
+    for wanted in (mine.request_id, mine.decision.trace_id, "abcdef", "1234567"):
+        assert store.find(wanted) == mine
+    assert [found.request_id[:6] for found in store.latest(5)] == ["abcdee", "abcdef"]
+
+
+def test_ambiguous_ids_name_the_requests(tmp_path: Path) -> None:
+    path = tmp_path / "r.sqlite"
+    write(path, *(record(f"{number}" * 32) for number in range(8)))
+    with pytest.raises(NotFound, match=f"several records; give one of the request ids {'7' * 32}, .* and more"):
+        RecordStore(path).find("f" * 32)
+
+
+@pytest.mark.parametrize("wanted", ["", "abcde", "abcdef*", "abcdef' OR 1", "abcdef"])
+def test_what_is_not_found(tmp_path: Path, wanted: str) -> None:
+    path = tmp_path / "r.sqlite"
+    write(path, record("0" * 32))
+    with pytest.raises(NotFound):
+        RecordStore(path).find(wanted)
+    with pytest.raises(NotFound):
+        RecordStore(tmp_path / "none.sqlite").find("abcdef")
+    assert not (tmp_path / "none.sqlite").exists()
+
+
+def test_any_file_name(tmp_path: Path) -> None:
+    path = tmp_path / "50% a?b#c" / "r.sqlite"
+    write(path, record("0" * 32))
+    assert len(RecordStore(path).latest(9)) == 1
+    assert [entry.name for entry in tmp_path.iterdir()] == ["50% a?b#c"]
+
+
+def test_append_only(tmp_path: Path) -> None:
+    path = tmp_path / "r.sqlite"
+    write(path, record("0" * 32))
+    write(path, record("1" * 32))
+    connection = sqlite3.connect(path)
+    for statement in ("DELETE FROM record", "UPDATE record SET body = ''"):
+        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+            connection.execute(statement)
+    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+    connection.close()
+
+
+def test_newer_file_is_left_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "r.sqlite"
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA user_version = 9")
+    connection.close()
+    write(path, record("0" * 32))
+    assert "schema version is 9, this Triroute knows 1; upgrade it" in caplog.text
+    with pytest.raises(NotFound, match="schema version is 9"):
+        RecordStore(path).latest(1)
+
+
+def test_outage_is_logged_once_and_ends(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    path = tmp_path / "blocked" / "r.sqlite"
+    path.parent.write_text("not a folder")
+    writer = RecordWriter(path)
+    for number in range(3):
+        writer.add(record(f"{number}" * 32))
+        writer.flush()
+    assert len(caplog.records) == 1
+    path.parent.unlink()
+    writer.add(record("3" * 32))
+    writer.close()
+    assert "written again" in caplog.records[-1].message
+    assert [found.request_id for found in RecordStore(path).latest(9)] == ["3" * 32]
+
+
+def test_damaged_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "r.sqlite"
+    path.write_bytes(b"no database" * 100)
+    with pytest.raises(NotFound, match=r"r\.sqlite can't be read as a record store"):
+        RecordStore(path).latest(1)
