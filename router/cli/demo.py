@@ -82,11 +82,11 @@ def _table(steps: list[dict[str, Any]], outcomes: list[Outcome], title: str) -> 
     """Fits 80 columns: each step takes up to three lines."""
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, show_lines=False)
     table.add_column("step", no_wrap=True)
-    table.add_column("class\nconfidence", no_wrap=True)
-    table.add_column("rule\nmode\nparameters", no_wrap=True)
-    table.add_column("tokens\npasses\na pass", justify="right")
-    table.add_column("drafted\naccepted\nrejected", justify="right")
-    table.add_column("first ms\ntok/s", justify="right")
+    table.add_column("class\nsure", no_wrap=True)
+    table.add_column("rule\nmode\nhow", no_wrap=True)
+    table.add_column("tokens\npasses\na pass", justify="right", no_wrap=True)
+    table.add_column("drafted\naccepted\nrejected", justify="right", no_wrap=True)
+    table.add_column("1st ms\ntok/s", justify="right")
     table.add_column("trace", overflow="crop", no_wrap=True, width=8)
     for step, outcome in zip(steps, outcomes, strict=True):
         usage = outcome.finish.usage

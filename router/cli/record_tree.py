@@ -71,7 +71,9 @@ def _passes(node: Tree, record: router_pb2.Record, passes: list[decoding_pb2.Pas
     for plain, run in groupby(passes, lambda made: made.kind in (_PASS.KIND_DECODE, _PASS.KIND_PREFILL) and made.kind):
         members = list(run)
         if plain and len(members) > _FOLD:
-            tokens = _tokens(record, (token for made in members for token in made.committed_ids))
+            width = sum(made.width for made in members)
+            committed = _tokens(record, (token for made in members for token in made.committed_ids))
+            tokens = committed or f"{width} tokens"
             node.add(f"{_when(members[0])} {_kind(members[0])} x {len(members)}  {tokens}")
         else:
             for made in members:
