@@ -105,18 +105,17 @@ class Sequence:
         for token in resumed:
             if self.constraint is not None:
                 self.constraint.advance(token)
-        self._pending = self._skip(self._judge(resumed)[1])
+        self._pending = self._skip(self._judge(resumed, self.request.sampling.max_tokens)[1])
 
     def _accept(self, tokens: tuple[int, ...]) -> tuple[tuple[int, ...], str]:
         """Append tokens up to whatever ends the request."""
-        kept, text = self._judge(tokens)
+        kept, text = self._judge(tokens, self.view.remaining)
         self.tokens.extend(kept)
         text, self._pending = self._pending + self._skip(text), ""
         return kept, text
 
-    def _judge(self, tokens: tuple[int, ...]) -> tuple[tuple[int, ...], str]:
-        """The tokens that belong to the output, and their text; sets `finish` where they end it."""
-        room = self.request.sampling.max_tokens - (self.output_length if tokens != self.request.resume_ids else 0)
+    def _judge(self, tokens: tuple[int, ...], room: int) -> tuple[tuple[int, ...], str]:
+        """The tokens that belong to an output with `room` left, and their text; sets `finish` where they end it."""
         ends = [index for index, token in enumerate(tokens) if token in self.end_ids]
         tokens = tokens[: ends[0] + 1] if ends else tokens
         tokens = tokens[:room]

@@ -141,6 +141,14 @@ def test_resumed_anywhere(tiny_engine: Engine, subject: Request, cut: int) -> No
         assert rest.text == whole.text[characters:]
 
 
+def test_resumed_where_the_text_repeats(tiny_engine: Engine) -> None:
+    """A run resumed after `a` that draws `a` again must still count both."""
+    whole = run_one(tiny_engine, Request("whole", (1,), Plan(AR), Sampling(6)))
+    assert len(set(whole.token_ids)) == 1, "this prompt no longer repeats one token; pick another"
+    rest = run_one(tiny_engine, Request("rest", (1,), Plan(AR), Sampling(6), None, tuple(whole.token_ids[:1])))
+    assert rest.token_ids == whole.token_ids[1:]
+
+
 @settings(max_examples=40, deadline=None)
 @given(subject=requests)
 def test_diffusion_repeats(tiny_engine: Engine, subject: Request) -> None:
