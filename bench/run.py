@@ -16,10 +16,9 @@ from rich.table import Table
 
 from triroute.bench.worker import ENGINES, Answer
 
-PEER, OURS, UNTILED, LINEAR = "llama.cpp", "triroute ar", "triroute ar, no fixed tile", "triroute linear"
+PEER, OURS, LINEAR = "llama.cpp", "triroute ar", "triroute linear"
 RATIOS = {
     "ar_vs_llamacpp": (OURS, PEER),
-    "ar_vs_no_fixed_tile": (OURS, UNTILED),
     "linear_vs_ar": (LINEAR, OURS),
 }
 PROMPT = (

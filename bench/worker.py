@@ -16,15 +16,13 @@ from triroute.engine.checkpoints import default_checkpoint
 from triroute.engine.config import EngineConfig
 from triroute.engine.engine import Engine
 from triroute.engine.types import Event, Failed, Finished, ModeName, Plan, Request, Sampling
-from triroute.kernels import attention
 
 Answer = dict[str, float]
 Runner = Callable[[str, int], Answer]
 
 
-def triroute(mode: ModeName, tile: int = attention.TILE) -> Runner:
-    """Our engine, one stream, greedy. `tile` 1 gives up row-invariance, to see its price."""
-    attention.TILE = tile
+def triroute(mode: ModeName) -> Runner:
+    """Our engine, one stream, greedy."""
     engine = Engine.load(None, EngineConfig(threads=os.cpu_count()))
 
     def run(prompt: str, tokens: int) -> Answer:
@@ -71,7 +69,6 @@ def llamacpp() -> Runner:
 
 ENGINES: dict[str, Callable[[], Runner]] = {
     "triroute ar": lambda: triroute(ModeName.AUTOREGRESSIVE),
-    "triroute ar, no fixed tile": lambda: triroute(ModeName.AUTOREGRESSIVE, tile=1),
     "triroute linear": lambda: triroute(ModeName.LINEAR_SPECULATION),
     "llama.cpp": llamacpp,
 }

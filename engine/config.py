@@ -33,7 +33,7 @@ class ModelConfig:
 
 @dataclass(frozen=True, slots=True)
 class EngineConfig:
-    """Limits of an engine. `threads` None leaves PyTorch's choice; `cache_mb` bounds the KV cache, in MiB."""
+    """Limits of an engine. `threads` None takes every core; `cache_mb` bounds the KV cache, in MiB."""
 
     threads: int | None = None
     cache_mb: int = 512

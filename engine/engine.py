@@ -16,7 +16,7 @@ from triroute.engine.checkpoints.weights import Checkpoint
 from triroute.engine.config import EngineConfig
 from triroute.engine.errors import Duplicate, InvalidRequest
 from triroute.engine.grammar import Constraint
-from triroute.engine.kv_cache import PAGE, KVCache
+from triroute.engine.kv_cache import KVCache
 from triroute.engine.loop import Loop
 from triroute.engine.model import Model
 from triroute.engine.modes import start_mode
@@ -24,6 +24,8 @@ from triroute.engine.scheduler import Scheduler
 from triroute.engine.sequence import Sequence, Sink
 from triroute.engine.text import TextStream
 from triroute.engine.types import Event, Failed, Finished, Load, ModeName, Request
+from triroute.kernels.cpu.attention import PAGE
+from triroute.kernels.cpu.team import available_cores
 
 log = logging.getLogger("triroute.engine")
 
@@ -31,10 +33,7 @@ AUTO_BLOCK_LENGTH = {ModeName.AUTOREGRESSIVE: 1, ModeName.DIFFUSION: 16, ModeNam
 
 
 class Engine:
-    """Owns the model, the cache and the thread that runs passes. All public methods may be called from any thread.
-
-    The thread also loads: OpenMP slows down every parallel region of a process in which two threads have used it.
-    """
+    """Owns the model, the cache and the thread that loads and runs passes. Any thread may call its public methods."""
 
     def __init__(self, source: Callable[[], Checkpoint], config: EngineConfig) -> None:
         """Load from `source` and begin to run passes. Raises what `source` raises."""
@@ -63,6 +62,7 @@ class Engine:
         self._closing = True
         self._wake.set()
         self._thread.join()
+        self.model.close()
 
     def submit(self, request: Request, constraint: Constraint | None, sink: Sink) -> None:
         """Queue a request. `sink` is called from the engine's thread. Raises Duplicate or InvalidRequest."""
@@ -132,17 +132,16 @@ class Engine:
         self._run()
 
     def _load(self) -> None:
-        if self.config.threads is not None:
-            torch.set_num_threads(self.config.threads)
+        torch.set_num_threads(1)  # the team below has the cores; torch only draws tokens
         checkpoint = self._source()
         self.tokenizer = checkpoint.tokenizer
         self.chat_template = checkpoint.chat_template
         self.model_name = checkpoint.name
         self.checkpoint_sha256 = checkpoint.sha256
-        self.model = Model(checkpoint.weights)
+        self.model = Model(checkpoint.weights, self.config.threads or available_cores())
         self.context_length = self.model.config.context_length
-        tokens = self.config.cache_mb * 2**20 // self.model.config.cache_bytes_per_token // PAGE * PAGE
-        cache = KVCache(self.model.new_cache(tokens))
+        pages = self.config.cache_mb * 2**20 // self.model.config.cache_bytes_per_token // PAGE
+        cache = KVCache(self.model.new_cache(pages), pages)
         self.scheduler = Scheduler(cache, self.config.max_running, self.config.prefill_chunk)
         self.loop = Loop(self.model, self.scheduler)
 

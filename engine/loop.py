@@ -54,9 +54,9 @@ class Loop:
         blocks, asked, counts, row = [], [], [], 0
         for turn in turns:
             sequence, span = turn.sequence, turn.span
-            if sequence.run is None:
+            if sequence.pages is None:
                 raise RuntimeError("a scheduled sequence has no cache")
-            blocks.append(Block(span.tokens, sequence.cached, span.limits(sequence.cached), sequence.run.start))
+            blocks.append(Block(span.tokens, sequence.cached, span.limits(sequence.cached), sequence.pages))
             rows = (
                 [*range(span.exact_row, span.exact_row + len(span.expected) + 1)] if span.exact_row is not None else []
             )
@@ -64,9 +64,7 @@ class Loop:
             asked += [row + wanted for wanted in rows]
             counts.append(len(rows))
             row += len(span.tokens)
-        hidden = self.model.forward(blocks, self.scheduler.cache.storage)
-        logits = self.model.logits(hidden[asked]) if asked else hidden[:0]
-        return list(logits.split(counts))
+        return list(self.model.run(blocks, self.scheduler.cache.storage, asked).split(counts))
 
     def _advance(self, turn: Turn, logits: Tensor) -> Rows | EngineError:
         """Draw the tokens that a span asked for."""

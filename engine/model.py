@@ -1,103 +1,141 @@
-"""The Llama-family transformer over a ragged pass: spans of many sequences, one forward.
+"""The Llama-family transformer over a ragged pass: spans of many sequences, one call.
 
-Every operator is row-invariant (kernels/), so a row's bits depend on its token, position and visible keys alone:
-not on the other rows, the width of the pass, nor how the cache came to be filled.
+The kernels compute every row by itself, so a row's bits depend on its token, position and visible keys alone: not on
+the other rows, the width of the pass, nor how the cache came to be filled.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import silu
 
-from triroute.engine.checkpoints.weights import Layer, Weights
-from triroute.kernels.attention import Attention
-from triroute.kernels.rotary import rotary_table, rotate, spread
+from triroute.engine.checkpoints.weights import Weights
+from triroute.kernels.cpu.attention import PAGE
+from triroute.kernels.cpu.lanes import LANES
+from triroute.kernels.cpu.linear import Arena
+from triroute.kernels.cpu.rows import rotary_table
+from triroute.kernels.cpu.team import Team
+from triroute.kernels.cpu.transformer import Parameters, Room, Rows, Shape, run_pass
+
+Storage = NDArray[Any]
+_NOTHING_HIDDEN = np.zeros(1, dtype=np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
     """One sequence's rows of a pass.
 
-    Row i holds `tokens[i]` at position `start + i` and sees the keys 0..`limits[i]` of its sequence, whose cache
-    begins at `offset`. Its keys are written at `offset + start + i`.
+    Row i holds `tokens[i]` at position `start + i` and sees the keys 0..`limits[i]` of its sequence, whose slots lie in
+    `pages` of the cache, PAGE each. Its key is written to slot `start + i`.
     """
 
     tokens: Sequence[int]
     start: int
     limits: Sequence[int]
-    offset: int
+    pages: Sequence[int]
 
 
 class Model:
     """Runs passes. Holds weights and rotary tables, and nothing of any request."""
 
-    def __init__(self, weights: Weights) -> None:
-        self.config = weights.config
-        self.weights = weights
-        self.dtype = weights.embedding.dtype
-        config = weights.config
-        self.cosine, self.sine = rotary_table(config.context_length, config.head_dim, config.rope_base, self.dtype)
+    def __init__(self, weights: Weights, threads: int) -> None:
+        self.config = config = weights.config
+        self.shape = Shape(
+            config.layers,
+            config.hidden,
+            config.intermediate,
+            config.heads,
+            config.kv_heads,
+            config.head_dim,
+            config.vocab,
+            config.norm_eps,
+        )
+        linears = [linear for layer in weights.layers for linear in (layer.qkv, layer.out, layer.gate_up, layer.down)]
+        norms = [norm for layer in weights.layers for norm in (layer.attention_norm, layer.mlp_norm)]
+        self.parameters = Parameters(
+            Arena.of([*linears, weights.head]),
+            np.array([*norms, weights.norm]),
+            weights.embedding,
+            *rotary_table(config.context_length, config.head_dim, config.rope_base),
+        )
+        self.team = Team(threads)
+        self._most_rows = self._most_keys = 0
+        self._scores = np.zeros((0, -(-config.vocab // LANES) * LANES), dtype=np.float32)
 
     @property
     def mask_id(self) -> int:
         """The token id that stands for a masked slot."""
         return self.config.vocab
 
-    def new_cache(self, tokens: int) -> Tensor:
-        """An empty cache [layers, 2 (key, value), kv_heads, tokens, head_dim]; finite, since masked keys are read."""
+    def new_cache(self, pages: int) -> Storage:
+        """Room for so many pages, flat [layers, pages, kv_heads, 2 (keys, values), PAGE * head_dim]."""
         config = self.config
-        return torch.zeros(config.layers, 2, config.kv_heads, tokens, config.head_dim, dtype=self.dtype)
+        return np.zeros(
+            config.layers * pages * config.kv_heads * 2 * PAGE * config.head_dim, dtype=self.parameters.embedding.dtype
+        )
 
-    @torch.inference_mode()
-    def forward(self, blocks: Sequence[Block], cache: Tensor) -> Tensor:
-        """Last hidden states [rows, hidden] of all blocks' rows, in order. Writes every row's key and value."""
-        arranged = _Arrangement(self, blocks, cache)
-        hidden = self.weights.embedding[arranged.tokens]
-        for index, layer in enumerate(self.weights.layers):
-            hidden = self._layer(index, layer, hidden, arranged)
-        return hidden
+    def run(self, blocks: Sequence[Block], cache: Storage, asked: Sequence[int]) -> Tensor:
+        """Scores [asked, vocab] in fp32 of the rows `asked`, numbered over all blocks; valid until the next run.
 
-    @torch.inference_mode()
-    def logits(self, hidden: Tensor) -> Tensor:
-        """Scores [rows, vocab] of hidden states [rows, hidden]."""
-        return self.weights.head(self.weights.norm(hidden))
+        Writes every row's key and value to the cache.
+        """
+        rows = _arrange(blocks)
+        self._make_room(len(rows.tokens), int(rows.counts.max()), len(asked))
+        wanted = np.array(asked, dtype=np.int64)
+        scores = self._scores[: len(asked)]
+        self.team.run(run_pass, self.shape, self.parameters, rows, cache, self._room, wanted, scores)
+        return torch.from_numpy(scores)[:, : self.config.vocab]
 
-    def _layer(self, index: int, layer: Layer, hidden: Tensor, arranged: _Arrangement) -> Tensor:
-        qkv = layer.qkv(layer.attention_norm(hidden)).view(arranged.cosine.shape)
-        turned = rotate(qkv, arranged.cosine, arranged.sine)
-        hidden = layer.out(arranged.attend(turned, index)).add_(hidden)
-        gate, up = layer.gate_up(layer.mlp_norm(hidden)).split(self.config.intermediate, dim=-1)
-        return layer.down(silu(gate).mul_(up)).add_(hidden)
+    def close(self) -> None:
+        """Let the threads end."""
+        self.team.close()
+
+    def _make_room(self, rows: int, keys: int, asked: int) -> None:
+        """Grow the scratch, by doubling."""
+        if rows > self._most_rows or keys > self._most_keys:
+            self._most_rows, self._most_keys = (
+                max(self._most_rows, _power_of_two(rows)),
+                max(self._most_keys, _power_of_two(keys)),
+            )
+            self._room = Room.of(self.shape, self._most_rows, self._most_keys, self.team.size)
+        if asked > len(self._scores):
+            self._scores = np.zeros((_power_of_two(asked), self._scores.shape[1]), dtype=np.float32)
 
 
-class _Arrangement:
-    """The index work of a pass, done once for all layers."""
+def _arrange(blocks: Sequence[Block]) -> Rows:
+    """The rows of all blocks, one after the other."""
+    tokens: list[int] = []
+    positions: list[int] = []
+    counts: list[int] = []
+    owners: list[int] = []
+    pages = np.zeros((len(blocks), max(len(block.pages) for block in blocks)), dtype=np.int64)
+    for owner, block in enumerate(blocks):
+        width = len(block.tokens)
+        tokens += block.tokens
+        positions += range(block.start, block.start + width)
+        counts += [limit + 1 for limit in block.limits]
+        owners += [owner] * width
+        pages[owner, : len(block.pages)] = block.pages
+    at = np.array(positions, dtype=np.int64)
+    nothing = np.full(len(at), -1, dtype=np.int64)
+    return Rows(
+        np.array(tokens, dtype=np.int64),
+        at,
+        at,
+        np.array(counts, dtype=np.int64),
+        np.array(owners, dtype=np.int64),
+        pages,
+        _NOTHING_HIDDEN,
+        nothing,
+        nothing,
+    )
 
-    def __init__(self, model: Model, blocks: Sequence[Block], cache: Tensor) -> None:
-        config = model.config
-        self.heads, self.shape = config.heads, (-1, 2, config.kv_heads, config.head_dim)
-        self.tokens = torch.tensor([token for block in blocks for token in block.tokens])
-        positions = torch.tensor([block.start + i for block in blocks for i in range(len(block.tokens))])
-        cosine, sine = model.cosine[positions], model.sine[positions]
-        self.cosine, self.sine = spread(cosine, sine, config.heads + config.kv_heads, config.kv_heads)
-        self.parts = []
-        row = 0
-        for block in blocks:
-            width, first = len(block.tokens), block.offset + block.start
-            written = cache[:, :, :, first : first + width].permute(0, 3, 1, 2, 4).unbind(0)
-            attention = Attention(block.limits, cache[:, :, :, block.offset :], config.heads)
-            self.parts.append((slice(row, row + width), written, attention))
-            row += width
 
-    def attend(self, heads: Tensor, layer: int) -> Tensor:
-        """Write the rows' keys and values, then attend: [rows, heads, head_dim] to [rows, heads * head_dim]."""
-        queries, pairs = heads[:, : self.heads], heads[:, self.heads :].view(self.shape)
-        mixed = []
-        for rows, written, attention in self.parts:
-            written[layer].copy_(pairs[rows])
-            mixed.append(attention(queries[rows], layer))
-        return mixed[0] if len(mixed) == 1 else torch.cat(mixed)
+def _power_of_two(number: int) -> int:
+    return 1 << (number - 1).bit_length()

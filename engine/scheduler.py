@@ -34,12 +34,12 @@ class Scheduler:
     def admit(self) -> None:
         """Move sequences from the queue into the running set."""
         while self.waiting and len(self.running) < self.max_running:
-            run = self.cache.reserve(self.waiting[0].most_tokens)
-            if run is None:
+            pages = self.cache.reserve(self.waiting[0].most_tokens)
+            if pages is None:
                 return
             sequence = self.waiting.popleft()
             self.running.append(sequence)
-            sequence.admit(run)
+            sequence.admit(pages)
 
     def schedule(self) -> list[Turn]:
         """The turns of the next pass. One prompt at a time bounds what a pass can cost those who decode."""
@@ -60,9 +60,9 @@ class Scheduler:
             self.running.remove(sequence)
         elif sequence in self.waiting:
             self.waiting.remove(sequence)
-        if sequence.run is not None:
-            self.cache.release(sequence.run)
-            sequence.run = None
+        if sequence.pages is not None:
+            self.cache.release(sequence.pages)
+            sequence.pages = None
 
     def find(self, request_id: str) -> Sequence | None:
         """The sequence of a request, running or waiting."""
@@ -74,7 +74,7 @@ class Scheduler:
 
     def check_integrity(self) -> None:
         """Raise RuntimeError unless the cache is lent to exactly the running sequences."""
-        self.cache.check_integrity([s.run for s in self._all() if s.run is not None])
+        self.cache.check_integrity([s.pages for s in self._all() if s.pages is not None])
 
     def _all(self) -> Iterable[Sequence]:
         return [*self.running, *self.waiting]

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Set
 
 from triroute.engine.grammar import Constraint
-from triroute.engine.kv_cache import Run
+from triroute.engine.kv_cache import Pages
 from triroute.engine.modes.base import Commit, Mode, Span, View
 from triroute.engine.text import TextStream
 from triroute.engine.types import (
@@ -45,7 +45,7 @@ class Sequence:
         self.end_ids = end_ids
         self.tokens = [*request.prompt_ids, *request.resume_ids]
         self.cached = 0
-        self.run: Run | None = None  # filled by the scheduler at admission
+        self.pages: Pages | None = None  # filled by the scheduler at admission
         self.finish: FinishReason | None = None
         self.passes = self.prefill_passes = self.drafted = self.accepted = 0
         self.arrived = time.perf_counter()
@@ -71,9 +71,9 @@ class Sequence:
         """Cache that the request can need, scratch included."""
         return len(self.request.prompt_ids) + self.request.sampling.max_tokens + 1
 
-    def admit(self, run: Run) -> None:
+    def admit(self, pages: Pages) -> None:
         """Take a part of the cache."""
-        self.run = run
+        self.pages = pages
         self.admitted = time.perf_counter()
         if not self.uncached:
             self.prefilled = self.admitted

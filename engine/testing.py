@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from triroute.engine.checkpoints.weights import Checkpoint, Layer, Weights
 from triroute.engine.config import ModelConfig
@@ -16,8 +16,8 @@ from triroute.engine.engine import Engine
 from triroute.engine.grammar import compile_format
 from triroute.engine.tokenizer import Tokenizer, byte_alphabet
 from triroute.engine.types import Committed, Event, Failed, Finished, PassRecord, Request
-from triroute.kernels.linear import Int4Linear, Int8Linear
-from triroute.kernels.norm import RMSNorm
+from triroute.kernels.cpu.dense import to_bfloat16
+from triroute.kernels.cpu.linear import Linear
 
 TINY = ModelConfig(
     layers=2,
@@ -55,16 +55,16 @@ def tiny_tokenizer() -> Tokenizer:
 
 def tiny_checkpoint(seed: int = 0) -> Checkpoint:
     """A random int4 model of two layers, that speaks bytes."""
-    generator = torch.Generator().manual_seed(seed)
+    random = np.random.default_rng(seed)
     config = TINY
 
-    def linear(out: int, inputs: int) -> Int4Linear:
-        quants = torch.randint(0, 16, (out, inputs), generator=generator, dtype=torch.uint8)
-        scale = torch.full((out, inputs // 32), 0.4 / inputs**0.5)
-        return Int4Linear.pack(quants, scale, -7.5 * scale)
+    def linear(out: int, inputs: int) -> Linear:
+        quants = random.integers(0, 16, (out, inputs), dtype=np.uint8)
+        scale = np.full((out, inputs // 32), 0.4 / inputs**0.5, dtype=np.float32)
+        return Linear.int4(quants, scale, -7.5 * scale)
 
-    def norm() -> RMSNorm:
-        return RMSNorm.of(torch.ones(config.hidden, dtype=torch.bfloat16), config.norm_eps)
+    def norm() -> NDArray[np.float32]:
+        return np.ones(config.hidden, dtype=np.float32)
 
     def layer() -> Layer:
         both = config.heads + 2 * config.kv_heads
@@ -77,10 +77,10 @@ def tiny_checkpoint(seed: int = 0) -> Checkpoint:
             linear(config.hidden, config.intermediate),
         )
 
-    embedding = torch.randn(config.vocab, config.hidden, generator=generator)
-    rows = torch.cat([embedding, embedding.mean(dim=0, keepdim=True)]).to(torch.bfloat16)
+    embedding = random.standard_normal((config.vocab, config.hidden), dtype=np.float32)
+    rows = to_bfloat16(np.concatenate([embedding, embedding.mean(axis=0, keepdims=True)]))
     layers = tuple(layer() for _ in range(config.layers))
-    weights = Weights(config, rows, layers, norm(), Int8Linear.quantize(_peaked(embedding)))
+    weights = Weights(config, rows, layers, norm(), Linear.int8(_peaked(embedding)))
     return Checkpoint(Path("tiny"), "tiny", "0" * 64, weights, tiny_tokenizer(), None)
 
 
@@ -119,6 +119,6 @@ def _drain(events: queue.Queue[Event]) -> Answer:
     return answer
 
 
-def _peaked(embedding: Tensor) -> Tensor:
+def _peaked(embedding: NDArray[np.float32]) -> NDArray[np.float32]:
     """A head that is sure of some tokens, so that drafts are sometimes right."""
-    return embedding * torch.linspace(0.2, 1.5, embedding.shape[0])[:, None]
+    return embedding * np.linspace(0.2, 1.5, embedding.shape[0], dtype=np.float32)[:, None]

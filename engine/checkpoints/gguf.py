@@ -1,6 +1,6 @@
 """GGUF files (ggml's single-file format) of the Llama architecture, with Q4_1, Q8_0 and float tensors.
 
-Q4_1 blocks (32 quants of 4 bits, fp16 scale and minimum) map to the int4 operator without being requantised.
+Q4_1 blocks (32 quants of 4 bits, fp16 scale and minimum) map to the int4 kernel without being requantised.
 """
 
 from __future__ import annotations
@@ -10,16 +10,14 @@ from typing import Any
 
 import gguf
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from triroute.engine.checkpoints.weights import Checkpoint, Layer, Weights
 from triroute.engine.config import ModelConfig
 from triroute.engine.errors import CheckpointError
 from triroute.engine.tokenizer import Tokenizer
-from triroute.kernels.linear import DenseLinear, Int4Linear, Int8Linear, Linear
-from triroute.kernels.norm import RMSNorm
+from triroute.kernels.cpu.dense import to_bfloat16
+from triroute.kernels.cpu.linear import Linear
 
 _Q4_1_BYTES = 20
 
@@ -83,54 +81,52 @@ class GGUFFile:
     def weights(self, config: ModelConfig) -> Weights:
         embedding = self.floats("token_embd.weight")
         head = self.floats("output.weight") if "output.weight" in self.tensors else embedding
-        rows = torch.cat([embedding, embedding.mean(dim=0, keepdim=True)])
+        rows = np.concatenate([embedding, embedding.mean(axis=0, keepdims=True)])
         layers = tuple(self.layer(index, config) for index in range(config.layers))
-        scores = DenseLinear(head.to(torch.bfloat16)) if self.dense else Int8Linear.quantize(head)
-        return Weights(config, rows.to(torch.bfloat16), layers, self.norm("output_norm", config), scores)
+        scores = Linear.dense(head, narrow=True) if self.dense else Linear.int8(head)
+        return Weights(config, to_bfloat16(rows), layers, self.floats("output_norm.weight"), scores)
 
     def layer(self, index: int, config: ModelConfig) -> Layer:
         def linear(*names: str) -> Linear:
             return self.linear([f"blk.{index}.{name}.weight" for name in names], config)
 
         return Layer(
-            attention_norm=self.norm(f"blk.{index}.attn_norm", config),
+            attention_norm=self.floats(f"blk.{index}.attn_norm.weight"),
             qkv=linear("attn_q", "attn_k", "attn_v"),
             out=linear("attn_output"),
-            mlp_norm=self.norm(f"blk.{index}.ffn_norm", config),
+            mlp_norm=self.floats(f"blk.{index}.ffn_norm.weight"),
             gate_up=linear("ffn_gate", "ffn_up"),
             down=linear("ffn_down"),
         )
-
-    def norm(self, name: str, config: ModelConfig) -> RMSNorm:
-        return RMSNorm.of(self.floats(f"{name}.weight").to(torch.bfloat16), config.norm_eps)
 
     def linear(self, names: list[str], config: ModelConfig) -> Linear:
         """The layer whose outputs are those of the named tensors, one after the other."""
         packed = all(self.tensor(name).tensor_type == gguf.GGMLQuantizationType.Q4_1 for name in names)
         if packed and not self.dense:
             parts = [_pair_halves(name, self.affine(name), config) for name in names]
-            quants, scale, minimum = (torch.cat(column) for column in zip(*parts, strict=True))
-            return Int4Linear.pack(quants, scale, minimum)
+            quants, scale, minimum = (np.concatenate(column) for column in zip(*parts, strict=True))
+            return Linear.int4(quants, scale, minimum)
         dense = [_pair_halves(name, (self.floats(name),), config)[0] for name in names]
-        return DenseLinear(torch.cat(dense).to(torch.bfloat16))
+        return Linear.dense(np.concatenate(dense), narrow=True)
 
-    def floats(self, name: str) -> Tensor:
+    def floats(self, name: str) -> NDArray[np.float32]:
         tensor = self.tensor(name)
-        return torch.from_numpy(gguf.dequantize(tensor.data, tensor.tensor_type).astype(np.float32))
+        numbers: NDArray[np.float32] = gguf.dequantize(tensor.data, tensor.tensor_type).astype(np.float32)
+        return numbers
 
-    def affine(self, name: str) -> tuple[Tensor, Tensor, Tensor]:
+    def affine(self, name: str) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
         """Quants [out, in] in 0..15, scale and minimum [out, in/32] of a Q4_1 tensor."""
         data: NDArray[np.uint8] = self.tensor(name).data
         blocks = data.reshape(data.shape[0], -1, _Q4_1_BYTES)
         ends = blocks[:, :, :4].copy().view(np.float16).astype(np.float32)
         nibbles = blocks[:, :, 4:]
         quants = np.concatenate([nibbles & 15, nibbles >> 4], axis=-1).reshape(data.shape[0], -1)
-        return torch.from_numpy(quants), torch.from_numpy(ends[:, :, 0].copy()), torch.from_numpy(ends[:, :, 1].copy())
+        return quants, ends[:, :, 0], ends[:, :, 1]
 
 
-def _pair_halves(name: str, parts: tuple[Tensor, ...], config: ModelConfig) -> tuple[Tensor, ...]:
+def _pair_halves(name: str, parts: tuple[NDArray[Any], ...], config: ModelConfig) -> tuple[NDArray[Any], ...]:
     """GGUF's Llama interleaves the rotary pairs of queries and keys; we keep them as halves, as Hugging Face does."""
     heads = {"attn_q": config.heads, "attn_k": config.kv_heads}.get(name.split(".")[2])
     if heads is None:
         return parts
-    return tuple(part.reshape(heads, config.head_dim // 2, 2, -1).transpose(1, 2).reshape(part.shape) for part in parts)
+    return tuple(part.reshape(heads, config.head_dim // 2, 2, -1).swapaxes(1, 2).reshape(part.shape) for part in parts)

@@ -69,7 +69,7 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m triroute.engine.server", description=__doc__)
     parser.add_argument("--socket", type=Path, required=True, help="Unix socket to listen on")
     parser.add_argument("--checkpoint", type=Path, help="GGUF file; the embedded model when absent")
-    parser.add_argument("--threads", type=int, help="threads of a pass; PyTorch's choice when absent")
+    parser.add_argument("--threads", type=int, help="threads of a pass; one for each core when absent")
     parser.add_argument("--cache-mb", type=int, default=EngineConfig().cache_mb, help="KV cache, MiB")
     parser.add_argument("--parent-pipe", action="store_true", help="stop when stdin closes")
     parser.add_argument("--log-level", default="WARNING", choices=["DEBUG", "INFO", "WARNING", "ERROR"])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import gguf
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from triroute.engine.checkpoints import default_checkpoint
@@ -14,15 +17,17 @@ from triroute.engine.checkpoints.gguf import GGUFFile
 from triroute.engine.checkpoints.weights import Layer, Weights
 from triroute.engine.config import ModelConfig
 from triroute.engine.engine import Engine
+from triroute.engine.errors import CheckpointError
 from triroute.engine.model import Block, Model
-from triroute.kernels.linear import DenseLinear
-from triroute.kernels.norm import RMSNorm
+from triroute.engine.testing import tiny_checkpoint
+from triroute.kernels.cpu.linear import Linear
 
 TOKENS = 70
 
 
 def _ours(theirs: LlamaForCausalLM) -> Model:
-    config, state = theirs.config, theirs.state_dict()
+    config = theirs.config
+    state = {name: tensor.numpy() for name, tensor in theirs.state_dict().items()}
     sizes = ModelConfig(
         layers=config.num_hidden_layers,
         hidden=config.hidden_size,
@@ -36,11 +41,13 @@ def _ours(theirs: LlamaForCausalLM) -> Model:
         norm_eps=config.rms_norm_eps,
     )
 
-    def linear(index: int, *names: str) -> DenseLinear:
-        return DenseLinear(torch.cat([state[f"model.layers.{index}.{name}.weight"] for name in names]))
+    def linear(index: int, *names: str) -> Linear:
+        parts = [state[f"model.layers.{index}.{name}.weight"] for name in names]
+        return Linear.dense(np.concatenate(parts), narrow=False)
 
-    def norm(name: str) -> RMSNorm:
-        return RMSNorm.of(state[f"model.{name}.weight"], config.rms_norm_eps)
+    def norm(name: str) -> NDArray[np.float32]:
+        weight: NDArray[np.float32] = state[f"model.{name}.weight"]
+        return weight
 
     layers = tuple(
         Layer(
@@ -54,16 +61,17 @@ def _ours(theirs: LlamaForCausalLM) -> Model:
         for i in range(sizes.layers)
     )
     embedding = state["model.embed_tokens.weight"]
-    rows = torch.cat([embedding, embedding.mean(0, keepdim=True)])
-    return Model(Weights(sizes, rows, layers, norm("norm"), DenseLinear(state["lm_head.weight"])))
+    rows = np.concatenate([embedding, embedding.mean(0, keepdims=True)])
+    head = Linear.dense(state["lm_head.weight"], narrow=False)
+    return Model(Weights(sizes, rows, layers, norm("norm"), head), threads=2)
 
 
 def _logits(model: Model, tokens: list[int], chunks: list[int]) -> torch.Tensor:
     """Logits of every token, prefilled in chunks."""
-    cache, done, parts = model.new_cache(128), 0, []
+    cache, done, parts = model.new_cache(2), 0, []
     for chunk in chunks:
-        block = Block(tokens[done : done + chunk], done, list(range(done, done + chunk)), 0)
-        parts.append(model.logits(model.forward([block], cache)))
+        block = Block(tokens[done : done + chunk], done, list(range(done, done + chunk)), [1, 0])
+        parts.append(model.run([block], cache, range(chunk)).clone())
         done += chunk
     return torch.cat(parts)
 
@@ -73,8 +81,8 @@ def test_equals_hugging_face(kv_heads: int) -> None:
     torch.manual_seed(kv_heads)
     config = LlamaConfig(
         vocab_size=97,
-        hidden_size=48,
-        intermediate_size=80,
+        hidden_size=96,
+        intermediate_size=160,
         num_hidden_layers=3,
         num_attention_heads=6,
         num_key_value_heads=kv_heads,
@@ -91,10 +99,16 @@ def test_equals_hugging_face(kv_heads: int) -> None:
 def test_spans_of_several_sequences_do_not_mix(tiny_engine: Engine) -> None:
     model = tiny_engine.model
     first, second = list(range(10, 40)), list(range(50, 57))
-    cache = model.new_cache(256)
-    together = model.forward([Block(first, 0, list(range(30)), 0), Block(second, 0, list(range(7)), 128)], cache)
-    alone = model.forward([Block(second, 0, list(range(7)), 0)], model.new_cache(64))
-    assert torch.equal(together[30:], alone)
+    blocks = [Block(first, 0, list(range(30)), [3]), Block(second, 0, list(range(7)), [1])]
+    together = model.run(blocks, model.new_cache(4), range(30, 37)).clone()
+    alone = model.run([Block(second, 0, list(range(7)), [0])], model.new_cache(1), range(7))
+    assert torch.equal(together, alone)
+
+
+def test_sizes_that_the_kernels_can_not_run(tiny_engine: Engine) -> None:
+    weights = tiny_checkpoint().weights
+    with pytest.raises(CheckpointError, match="head size 20 is not a multiple of 16"):
+        replace(weights, config=replace(weights.config, heads=8, head_dim=20))
 
 
 def test_int4_agrees_with_its_dequantised_weights(engine: Engine) -> None:
@@ -114,4 +128,4 @@ def test_int4_agrees_with_its_dequantised_weights(engine: Engine) -> None:
 
 def _dequantised(path: Path) -> Model:
     file = GGUFFile(gguf.GGUFReader(path), dense=True)
-    return Model(file.weights(file.config()))
+    return Model(file.weights(file.config()), threads=2)
