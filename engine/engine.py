@@ -139,6 +139,7 @@ class Engine:
         self.model_name = checkpoint.name
         self.checkpoint_sha256 = checkpoint.sha256
         self.model = Model(checkpoint.weights, self.config.threads or available_cores())
+        self.model.warm_up()
         self.context_length = self.model.config.context_length
         pages = self.config.cache_mb * 2**20 // self.model.config.cache_bytes_per_token // PAGE
         cache = KVCache(self.model.new_cache(pages), pages)

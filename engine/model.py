@@ -92,6 +92,10 @@ class Model:
         self.team.run(run_pass, self.shape, self.parameters, rows, cache, self._room, wanted, scores)
         return torch.from_numpy(scores)[:, : self.config.vocab]
 
+    def warm_up(self) -> None:
+        """Compile the kernels, or load their machine code, so that no request waits for it."""
+        self.run([Block([0], 0, [0], [0])], self.new_cache(1), [0])
+
     def close(self) -> None:
         """Let the threads end."""
         self.team.close()
