@@ -55,7 +55,7 @@ class Supervisor:
         """Start the engine and wait until it serves. Raises StartFailed with the engine's own reason."""
         progress("starting the engine")
         process = await self._spawn()
-        progress("loading the model; the first time on a machine, compiling its kernels")
+        progress("loading the model (the first start compiles its kernels)")
         await self._until_serving(process)
         self._tasks = [asyncio.create_task(self._keep(process)), asyncio.create_task(self.client.watch_load())]
 

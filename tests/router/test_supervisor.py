@@ -76,7 +76,7 @@ async def test_start_reports_progress_and_knows_the_model() -> None:
     stages: list[str] = []
     one = Supervisor(Settings(engine=fake_engine.command()))
     await one.start(stages.append)
-    assert stages == ["starting the engine", "loading the model"]
+    assert stages == ["starting the engine", "loading the model (the first start compiles its kernels)"]
     assert one.description.model == fake_engine.MODEL
     assert os.getpgid(pid_of(one)) == one.pid
     await one.close()
