@@ -109,7 +109,7 @@ class Engine:
                 f"prompt ({len(request.prompt_ids)} tokens) and max_tokens ({request.sampling.max_tokens}) together "
                 f"pass the context of {self.context_length}; shorten the prompt or lower max_tokens",
             )
-        if not self.scheduler.cache.can_ever_hold(most + 1):
+        if not self.scheduler.cache.can_ever_hold(most + self.config.max_block_length):
             raise InvalidRequest(
                 "sampling.max_tokens",
                 f"needs {most} tokens of cache and the engine has {self.scheduler.cache.tokens}; "

@@ -54,8 +54,6 @@ class Loop:
         blocks, asked, counts, row = [], [], [], 0
         for turn in turns:
             sequence, span = turn.sequence, turn.span
-            if sequence.pages is None:
-                raise RuntimeError("a scheduled sequence has no cache")
             blocks.append(Block(span.tokens, sequence.cached, span.limits(sequence.cached), sequence.pages))
             rows = (
                 [*range(span.exact_row, span.exact_row + len(span.expected) + 1)] if span.exact_row is not None else []
@@ -91,6 +89,8 @@ class Loop:
             Commit(written=len(turn.span.tokens)) if turn.view is None else sequence.mode.absorb(turn.view, answer)
         )
         sequence.commit(turn.span, absorbed, started, ended, batch)
+        if turn.view is None and not sequence.uncached:
+            self.scheduler.publish(sequence)
         if sequence.finish is not None:
             self._end(sequence, sequence.finish)
 

@@ -1,4 +1,8 @@
-"""Who runs in the next pass: every sequence that decodes, and one chunk of one prompt."""
+"""Who runs in the next pass: every sequence that decodes, and one chunk of one prompt.
+
+Pages are lent as sequences grow. When there are none left, the youngest is preempted: it gives its pages back, waits
+at the front of the queue, and is prefilled again later. The oldest always has what it needs.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from triroute.engine.kv_cache import KVCache
+from triroute.engine.kv_cache import KVCache, pages_for
 from triroute.engine.modes.base import Span, View
 from triroute.engine.sequence import Sequence
 from triroute.engine.types import Load
@@ -34,35 +38,40 @@ class Scheduler:
     def admit(self) -> None:
         """Move sequences from the queue into the running set."""
         while self.waiting and len(self.running) < self.max_running:
-            pages = self.cache.reserve(self.waiting[0].most_tokens)
-            if pages is None:
+            sequence = self.waiting[0]
+            borrowed = self.cache.borrow(sequence.tokens[:-1])
+            if self.running and pages_for(len(sequence.tokens) + 1) - len(borrowed) > self.cache.available:
+                self.cache.release(borrowed)
                 return
-            sequence = self.waiting.popleft()
+            self.waiting.popleft()
             self.running.append(sequence)
-            sequence.admit(pages)
+            sequence.admit(borrowed)
 
     def schedule(self) -> list[Turn]:
         """The turns of the next pass. One prompt at a time bounds what a pass can cost those who decode."""
-        turns = []
+        turns: list[Turn] = []
         prefilling = False
-        for sequence in self.running:
-            if not sequence.uncached:
-                view = sequence.view
-                turns.append(Turn(sequence, sequence.mode.plan(view), view))
-            elif not prefilling:
-                prefilling = True
-                turns.append(Turn(sequence, sequence.prefill_span(self.prefill_chunk), None))
+        for sequence in [*self.running]:
+            if sequence not in self.running or (sequence.uncached and prefilling):  # preempted by an older one; busy
+                continue
+            turn = self._turn(sequence)
+            if self._make_room(sequence, sequence.cached + len(turn.span.tokens)):
+                turns = [other for other in turns if other.sequence in self.running]
+                turns.append(turn)
+                prefilling = prefilling or turn.view is None
         return turns
 
     def remove(self, sequence: Sequence) -> None:
-        """Forget a sequence, wherever it is, and take its cache back."""
+        """Forget a sequence, wherever it is, and take its pages back; others may borrow them."""
         if sequence in self.running:
             self.running.remove(sequence)
         elif sequence in self.waiting:
             self.waiting.remove(sequence)
-        if sequence.pages is not None:
-            self.cache.release(sequence.pages)
-            sequence.pages = None
+        self._take_back(sequence)
+
+    def publish(self, sequence: Sequence) -> None:
+        """Let others borrow what a sequence has cached."""
+        self.cache.publish(sequence.tokens[: sequence.cached], sequence.pages)
 
     def find(self, request_id: str) -> Sequence | None:
         """The sequence of a request, running or waiting."""
@@ -74,7 +83,36 @@ class Scheduler:
 
     def check_integrity(self) -> None:
         """Raise RuntimeError unless the cache is lent to exactly the running sequences."""
-        self.cache.check_integrity([s.pages for s in self._all() if s.pages is not None])
+        self.cache.check_integrity([sequence.pages for sequence in self._all()])
+
+    def _turn(self, sequence: Sequence) -> Turn:
+        if sequence.uncached:
+            return Turn(sequence, sequence.prefill_span(self.prefill_chunk), None)
+        view = sequence.view
+        return Turn(sequence, sequence.mode.plan(view), view)
+
+    def _make_room(self, sequence: Sequence, tokens: int) -> bool:
+        """Lend the pages that a turn needs, at the cost of younger sequences. False when it was itself the youngest."""
+        while True:
+            lent = self.cache.lend(pages_for(tokens) - len(sequence.pages))
+            if lent is not None:
+                sequence.pages += lent
+                return True
+            youngest = self.running[-1]
+            self._preempt(youngest)
+            if youngest is sequence:
+                return False
+
+    def _preempt(self, sequence: Sequence) -> None:
+        self.running.remove(sequence)
+        self._take_back(sequence)
+        sequence.preempt()
+        self.waiting.appendleft(sequence)
+
+    def _take_back(self, sequence: Sequence) -> None:
+        self.publish(sequence)
+        self.cache.release(sequence.pages)
+        sequence.pages = []
 
     def _all(self) -> Iterable[Sequence]:
         return [*self.running, *self.waiting]

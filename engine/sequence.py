@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Set
 
 from triroute.engine.grammar import Constraint
-from triroute.engine.kv_cache import Pages
 from triroute.engine.modes.base import Commit, Mode, Span, View
 from triroute.engine.text import TextStream
 from triroute.engine.types import (
@@ -21,6 +20,7 @@ from triroute.engine.types import (
     Timings,
     Usage,
 )
+from triroute.kernels.cpu.attention import PAGE
 
 Sink = Callable[[Event], None]
 
@@ -45,9 +45,9 @@ class Sequence:
         self.end_ids = end_ids
         self.tokens = [*request.prompt_ids, *request.resume_ids]
         self.cached = 0
-        self.pages: Pages | None = None  # filled by the scheduler at admission
+        self.pages: list[int] = []  # the scheduler's: where its slots lie in the cache
         self.finish: FinishReason | None = None
-        self.passes = self.prefill_passes = self.drafted = self.accepted = 0
+        self.passes = self.prefill_passes = self.drafted = self.accepted = self.borrowed = self.preemptions = 0
         self.arrived = time.perf_counter()
         self.admitted = self.prefilled = self.first_token = 0.0
         self._characters_to_skip = request.resume_characters
@@ -66,18 +66,22 @@ class Sequence:
     def view(self) -> View:
         return View(self.tokens[-1], self.request.sampling.max_tokens - self.output_length)
 
-    @property
-    def most_tokens(self) -> int:
-        """Cache that the request can need, scratch included."""
-        return len(self.request.prompt_ids) + self.request.sampling.max_tokens + 1
-
-    def admit(self, pages: Pages) -> None:
-        """Take a part of the cache."""
-        self.pages = pages
+    def admit(self, borrowed: list[int]) -> None:
+        """Begin, or begin again after a preemption, with pages that hold the first tokens already."""
+        self.pages = borrowed
+        self.cached = len(borrowed) * PAGE
+        if self.admitted:
+            return
         self.admitted = time.perf_counter()
+        self.borrowed = min(self.cached, len(self.request.prompt_ids))
         if not self.uncached:
             self.prefilled = self.admitted
         self.sink(Started(len(self.request.prompt_ids)))
+
+    def preempt(self) -> None:
+        """Lose the cache, but nothing that was committed or drafted."""
+        self.cached = 0
+        self.preemptions += 1
 
     def prefill_span(self, chunk: int) -> Span:
         """The next tokens to prefill, to the next multiple of `chunk`."""
@@ -90,7 +94,7 @@ class Sequence:
         tokens, text = self._accept(commit.tokens)
         record = self._record(span, commit, tokens, started, ended, batch)
         if span.kind is PassKind.PREFILL:
-            self.prefilled = self.prefilled if self.uncached else ended
+            self.prefilled = self.prefilled or (0.0 if self.uncached else ended)
         elif tokens and not self.first_token:
             self.first_token = ended
         self.sink(Committed(tokens, text, record))
@@ -167,6 +171,8 @@ class Sequence:
             rejected=self.drafted - self.accepted,
             passes=self.passes,
             prefill_passes=self.prefill_passes,
+            cached_prompt_tokens=self.borrowed,
+            preemptions=self.preemptions,
         )
 
     def _timings(self, now: float) -> Timings:

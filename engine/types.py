@@ -120,6 +120,8 @@ class Usage:
     rejected: int
     passes: int
     prefill_passes: int
+    cached_prompt_tokens: int = 0
+    preemptions: int = 0
 
 
 @dataclass(frozen=True, slots=True)

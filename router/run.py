@@ -63,6 +63,8 @@ class Run:
                 rejected_prediction_tokens=sum(segment.rejected for segment in summary),
                 passes=len(decoding),
                 prefill_passes=len(self.passes) - len(decoding),
+                cached_prompt_tokens=finish.usage.cached_prompt_tokens,
+                preemptions=finish.usage.preemptions,
             ),
             timings=finish.timings,
             segments=summary,

@@ -152,6 +152,8 @@ def _finish(event: Finished) -> engine_pb2.Finish:
             rejected_prediction_tokens=usage.rejected,
             passes=usage.passes,
             prefill_passes=usage.prefill_passes,
+            cached_prompt_tokens=usage.cached_prompt_tokens,
+            preemptions=usage.preemptions,
         ),
         timings=decoding_pb2.Timings(
             queue_us=timings.queue_us,

@@ -71,6 +71,46 @@ def test_waits_when_the_cache_is_full() -> None:
         engine.close()
 
 
+def test_preempts_the_youngest_when_the_cache_runs_out() -> None:
+    """Eight requests that together need twice the cache: all end, with the text of a solitary run."""
+    engine = Engine(tiny_checkpoint, EngineConfig(threads=1, cache_mb=1, max_running=8))
+    modes = [ModeName.AUTOREGRESSIVE, ModeName.LINEAR_SPECULATION, ModeName.DIFFUSION]
+    try:
+        requests = [
+            Request(f"r{n}", (n,) * 200, Plan(modes[n % 3], 9), Sampling(max_tokens=800, temperature=1.0, seed=n))
+            for n in range(8)
+        ]
+        together = run_all(engine, requests)
+        engine.scheduler.check_integrity()
+        finished = [answer.finished for answer in together.values() if answer.finished]
+        assert sum(end.usage.preemptions for end in finished) > 0
+        for request in requests:
+            alone = run_one(engine, request)
+            assert together[request.request_id].token_ids == alone.token_ids
+            assert alone.finished is not None
+            assert alone.finished.usage.cached_prompt_tokens <= 192
+    finally:
+        engine.close()
+
+
+def test_a_known_beginning_is_not_prefilled_again() -> None:
+    engine = Engine(tiny_checkpoint, EngineConfig(threads=1, cache_mb=4))
+    prompt = tuple(range(200))
+    try:
+        first, again, longer, other = (
+            run_one(engine, Request(name, ids, sampling=Sampling(max_tokens=9)))
+            for name, ids in (("a", prompt), ("b", prompt), ("c", (*prompt, 7)), ("d", (9, *prompt[1:])))
+        )
+        assert again.token_ids == first.token_ids
+        cached = [
+            answer.finished.usage.cached_prompt_tokens for answer in (first, again, longer, other) if answer.finished
+        ]
+        assert cached == [0, 192, 192, 0]
+        engine.scheduler.check_integrity()
+    finally:
+        engine.close()
+
+
 def test_a_grammar_that_fails_hurts_nobody_else(tiny_engine: Engine) -> None:
     """A JSON string cut off by max_tokens, beside a free neighbour."""
     shape = ResponseFormat(FormatKind.JSON_SCHEMA, '{"type": "string", "minLength": 50}')

@@ -1,4 +1,4 @@
-"""The cache lends every page to one owner at most."""
+"""Every page is free, idle or held; what is published is found again, and only that."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from triroute.engine.kv_cache import KVCache, Pages
+from triroute.engine.kv_cache import KVCache, pages_for
 from triroute.kernels.cpu.attention import PAGE
 
 
@@ -15,48 +15,92 @@ def _cache(pages: int = 8) -> KVCache:
     return KVCache(np.zeros(0), pages)
 
 
-def test_rounds_up_and_takes_back() -> None:
-    cache = _cache()
-    first, second = cache.reserve(1), cache.reserve(PAGE + 1)
-    assert first is not None
-    assert second is not None
-    assert (len(first), len(second)) == (1, 2)
-    assert cache.used == 3 * PAGE
-    cache.release(first)
-    cache.release(second)
-    assert cache.reserve(8 * PAGE) is not None
+def _tokens(*pages: int) -> list[int]:
+    return [page for page in pages for _ in range(PAGE)]
 
 
-def test_full() -> None:
+def test_lends_what_it_has() -> None:
     cache = _cache()
-    assert cache.reserve(8 * PAGE) is not None
-    assert cache.reserve(1) is None
+    lent = cache.lend(5)
+    assert lent is not None
+    assert cache.used == 5 * PAGE
+    assert cache.lend(4) is None
+    cache.release(lent)
+    assert cache.lend(8) is not None
     assert cache.can_ever_hold(8 * PAGE)
     assert not cache.can_ever_hold(8 * PAGE + 1)
+    assert pages_for(PAGE + 1) == 2
 
 
-@given(st.lists(st.tuples(st.booleans(), st.integers(1, 4 * PAGE)), max_size=60))
-def test_integrity(steps: list[tuple[bool, int]]) -> None:
+def test_borrows_the_longest_beginning() -> None:
     cache = _cache()
-    lent: list[Pages] = []
-    for reserve, number in steps:
-        if reserve:
-            pages = cache.reserve(number)
-            lent += [pages] if pages else []
-        elif lent:
-            cache.release(lent.pop(number % len(lent)))
-        cache.check_integrity(lent)
-    assert cache.used == sum(len(pages) for pages in lent) * PAGE
+    lent = cache.lend(3)
+    assert lent is not None
+    cache.publish([*_tokens(1, 2, 3), 9], lent)
+    assert cache.borrow([*_tokens(1, 2, 4)]) == lent[:2]
+    assert cache.borrow(_tokens(2, 3)) == []
+    assert cache.borrow(_tokens(1)[:-1]) == []
+    cache.check_integrity([lent, lent[:2]])
+
+
+def test_the_longest_unused_makes_room_and_a_prefix_outlives_its_continuation() -> None:
+    cache = _cache(4)
+    lent = cache.lend(3)
+    assert lent is not None
+    cache.publish(_tokens(1, 2, 3), lent)
+    cache.release(lent)
+    assert cache.used == 0
+    taken = cache.lend(2)
+    assert taken is not None
+    assert cache.borrow(_tokens(1, 2, 3)) == lent[:2]
+    cache.check_integrity([taken, lent[:2]])
+
+
+def test_twins_publish_once() -> None:
+    cache = _cache()
+    first, second = cache.lend(2), cache.lend(2)
+    assert first is not None
+    assert second is not None
+    cache.publish(_tokens(1, 2), first)
+    cache.publish(_tokens(1, 2), second)
+    cache.release(second)
+    assert cache.available == 6
+    cache.release(first)
+    assert cache.borrow(_tokens(1, 2)) == first
+
+
+steps = st.lists(st.tuples(st.integers(0, 3), st.lists(st.integers(0, 2), min_size=1, max_size=4)), max_size=60)
+
+
+@given(steps)
+def test_integrity(steps: list[tuple[int, list[int]]]) -> None:
+    """Sequences of few distinct pages come, publish, and go, in a cache that is too small for all."""
+    cache = _cache()
+    held: list[list[int]] = []
+    for kind, content in steps:
+        tokens = _tokens(*content)
+        if kind < 3:
+            pages = cache.borrow(tokens)
+            fresh = cache.lend(len(content) - len(pages))
+            if fresh is None:
+                cache.release(pages)
+            else:
+                held.append(pages + fresh)
+                if kind:
+                    cache.publish(tokens, held[-1])
+        elif held:
+            cache.release(held.pop(len(content) % len(held)))
+        cache.check_integrity(held)
+    assert cache.used == len({page for pages in held for page in pages}) * PAGE
 
 
 def test_integrity_notices() -> None:
     cache = _cache()
-    pages = cache.reserve(PAGE)
-    assert pages is not None
-    with pytest.raises(RuntimeError, match="not owned exactly once"):
+    lent = cache.lend(1)
+    assert lent is not None
+    with pytest.raises(RuntimeError, match="holders"):
         cache.check_integrity([])
-    cache.release(pages)
-    with pytest.raises(RuntimeError, match="not owned exactly once"):
-        cache.check_integrity([pages])
-    with pytest.raises(RuntimeError, match="does not exist"):
-        cache.check_integrity([(8,)])
+    cache.release(lent)
+    cache._free.append(lent[0])
+    with pytest.raises(RuntimeError, match="lost, or in two places"):
+        cache.check_integrity([])
