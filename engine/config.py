@@ -33,10 +33,14 @@ class ModelConfig:
 
 @dataclass(frozen=True, slots=True)
 class EngineConfig:
-    """Limits of an engine. `threads` None takes every core; `cache_mb` bounds the KV cache, in MiB."""
+    """Limits of an engine. `threads` None takes every core; `cache_mb` bounds the KV cache, in MiB.
+
+    `cache_pages` bounds it in pages instead, where it is not None.
+    """
 
     threads: int | None = None
     cache_mb: int = 512
+    cache_pages: int | None = None
     max_running: int = 32
     max_block_length: int = 64
     prefill_chunk: int = 64

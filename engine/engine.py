@@ -6,7 +6,6 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -14,22 +13,15 @@ import torch
 from triroute.engine.checkpoints import default_checkpoint, load_checkpoint
 from triroute.engine.checkpoints.weights import Checkpoint
 from triroute.engine.config import EngineConfig
-from triroute.engine.errors import Duplicate, InvalidRequest
+from triroute.engine.core import Core
+from triroute.engine.errors import Duplicate, EngineError
 from triroute.engine.grammar import Constraint
-from triroute.engine.kv_cache import KVCache
-from triroute.engine.loop import Loop
 from triroute.engine.model import Model
-from triroute.engine.modes import start_mode
-from triroute.engine.scheduler import Scheduler
-from triroute.engine.sequence import Sequence, Sink
-from triroute.engine.text import TextStream
-from triroute.engine.types import Event, Failed, Finished, Load, ModeName, Request
-from triroute.kernels.cpu.attention import PAGE
+from triroute.engine.sequence import Sink
+from triroute.engine.types import Event, Failed, Finished, Load, Request
 from triroute.kernels.cpu.team import available_cores
 
 log = logging.getLogger("triroute.engine")
-
-AUTO_BLOCK_LENGTH = {ModeName.AUTOREGRESSIVE: 1, ModeName.DIFFUSION: 16, ModeName.LINEAR_SPECULATION: 4}
 
 
 class Engine:
@@ -66,13 +58,6 @@ class Engine:
 
     def submit(self, request: Request, constraint: Constraint | None, sink: Sink) -> None:
         """Queue a request. `sink` is called from the engine's thread. Raises Duplicate or InvalidRequest."""
-        self._check(request)
-        plan = request.plan
-        if plan.block_length == 0:
-            plan = replace(plan, block_length=AUTO_BLOCK_LENGTH[plan.mode])
-        end_ids = self.tokenizer.end_ids
-        mode = start_mode(plan, self.model.mask_id, end_ids)
-        text = TextStream(self.tokenizer, request.sampling.stop)
         with self._lock:
             if request.request_id in self._ids:
                 raise Duplicate(f"request {request.request_id} is already running; use a fresh id")
@@ -84,8 +69,12 @@ class Engine:
                     self._ids.discard(request.request_id)
             sink(event)
 
-        sequence = Sequence(request, mode, text, constraint, tell, end_ids)
-        self._call(lambda: self.scheduler.waiting.append(sequence))
+        try:
+            self._call(self.core.prepare(request, constraint, tell))
+        except EngineError:
+            with self._lock:
+                self._ids.discard(request.request_id)
+            raise
 
     def abort(self, request_id: str) -> bool:
         """End a request at the next pass boundary. False where it is not running."""
@@ -98,23 +87,6 @@ class Engine:
     def load_now(self) -> Load:
         """How busy the engine is."""
         return self.scheduler.load()
-
-    def _check(self, request: Request) -> None:
-        if not request.prompt_ids:
-            raise InvalidRequest("prompt", "renders to no tokens; send text")
-        most = len(request.prompt_ids) + request.sampling.max_tokens
-        if most > self.context_length:
-            raise InvalidRequest(
-                "sampling.max_tokens",
-                f"prompt ({len(request.prompt_ids)} tokens) and max_tokens ({request.sampling.max_tokens}) together "
-                f"pass the context of {self.context_length}; shorten the prompt or lower max_tokens",
-            )
-        if not self.scheduler.cache.can_ever_hold(most + self.config.max_block_length):
-            raise InvalidRequest(
-                "sampling.max_tokens",
-                f"needs {most} tokens of cache and the engine has {self.scheduler.cache.tokens}; "
-                "lower max_tokens, or start the service with a larger --cache-mb",
-            )
 
     def _call(self, call: Callable[[], object]) -> None:
         self._calls.append(call)
@@ -141,10 +113,8 @@ class Engine:
         self.model = Model(checkpoint.weights, self.config.threads or available_cores())
         self.model.warm_up()
         self.context_length = self.model.config.context_length
-        pages = self.config.cache_mb * 2**20 // self.model.config.cache_bytes_per_token // PAGE
-        cache = KVCache(self.model.new_cache(pages), pages)
-        self.scheduler = Scheduler(cache, self.config.max_running, self.config.prefill_chunk)
-        self.loop = Loop(self.model, self.scheduler)
+        self.core = Core(checkpoint, self.model, self.config)
+        self.scheduler, self.loop = self.core.scheduler, self.core.loop
 
     def _run(self) -> None:
         while not self._closing:

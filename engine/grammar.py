@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 
 import numpy as np
 import torch
 from llguidance import LLMatcher
+from numpy.typing import NDArray
 from torch import Tensor
 
 from triroute.engine.errors import EngineError, InvalidRequest
@@ -21,22 +22,67 @@ _COMPILERS: dict[FormatKind, Callable[[str], str]] = {
 
 
 class Constraint:
-    """A grammar and how far the output has come in it."""
+    """A grammar and how far the output has come in it. The end of the output is never told to the matcher."""
 
-    def __init__(self, matcher: LLMatcher, vocab: int) -> None:
+    def __init__(self, matcher: LLMatcher, vocab: int, end_ids: Set[int]) -> None:
         self._matcher = matcher
         self._vocab = vocab
+        self._end_ids = end_ids
+        self._ended = False
+        self._bits: NDArray[np.uint8] | None = None  # of the present place, once asked for
 
     def allowed(self) -> Tensor:
         """bool [vocab]: the tokens that the grammar can continue with. Raises EngineError at a grammar's limits."""
-        bits = np.frombuffer(self._matcher.compute_bitmask(), dtype=np.uint8)
-        self._check()
-        return torch.from_numpy(np.unpackbits(bits, count=self._vocab, bitorder="little").view(np.bool_))
+        return torch.from_numpy(np.unpackbits(self._mask(), count=self._vocab, bitorder="little").view(np.bool_))
+
+    def accepts(self, token: int) -> bool:
+        """Whether the grammar can continue with `token`."""
+        return bool(self._matcher.validate_tokens([token]) == 1)
 
     def advance(self, token: int) -> None:
         """Take a token in. Raises EngineError when the grammar does not allow it."""
-        self._matcher.consume_token(token)
-        self._check()
+        self._bits = None
+        if token not in self._end_ids:
+            self._matcher.consume_token(token)
+            self._check()
+        elif self._matcher.is_accepting():
+            self._ended = True
+        else:
+            raise EngineError("the output ended before its response format did")
+
+    def take_forced(self) -> tuple[int, ...]:
+        """Take in what the grammar leaves no choice about: spelled as the tokenizer spells it, or one token allowed."""
+        taken: list[int] = []
+        while not self._ended:
+            run = self._matcher.compute_ff_tokens() or self._only()
+            if not run:
+                break
+            for token in run:
+                self.advance(token)
+            taken += run
+        return tuple(taken)
+
+    def back(self, count: int) -> None:
+        """Give the last `count` tokens back."""
+        self._bits = None
+        count, self._ended = count - self._ended, False
+        if count:
+            self._matcher.rollback(count)
+            self._check()
+
+    def _only(self) -> list[int]:
+        """The one token that is allowed, where there is but one."""
+        bits = self._mask()
+        places = np.flatnonzero(bits)
+        if len(places) != 1 or int(bits[places[0]]).bit_count() != 1:
+            return []
+        return [int(places[0]) * 8 + int(bits[places[0]]).bit_length() - 1]
+
+    def _mask(self) -> NDArray[np.uint8]:
+        if self._bits is None:
+            self._bits = np.frombuffer(self._matcher.compute_bitmask(), dtype=np.uint8)
+            self._check()
+        return self._bits
 
     def _check(self) -> None:
         if self._matcher.is_error():
@@ -53,7 +99,7 @@ def compile_format(response_format: ResponseFormat, tokenizer: Tokenizer) -> Con
     matcher = LLMatcher(tokenizer.llguidance, grammar, log_level=0)
     if matcher.is_error():
         raise InvalidRequest(field, f"can't be compiled: {_first_line(matcher)}")
-    return Constraint(matcher, tokenizer.vocab_size)
+    return Constraint(matcher, tokenizer.vocab_size, tokenizer.end_ids)
 
 
 def _first_line(matcher: LLMatcher) -> str:

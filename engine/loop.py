@@ -8,10 +8,10 @@ from collections.abc import Sequence as List
 
 from torch import Tensor
 
+from triroute.engine.drawing import draw_block, draw_next
 from triroute.engine.errors import EngineError
 from triroute.engine.model import Block, Model
 from triroute.engine.modes.base import Commit, Rows
-from triroute.engine.sampling import confidence, draw
 from triroute.engine.scheduler import Scheduler, Turn
 from triroute.engine.sequence import Sequence
 from triroute.engine.types import Failed, FinishReason
@@ -29,10 +29,10 @@ class Loop:
     def step(self) -> bool:
         """Run one pass. False when there was nothing to do."""
         self.scheduler.admit()
-        self._end_finished()
+        made_room = self._end_finished()
         turns = self.scheduler.schedule()
         if not turns:
-            return False
+            return made_room
         started = time.perf_counter()
         logits = self._forward(turns)
         answers = [self._advance(turn, rows) for turn, rows in zip(turns, logits, strict=True)]
@@ -50,70 +50,47 @@ class Loop:
         return True
 
     def _forward(self, turns: List[Turn]) -> list[Tensor]:
-        """One pass; per turn the logits [rows asked for, vocab], exact rows first."""
-        blocks, asked, counts, row = [], [], [], 0
+        """One pass; per turn the scores [rows asked for, vocab]."""
+        blocks = [Block.of(turn.span, turn.sequence.cached, turn.sequence.pages) for turn in turns]
+        asked, row = [], 0
         for turn in turns:
-            sequence, span = turn.sequence, turn.span
-            blocks.append(Block(span.tokens, sequence.cached, span.limits(sequence.cached), sequence.pages))
-            rows = (
-                [*range(span.exact_row, span.exact_row + len(span.expected) + 1)] if span.exact_row is not None else []
-            )
-            rows += span.propose
-            asked += [row + wanted for wanted in rows]
-            counts.append(len(rows))
-            row += len(span.tokens)
-        return list(self.model.run(blocks, self.scheduler.cache.storage, asked).split(counts))
+            asked += [row + wanted for wanted in turn.span.asked]
+            row += turn.span.width
+        scores = self.model.run(blocks, self.scheduler.cache.storage, asked)
+        return list(scores.split([len(turn.span.asked) for turn in turns]))
 
-    def _advance(self, turn: Turn, logits: Tensor) -> Rows | EngineError:
+    def _advance(self, turn: Turn, scores: Tensor) -> Rows | EngineError:
         """Draw the tokens that a span asked for."""
         sequence, span = turn.sequence, turn.span
-        sampling, after = sequence.request.sampling, sequence.cached + 1
-        exact: list[int] = []
         try:
-            if span.exact_row is not None:
-                exact = _draw_chain(sequence, span.expected, logits, after + span.exact_row)
-            proposals = logits[len(logits) - len(span.propose) :]
-            proposed = [draw(row, sampling, after + slot) for row, slot in zip(proposals, span.propose, strict=True)]
+            if span.exact is not None:
+                return draw_next(sequence.sampler, span, scores, sequence.cached)
+            return Rows(drafts=draw_block(sequence.sampler, span, scores, sequence.cached))
         except EngineError as error:
             return error
-        sure = [confidence(row, token) for row, token in zip(proposals, proposed, strict=True)]
-        return Rows(tuple(exact), tuple(proposed), tuple(sure))
 
     def _commit(self, turn: Turn, answer: Rows | EngineError, started: float, ended: float, batch: int) -> None:
-        sequence = turn.sequence
+        sequence, prompt = turn.sequence, len(turn.sequence.request.prompt_ids)
         if isinstance(answer, EngineError):
             self.scheduler.remove(sequence)
             sequence.sink(Failed(str(answer)))
             return
-        absorbed = (
-            Commit(written=len(turn.span.tokens)) if turn.view is None else sequence.mode.absorb(turn.view, answer)
+        fresh = sequence.cached < prompt
+        sequence.commit(
+            turn.span, sequence.mode.absorb(turn.view, answer) if turn.view else Commit(), started, ended, batch
         )
-        sequence.commit(turn.span, absorbed, started, ended, batch)
-        if turn.view is None and not sequence.uncached:
+        if fresh and sequence.cached >= prompt:
             self.scheduler.publish(sequence)
         if sequence.finish is not None:
             self._end(sequence, sequence.finish)
 
-    def _end_finished(self) -> None:
-        """End those that were resumed after their last token."""
-        for sequence in [s for s in self.scheduler.running if s.finish is not None]:
+    def _end_finished(self) -> bool:
+        """End those that have nothing left to draw when they begin; they made room for others where there were any."""
+        finished = [s for s in self.scheduler.running if s.finish is not None]
+        for sequence in finished:
             self._end(sequence, sequence.finish or FinishReason.STOP)
+        return bool(finished)
 
     def _end(self, sequence: Sequence, reason: FinishReason) -> None:
         self.scheduler.remove(sequence)
         sequence.end(reason)
-
-
-def _draw_chain(sequence: Sequence, expected: tuple[int, ...], logits: Tensor, position: int) -> list[int]:
-    """Exact tokens from `position` on: one, and one more for each expected token that was drawn."""
-    drawn: list[int] = []
-    constraint = sequence.constraint
-    for index in range(len(expected) + 1):
-        allowed = constraint.allowed() if constraint is not None else None
-        token = draw(logits[index], sequence.request.sampling, position + index, allowed)
-        drawn.append(token)
-        if constraint is not None:
-            constraint.advance(token)
-        if index == len(expected) or token != expected[index] or token in sequence.end_ids:
-            break
-    return drawn

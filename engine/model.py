@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from triroute.engine.checkpoints.weights import Weights
+from triroute.engine.span import Branch, Span
 from triroute.kernels.cpu.attention import PAGE
 from triroute.kernels.cpu.lanes import LANES
 from triroute.kernels.cpu.linear import Arena
@@ -24,21 +25,26 @@ from triroute.kernels.cpu.team import Team
 from triroute.kernels.cpu.transformer import Parameters, Room, Rows, Shape, run_pass
 
 Storage = NDArray[Any]
-_NOTHING_HIDDEN = np.zeros(1, dtype=np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
     """One sequence's rows of a pass.
 
-    Row i holds `tokens[i]` at position `start + i` and sees the keys 0..`limits[i]` of its sequence, whose slots lie in
-    `pages` of the cache, PAGE each. Its key is written to slot `start + i`.
+    The chain's row i has slot and position `start + i`, and sees all slots up to its own. Branches follow in slots;
+    row i of one has position `start + after + i`, and sees its whole branch, the chain's first `after` rows and all
+    before. Slots lie in `pages` of the cache, PAGE each.
     """
 
-    tokens: Sequence[int]
     start: int
-    limits: Sequence[int]
+    chain: Sequence[int]
     pages: Sequence[int]
+    branches: Sequence[Branch] = ()
+
+    @classmethod
+    def of(cls, span: Span, start: int, pages: Sequence[int]) -> Block:
+        """A span whose chain follows `start` cached tokens."""
+        return cls(start, span.chain, pages, span.branches)
 
 
 class Model:
@@ -94,7 +100,7 @@ class Model:
 
     def warm_up(self) -> None:
         """Compile the kernels, or load their machine code, so that no request waits for it."""
-        self.run([Block([0], 0, [0], [0])], self.new_cache(1), [0])
+        self.run([Block(0, [0], [0])], self.new_cache(1), [0])
 
     def close(self) -> None:
         """Let the threads end."""
@@ -116,29 +122,48 @@ def _arrange(blocks: Sequence[Block]) -> Rows:
     """The rows of all blocks, one after the other."""
     tokens: list[int] = []
     positions: list[int] = []
+    slots: list[int] = []
     counts: list[int] = []
     owners: list[int] = []
+    hidden_at: list[int] = []
+    hidden_from: list[int] = []
+    hidden: list[int] = []
     pages = np.zeros((len(blocks), max(len(block.pages) for block in blocks)), dtype=np.int64)
     for owner, block in enumerate(blocks):
-        width = len(block.tokens)
-        tokens += block.tokens
-        positions += range(block.start, block.start + width)
-        counts += [limit + 1 for limit in block.limits]
-        owners += [owner] * width
+        first, end = len(tokens), block.start + len(block.chain)
+        tokens += block.chain
+        slots += range(block.start, end)
+        positions += range(block.start, end)
+        counts += range(block.start + 1, end + 1)
+        hidden_at += [-1] * len(block.chain)
+        hidden_from += [-1] * len(block.chain)
+        for branch in block.branches:
+            width, parent = len(branch.tokens), block.start + branch.after
+            tokens += branch.tokens
+            positions += range(parent, parent + width)
+            slots += range(end, end + width)
+            counts += [end + width] * width
+            hidden_at += [len(hidden)] * width
+            hidden_from += [parent] * width
+            hidden += [1] * (end - parent) + [0] * width
+            end += width
+        owners += [owner] * (len(tokens) - first)
         pages[owner, : len(block.pages)] = block.pages
-    at = np.array(positions, dtype=np.int64)
-    nothing = np.full(len(at), -1, dtype=np.int64)
     return Rows(
-        np.array(tokens, dtype=np.int64),
-        at,
-        at,
-        np.array(counts, dtype=np.int64),
-        np.array(owners, dtype=np.int64),
+        _long(tokens),
+        _long(positions),
+        _long(slots),
+        _long(counts),
+        _long(owners),
         pages,
-        _NOTHING_HIDDEN,
-        nothing,
-        nothing,
+        np.array(hidden or [0], dtype=np.uint8),
+        _long(hidden_at),
+        _long(hidden_from),
     )
+
+
+def _long(numbers: list[int]) -> NDArray[np.int64]:
+    return np.array(numbers, dtype=np.int64)
 
 
 def _power_of_two(number: int) -> int:

@@ -1,5 +1,7 @@
 """Who runs in the next pass: every sequence that decodes, and one chunk of one prompt.
 
+A sequence decodes once its last chunk of tokens is all that is not cached: that chunk and the first token share a pass.
+
 Pages are lent as sequences grow. When there are none left, the youngest is preempted: it gives its pages back, waits
 at the front of the queue, and is prefilled again later. The oldest always has what it needs.
 """
@@ -11,9 +13,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from triroute.engine.kv_cache import KVCache, pages_for
-from triroute.engine.modes.base import Span, View
+from triroute.engine.modes.base import Company, View
 from triroute.engine.sequence import Sequence
+from triroute.engine.span import Span
 from triroute.engine.types import Load
+
+_FEW = 16  # more pending tokens than these make a sequence the one of a pass that prefills
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +57,14 @@ class Scheduler:
         turns: list[Turn] = []
         prefilling = False
         for sequence in [*self.running]:
-            if sequence not in self.running or (sequence.uncached and prefilling):  # preempted by an older one; busy
+            prefills = sequence.pending > _FEW
+            if sequence not in self.running or (prefills and prefilling):  # preempted by an older one; busy
                 continue
             turn = self._turn(sequence)
-            if self._make_room(sequence, sequence.cached + len(turn.span.tokens)):
+            if self._make_room(sequence, sequence.cached + turn.span.width):
                 turns = [other for other in turns if other.sequence in self.running]
                 turns.append(turn)
-                prefilling = prefilling or turn.view is None
+                prefilling = prefilling or prefills
         return turns
 
     def remove(self, sequence: Sequence) -> None:
@@ -86,9 +92,10 @@ class Scheduler:
         self.cache.check_integrity([sequence.pages for sequence in self._all()])
 
     def _turn(self, sequence: Sequence) -> Turn:
-        if sequence.uncached:
+        if sequence.pending > self.prefill_chunk - sequence.cached % self.prefill_chunk:
             return Turn(sequence, sequence.prefill_span(self.prefill_chunk), None)
-        view = sequence.view
+        others = sum(other.rows for other in self.running) - sequence.rows
+        view = sequence.view(Company(len(self.running) - 1, others))
         return Turn(sequence, sequence.mode.plan(view), view)
 
     def _make_room(self, sequence: Sequence, tokens: int) -> bool:

@@ -1,24 +1,27 @@
-"""One running request: its tokens, how many of them are cached, and what it has cost so far."""
+"""One running request: its tokens, how many of them are cached, and who decides what comes next."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Set
+from collections.abc import Callable
 
-from triroute.engine.grammar import Constraint
-from triroute.engine.modes.base import Commit, Mode, Span, View
-from triroute.engine.text import TextStream
+from triroute.engine.drawing import follow
+from triroute.engine.errors import EngineError, InvalidRequest
+from triroute.engine.ledger import Ledger
+from triroute.engine.lookup import PromptLookup
+from triroute.engine.modes.base import Commit, Company, Found, Mode, View
+from triroute.engine.output import Output
+from triroute.engine.sampler import Sampler
+from triroute.engine.span import Span
 from triroute.engine.types import (
     Committed,
+    DraftSource,
     Event,
     Finished,
     FinishReason,
     PassKind,
-    PassRecord,
     Request,
     Started,
-    Timings,
-    Usage,
 )
 from triroute.kernels.cpu.attention import PAGE
 
@@ -26,165 +29,108 @@ Sink = Callable[[Event], None]
 
 
 class Sequence:
-    """State of a request. `cached` tokens of `tokens` are in the cache; the last token, the seed, never is."""
+    """State of a request. The first `cached` of its `tokens` are in the cache; at least the last one never is.
 
-    def __init__(
-        self,
-        request: Request,
-        mode: Mode,
-        text: TextStream,
-        constraint: Constraint | None,
-        sink: Sink,
-        end_ids: Set[int],
-    ) -> None:
+    Raises InvalidRequest when it resumes tokens that the grammar can't have allowed.
+    """
+
+    def __init__(self, request: Request, mode: Mode, sampler: Sampler, output: Output, sink: Sink) -> None:
         self.request = request
         self.mode = mode
-        self.text = text
-        self.constraint = constraint
+        self.sampler = sampler
+        self.output = output
         self.sink = sink
-        self.end_ids = end_ids
-        self.tokens = [*request.prompt_ids, *request.resume_ids]
+        self.tokens = [*request.prompt_ids]
         self.cached = 0
         self.pages: list[int] = []  # the scheduler's: where its slots lie in the cache
-        self.finish: FinishReason | None = None
-        self.passes = self.prefill_passes = self.drafted = self.accepted = self.borrowed = self.preemptions = 0
-        self.arrived = time.perf_counter()
-        self.admitted = self.prefilled = self.first_token = 0.0
-        self._characters_to_skip = request.resume_characters
-        self._resume()
+        self.rows = 1  # of its last pass
+        self.ledger = Ledger()
+        self._lookup = PromptLookup()
+        self._resumed_text = ""
+        self._forced = self._resume()
 
     @property
-    def output_length(self) -> int:
-        return len(self.tokens) - len(self.request.prompt_ids)
+    def finish(self) -> FinishReason | None:
+        """Why it is over, once it is."""
+        return self.output.finish
 
     @property
-    def uncached(self) -> int:
-        """Tokens still to prefill: all but the seed."""
-        return len(self.tokens) - 1 - self.cached
+    def pending(self) -> int:
+        """Tokens that are not cached."""
+        return len(self.tokens) - self.cached
 
-    @property
-    def view(self) -> View:
-        return View(self.tokens[-1], self.request.sampling.max_tokens - self.output_length)
+    def view(self, company: Company) -> View:
+        """What its mode may see, in such company."""
+        return View(
+            tuple(self.tokens[self.cached :]),
+            self.output.remaining,
+            self.cached,
+            company,
+            self.sampler.constrained,
+            self._find,
+        )
 
     def admit(self, borrowed: list[int]) -> None:
         """Begin, or begin again after a preemption, with pages that hold the first tokens already."""
         self.pages = borrowed
         self.cached = len(borrowed) * PAGE
-        if self.admitted:
+        ledger = self.ledger
+        if ledger.admitted:
             return
-        self.admitted = time.perf_counter()
-        self.borrowed = min(self.cached, len(self.request.prompt_ids))
-        if not self.uncached:
-            self.prefilled = self.admitted
+        ledger.admitted = now = time.perf_counter()
+        ledger.borrowed = min(self.cached, len(self.request.prompt_ids))
         self.sink(Started(len(self.request.prompt_ids)))
+        if self._forced:
+            forced = Commit(self._forced, tuple(range(len(self._forced))))
+            self._tell(Span(PassKind.FORCED, ()), forced, now, now, 1)
 
     def preempt(self) -> None:
         """Lose the cache, but nothing that was committed or drafted."""
         self.cached = 0
-        self.preemptions += 1
+        self.ledger.preemptions += 1
 
     def prefill_span(self, chunk: int) -> Span:
         """The next tokens to prefill, to the next multiple of `chunk`."""
-        width = min(self.uncached, chunk - self.cached % chunk)
+        width = min(self.pending - 1, chunk - self.cached % chunk)
         return Span(PassKind.PREFILL, tuple(self.tokens[self.cached : self.cached + width]))
 
     def commit(self, span: Span, commit: Commit, started: float, ended: float, batch: int) -> None:
         """Take over what a pass came to, and tell the client."""
-        self.cached += commit.written
-        tokens, text = self._accept(commit.tokens)
-        record = self._record(span, commit, tokens, started, ended, batch)
-        if span.kind is PassKind.PREFILL:
-            self.prefilled = self.prefilled or (0.0 if self.uncached else ended)
-        elif tokens and not self.first_token:
-            self.first_token = ended
-        self.sink(Committed(tokens, text, record))
+        self.cached += len(span.chain) if span.exact is None else span.exact + 1 + commit.accepted
+        self.rows = span.width
+        if not self.ledger.prefilled and self.cached >= len(self.request.prompt_ids):
+            self.ledger.prefilled = ended
+        self._tell(span, commit, started, ended, batch)
 
     def end(self, reason: FinishReason) -> None:
         """Tell the client that no more comes."""
-        tail = self._pending + self._skip(self.text.flush())
-        self.sink(Finished(reason, self._usage(), self._timings(time.perf_counter()), tail))
+        output = len(self.tokens) - len(self.request.prompt_ids)
+        usage = self.ledger.usage(len(self.request.prompt_ids), output)
+        self.sink(Finished(reason, usage, self.ledger.timings(), self._resumed_text + self.output.flush()))
 
-    def _resume(self) -> None:
-        resumed = self.request.resume_ids
-        for token in resumed:
-            if self.constraint is not None:
-                self.constraint.advance(token)
-        self._pending = self._skip(self._judge(resumed, self.request.sampling.max_tokens)[1])
-
-    def _accept(self, tokens: tuple[int, ...]) -> tuple[tuple[int, ...], str]:
-        """Append tokens up to whatever ends the request."""
-        kept, text = self._judge(tokens, self.view.remaining)
+    def _tell(self, span: Span, commit: Commit, started: float, ended: float, batch: int) -> None:
+        kept, text = self.output.push(commit.tokens)
         self.tokens.extend(kept)
-        text, self._pending = self._pending + self._skip(text), ""
-        return kept, text
+        text, self._resumed_text = self._resumed_text + text, ""
+        self.sink(Committed(kept, text, self.ledger.record(span, commit, kept, started, ended, batch)))
 
-    def _judge(self, tokens: tuple[int, ...], room: int) -> tuple[tuple[int, ...], str]:
-        """The tokens that belong to an output with `room` left, and their text; sets `finish` where they end it."""
-        ends = [index for index, token in enumerate(tokens) if token in self.end_ids]
-        tokens = tokens[: ends[0] + 1] if ends else tokens
-        tokens = tokens[:room]
-        emission = self.text.push(tokens)
-        kept = tokens[: emission.kept]
-        if emission.stopped or (kept and kept[-1] in self.end_ids):
-            self.finish = FinishReason.STOP
-        elif tokens and len(tokens) == room:
-            self.finish = FinishReason.LENGTH
-        return kept, emission.text
+    def _resume(self) -> tuple[int, ...]:
+        """Go through the tokens of an interrupted run; what the grammar forces after them, or at the beginning."""
+        resumed, at = self.request.resume_ids, 0
+        forced = self.sampler.take_forced()
+        while at + len(forced) < len(resumed):
+            at += len(forced)
+            try:
+                self.sampler.take(resumed[at])
+            except EngineError as error:
+                raise InvalidRequest("resume_ids", f"[{at}] can't follow: {error}") from error
+            forced = self.sampler.take_forced() if resumed[at] not in self.sampler.end_ids else ()
+            at += 1
+        kept, self._resumed_text = self.output.push(resumed)
+        self.tokens.extend(kept)
+        return () if self.finish else forced[len(resumed) - at :]
 
-    def _skip(self, text: str) -> str:
-        skipped = min(self._characters_to_skip, len(text))
-        self._characters_to_skip -= skipped
-        return text[skipped:]
-
-    def _record(
-        self, span: Span, commit: Commit, tokens: tuple[int, ...], started: float, ended: float, batch: int
-    ) -> PassRecord:
-        index = self.passes + self.prefill_passes
-        if span.kind is PassKind.PREFILL:
-            self.prefill_passes += 1
-        else:
-            self.passes += 1
-        if span.kind is PassKind.DRAFT:
-            self.drafted += len(commit.proposed)
-        self.accepted += min(commit.accepted, len(tokens))
-        return PassRecord(
-            index=index,
-            kind=span.kind,
-            width=len(span.tokens),
-            start_us=_micros(started - self.admitted),
-            duration_us=_micros(ended - started),
-            batch=batch,
-            proposed=commit.proposed,
-            confidences=commit.confidences,
-            fixed_slots=commit.fixed_slots,
-            accepted=commit.accepted,
-            rejected=commit.rejected,
-            committed=tokens,
-        )
-
-    def _usage(self) -> Usage:
-        return Usage(
-            prompt_tokens=len(self.request.prompt_ids),
-            completion_tokens=self.output_length,
-            drafted=self.drafted,
-            accepted=self.accepted,
-            rejected=self.drafted - self.accepted,
-            passes=self.passes,
-            prefill_passes=self.prefill_passes,
-            cached_prompt_tokens=self.borrowed,
-            preemptions=self.preemptions,
-        )
-
-    def _timings(self, now: float) -> Timings:
-        admitted = self.admitted or now
-        prefilled = self.prefilled or now
-        return Timings(
-            queue_us=_micros(admitted - self.arrived),
-            prefill_us=_micros(prefilled - admitted),
-            decode_us=_micros(now - prefilled),
-            first_token_us=_micros((self.first_token or now) - self.arrived),
-        )
-
-
-def _micros(seconds: float) -> int:
-    return max(0, round(seconds * 1e6))
+    def _find(self, most: int) -> Found:
+        """What prompt lookup offers, as far as the grammar follows."""
+        match, tokens = self._lookup.find(self.tokens, most)
+        return Found(match, follow(self.sampler, tokens, DraftSource.PROMPT_LOOKUP)[:most])

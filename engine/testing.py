@@ -44,6 +44,19 @@ class Answer:
     finished: Finished | None = None
     failed: Failed | None = None
 
+    def take(self, event: Event) -> None:
+        """Note an event."""
+        match event:
+            case Committed():
+                self.token_ids += event.token_ids
+                self.text += event.text
+                self.records.append(event.record)
+            case Finished():
+                self.text += event.text
+                self.finished = event
+            case Failed():
+                self.failed = event
+
 
 def tiny_tokenizer() -> Tokenizer:
     """One token a byte, then control tokens; `<|im_end|>` ends a turn."""
@@ -106,16 +119,7 @@ def _submit(engine: Engine, request: Request) -> queue.Queue[Event]:
 def _drain(events: queue.Queue[Event]) -> Answer:
     answer = Answer()
     while answer.finished is None and answer.failed is None:
-        match events.get(timeout=_SECONDS):
-            case Committed() as event:
-                answer.token_ids += event.token_ids
-                answer.text += event.text
-                answer.records.append(event.record)
-            case Finished() as event:
-                answer.text += event.text
-                answer.finished = event
-            case Failed() as event:
-                answer.failed = event
+        answer.take(events.get(timeout=_SECONDS))
     return answer
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
-AUTO_BLOCK_LENGTH = 8
-
 
 class ModeName(StrEnum):
     """A decoder."""
@@ -14,6 +12,15 @@ class ModeName(StrEnum):
     AUTOREGRESSIVE = "autoregressive"
     DIFFUSION = "diffusion"
     LINEAR_SPECULATION = "linear_speculation"
+    QUADRATIC_SPECULATION = "quadratic_speculation"
+
+
+class DraftSource(IntEnum):
+    """Who proposed a draft token. Numbers as in decoding.proto."""
+
+    DIFFUSION = 1
+    PROMPT_LOOKUP = 2
+    GRAMMAR = 3
 
 
 class PassKind(IntEnum):
@@ -25,6 +32,7 @@ class PassKind(IntEnum):
     VERIFY = 4
     DENOISE = 5
     REFRESH = 6
+    FORCED = 7
 
 
 class FinishReason(IntEnum):
@@ -35,14 +43,24 @@ class FinishReason(IntEnum):
     ABORTED = 3
 
 
+ALL_SOURCES = frozenset({DraftSource.DIFFUSION, DraftSource.PROMPT_LOOKUP})
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A decoder and its parameters. `block_length` counts tokens, `confidence_threshold` is a probability."""
+    """A decoder and its parameters.
+
+    `block_length` counts tokens; 0 lets the engine choose by measured cost. `confidence_threshold` is a probability
+    that diffusion fixes a slot at, `draft_threshold` one that speculation drafts again below (0: it drafts once);
+    `max_steps` bounds the passes of either. `draft_sources` may hold DIFFUSION and PROMPT_LOOKUP.
+    """
 
     mode: ModeName = ModeName.AUTOREGRESSIVE
-    block_length: int = AUTO_BLOCK_LENGTH
+    block_length: int = 8
     confidence_threshold: float = 0.9
     max_steps: int = 32
+    draft_sources: frozenset[DraftSource] = ALL_SOURCES
+    draft_threshold: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +123,9 @@ class PassRecord:
     fixed_slots: tuple[int, ...] = ()
     accepted: int = 0
     rejected: tuple[int, ...] = ()
+    sources: tuple[DraftSource, ...] = ()
     committed: tuple[int, ...] = ()
+    forced: tuple[int, ...] = ()
     segment: int = 0
 
 

@@ -1,16 +1,16 @@
-"""Autoregressive decoding: one row, one token."""
+"""Autoregressive decoding: one token a pass, and those that the grammar forces after it."""
 
 from __future__ import annotations
 
-from triroute.engine.modes.base import Commit, Rows, Span, View
-from triroute.engine.types import PassKind
+from triroute.engine.modes.base import Commit, Rows, View, decode_span
+from triroute.engine.span import Span
 
 
 class Autoregressive:
-    """Draws the token after the seed."""
+    """Draws the token after what is pending."""
 
     def plan(self, view: View) -> Span:
-        return Span(PassKind.DECODE, (view.seed,), exact_row=0)
+        return decode_span(view)
 
     def absorb(self, view: View, rows: Rows) -> Commit:
-        return Commit(rows.exact, written=1)
+        return Commit(rows.exact, rows.forced)

@@ -1,94 +1,101 @@
 """The protocol behind every decoding mode.
 
-A mode plans one span a pass and absorbs its rows into a commit. The loop owns batching, the cache, stopping, text and
-records. The KV contract: `sequence.tokens[:-1]` is cached when `plan` is called, the last token (the *seed*) is
-not; after `absorb`, the first `Commit.written` rows of the span are part of the cache, the others never were.
+A mode plans one span a pass and absorbs its rows into a commit. The loop owns batching, the cache, drawing, stopping,
+text and records. The KV contract: what a mode sees as `View.pending` is committed but not cached; the rows of a span's
+chain become cache as far as they hold, branches never do.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
 from typing import Protocol
 
-from triroute.engine.types import PassKind
-
-
-class Pattern(Enum):
-    """Which keys a row of a span sees, besides all that are cached."""
-
-    CAUSAL = "causal"  # the span's rows up to itself
-    BLOCK = "block"  # all rows of the span
-    SEED_CAUSAL = "seed_causal"  # the first row itself alone, the others all rows
+from triroute.engine.span import Span
+from triroute.engine.types import DraftSource, PassKind
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
-    """What one sequence asks of a pass.
+class Draft:
+    """A proposed token. `confidence` is the model's probability of it; 1 where the model was not asked."""
 
-    `tokens` start at the seed's position. From row `exact_row` on, tokens are drawn exactly as autoregression
-    would: one token, and one more for each of `expected` as long as the one before equals it. `propose` rows
-    give draft tokens with the model's probability of each.
-    """
-
-    kind: PassKind
-    tokens: tuple[int, ...]
-    pattern: Pattern = Pattern.CAUSAL
-    exact_row: int | None = None
-    expected: tuple[int, ...] = ()
-    propose: tuple[int, ...] = ()
-
-    @property
-    def asked(self) -> tuple[int, ...]:
-        """Rows whose scores are wanted: exact ones first."""
-        if self.exact_row is None:
-            return self.propose
-        return (*range(self.exact_row, self.exact_row + len(self.expected) + 1), *self.propose)
-
-    def limits(self, start: int) -> list[int]:
-        """The last key that each row sees, for a span that starts at position `start`."""
-        last = start + len(self.tokens) - 1
-        if self.pattern is Pattern.CAUSAL:
-            return list(range(start, last + 1))
-        first = start if self.pattern is Pattern.SEED_CAUSAL else last
-        return [first, *[last] * (len(self.tokens) - 1)]
+    token: int
+    confidence: float = 1.0
+    source: DraftSource = DraftSource.DIFFUSION
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
-    """What a pass answers: exact tokens, at least one where asked; proposals and their confidences."""
+class Found:
+    """What prompt lookup offers: drafts, and how many tokens before them matched."""
 
-    exact: tuple[int, ...] = ()
-    proposed: tuple[int, ...] = ()
-    confidences: tuple[float, ...] = ()
+    match: int = 0
+    drafts: tuple[Draft, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Commit:
-    """What a pass came to: tokens for the output, and rows of the span that become cache."""
+class Company:
+    """The others in a pass: how many sequences, and about how many rows."""
 
-    tokens: tuple[int, ...] = ()
-    written: int = 0
-    proposed: tuple[int, ...] = ()
-    confidences: tuple[float, ...] = ()
-    fixed_slots: tuple[int, ...] = ()
-    accepted: int = 0
-    rejected: tuple[int, ...] = ()
+    sequences: int = 0
+    rows: int = 0
+
+
+def _nothing(most: int) -> Found:
+    return Found()
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What a mode may see of its sequence: the seed, and how many tokens may still be committed."""
+    """What a mode may see of its sequence.
 
-    seed: int
+    `pending` tokens, at least one, are committed but not cached; `remaining` may still be committed. Where it is
+    `constrained`, a grammar decides with. `lookup(most)` searches the sequence for a repetition.
+    """
+
+    pending: tuple[int, ...]
     remaining: int
+    cached: int = 0
+    company: Company = Company()
+    constrained: bool = False
+    lookup: Callable[[int], Found] = _nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What a pass answers.
+
+    `exact` tokens, of which the first `accepted` were expected, and those at `forced` left no choice. `drafts` are one
+    for each proposed row of a block that is being refined; else they follow the exact tokens.
+    """
+
+    exact: tuple[int, ...] = ()
+    accepted: int = 0
+    forced: tuple[int, ...] = ()
+    drafts: tuple[Draft, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What a pass came to: `tokens` for the output, `checked` drafts of which the first `accepted` held."""
+
+    tokens: tuple[int, ...] = ()
+    forced: tuple[int, ...] = ()
+    proposed: tuple[Draft, ...] = ()
+    fixed_slots: tuple[int, ...] = ()
+    checked: tuple[Draft, ...] = ()
+    accepted: int = 0
 
 
 class Mode(Protocol):
     """One decoder at work on one sequence."""
 
     def plan(self, view: View) -> Span:
-        """The next span. Called when the sequence's committed tokens, but the seed, are cached."""
+        """The next span."""
 
     def absorb(self, view: View, rows: Rows) -> Commit:
         """Turn the answer to the last span into a commit. `view` is the one that `plan` saw."""
+
+
+def decode_span(view: View) -> Span:
+    """Everything pending, and the one token after it."""
+    return Span(PassKind.DECODE, view.pending, exact=len(view.pending) - 1)

@@ -2,14 +2,19 @@
 
 A denoise pass is `[seed, slot, slot, ...]`, every row seeing the whole block; the row before a slot proposes its token.
 Each step fixes the proposals at or over the confidence threshold, and the most confident one in any case; the last
-allowed step fixes all. A causal refresh pass then writes the block to the cache and draws the next seed.
+allowed step fixes all. A causal refresh pass then writes the block to the cache and draws the token after it.
+
+Under a grammar, proposals are drawn from left to right, each from what may follow those before it, so that they could
+always stand together. A slot that was fixed and can't follow any more is drawn anew; the leftmost open slot is always
+fixed, so that every step adds to what holds for good.
 """
 
 from __future__ import annotations
 
 from collections.abc import Set
 
-from triroute.engine.modes.base import Commit, Pattern, Rows, Span, View
+from triroute.engine.modes.base import Commit, Draft, Rows, View
+from triroute.engine.span import Branch, Span
 from triroute.engine.types import PassKind
 
 
@@ -30,28 +35,43 @@ class Diffusion:
     def plan(self, view: View) -> Span:
         if not self.block:
             self.block = [self.mask_id] * min(self.block_length, view.remaining)
-        if self._open():
-            tokens = (view.seed, *self.block[:-1])
-            return Span(PassKind.DENOISE, tokens, Pattern.BLOCK, propose=tuple(self._open()))
-        return Span(PassKind.REFRESH, (view.seed, *self.block), exact_row=len(self.block))
+        if not self._open():
+            chain = (*view.pending, *self.block)
+            return Span(PassKind.REFRESH, chain, exact=len(chain) - 1, decided=tuple(self.block))
+        chain, seed = view.pending[:-1], view.pending[-1]
+        slots = self._asked(view)
+        return Span(
+            PassKind.DENOISE,
+            chain,
+            branches=(Branch(len(chain), (seed, *self.block[:-1])),),
+            propose=tuple(len(chain) + slot for slot in slots),
+            fixed=tuple(None if self.block[slot] == self.mask_id else self.block[slot] for slot in slots),
+        )
 
     def absorb(self, view: View, rows: Rows) -> Commit:
         if self._open():
-            return self._refined(rows)
+            return self._refined(self._asked(view), rows.drafts, view.constrained)
         block, self.block, self.steps = self.block, [], 0
-        return Commit((*block, *rows.exact), written=1 + len(block))
+        return Commit((*block, *rows.exact), tuple(len(block) + index for index in rows.forced))
 
-    def _refined(self, rows: Rows) -> Commit:
+    def _refined(self, slots: list[int], drafts: tuple[Draft, ...], constrained: bool) -> Commit:
         self.steps += 1
-        slots = self._open()
-        surest = max(rows.confidences)
+        proposals = zip(slots, drafts, strict=False)  # under a grammar, drafts end where the output would
+        candidates = [(slot, draft) for slot, draft in proposals if self.block[slot] != draft.token]
+        for slot, _ in candidates:
+            self.block[slot] = self.mask_id
+        surest = max(draft.confidence for _, draft in candidates)
         bar = 0.0 if self.steps >= self.max_steps else min(surest, self.confidence_threshold)
-        fixed = tuple(slot for slot, sure in zip(slots, rows.confidences, strict=True) if sure >= bar)
-        for slot, token in zip(slots, rows.proposed, strict=True):
-            if slot in fixed:
-                self.block[slot] = token
+        first = candidates[0][0] if constrained else None
+        fixed = [(slot, draft) for slot, draft in candidates if slot == first or draft.confidence >= bar]
+        for slot, draft in fixed:
+            self.block[slot] = draft.token
         self._drop_after_end()
-        return Commit(proposed=rows.proposed, confidences=rows.confidences, fixed_slots=fixed)
+        return Commit(proposed=tuple(draft for _, draft in candidates), fixed_slots=tuple(slot for slot, _ in fixed))
+
+    def _asked(self, view: View) -> list[int]:
+        """Slots to propose for: under a grammar all, since what is fixed must still fit."""
+        return list(range(len(self.block))) if view.constrained else self._open()
 
     def _open(self) -> list[int]:
         return [slot for slot, token in enumerate(self.block) if token == self.mask_id]

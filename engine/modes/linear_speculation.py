@@ -1,41 +1,82 @@
 """Linear self-speculation: one pass drafts a block by diffusion, the next verifies it autoregressively.
 
-The draft pass is `[seed, mask, mask, ...]`. Its seed row sees only what autoregression would see, so it yields the
-exact next token and its key and value are cached; the mask rows see the whole block and propose what follows.
-The verify pass is `[next, draft, ...]`, causal: the longest prefix of drafts that autoregression would have drawn is
-accepted, and the token after it comes for free. Two passes commit at least two tokens.
+The draft pass is `[pending, mask, mask, ...]`. Its pending rows see only what autoregression would see, so they yield
+the exact next token and become cache; the mask rows see the whole block and propose what follows. The verify pass is
+`[next, draft, ...]`, causal: the longest prefix of drafts that autoregression would have drawn is accepted, and the
+token after it comes for free. Two passes commit at least two tokens. Where the sequence repeats itself, prompt lookup
+drafts without a pass of its own. Drafts under the draft threshold are drafted again, beside those that stand.
 """
 
 from __future__ import annotations
 
-from triroute.engine.modes.base import Commit, Pattern, Rows, Span, View
-from triroute.engine.types import PassKind
+from triroute.engine.modes.auto import Candidate, Chooser
+from triroute.engine.modes.base import Commit, Draft, Rows, View, decode_span
+from triroute.engine.modes.drafting import DIFFUSION, lookups, preferred, widths
+from triroute.engine.span import Branch, Span
+from triroute.engine.types import DraftSource, PassKind, Plan
 
 
 class LinearSpeculation:
-    """`block_length` counts the rows of a draft pass: the seed and block_length - 1 masks."""
+    """`block_length` counts the rows of a draft pass: one exact, and block_length - 1 masks."""
 
-    def __init__(self, block_length: int, mask_id: int) -> None:
-        self.block_length = block_length
+    def __init__(self, plan: Plan, mask_id: int, chooser: Chooser) -> None:
+        self.settings = plan
         self.mask_id = mask_id
-        self.draft: tuple[int, ...] = ()
+        self.chooser = chooser
+        self.candidate = Candidate((1,))
+        self.draft: tuple[Draft, ...] = ()
+        self.kind = PassKind.DECODE
+        self.draft_passes = 0
 
     def plan(self, view: View) -> Span:
-        if self.draft:
-            return Span(PassKind.VERIFY, (view.seed, *self.draft), exact_row=0, expected=self.draft)
-        masks = min(self.block_length, view.remaining) - 1
-        if masks == 0:
-            return Span(PassKind.DECODE, (view.seed,), exact_row=0)
-        tokens = (view.seed, *[self.mask_id] * masks)
-        return Span(PassKind.DRAFT, tokens, Pattern.SEED_CAUSAL, exact_row=0, propose=tuple(range(1, masks + 1)))
+        self.draft = self.draft[: view.remaining - 1]
+        span = self._continued(view) if self.draft else self._begun(view)
+        self.kind = span.kind
+        return span
 
     def absorb(self, view: View, rows: Rows) -> Commit:
-        if self.draft:
-            return self._verified(rows)
-        self.draft = rows.proposed
-        return Commit(rows.exact, written=1, proposed=rows.proposed, confidences=rows.confidences)
+        if self.kind is PassKind.DRAFT:
+            self.draft_passes += 1
+            self.draft = rows.drafts
+            return Commit(rows.exact, rows.forced, proposed=rows.drafts)
+        checked, self.draft = self.draft, ()
+        self.chooser.learn(self.candidate, len(checked), rows.accepted)
+        return Commit(rows.exact, rows.forced, checked=checked, accepted=rows.accepted)
 
-    def _verified(self, rows: Rows) -> Commit:
-        accepted = len(rows.exact) - 1
-        rejected, self.draft = self.draft[accepted:], ()
-        return Commit(rows.exact, written=1 + accepted, accepted=accepted, rejected=rejected)
+    def _begun(self, view: View) -> Span:
+        """The first span of a cycle."""
+        self.draft_passes = 0
+        most, pending = view.remaining - 1, len(view.pending)
+        found, candidates = lookups(self.settings, view, most)
+        if DraftSource.DIFFUSION in self.settings.draft_sources:
+            candidates += [Candidate((pending + n, 1 + n), DIFFUSION, n, n) for n in widths(self.settings, most)]
+        self.candidate = self.chooser.pick(preferred(self.settings, view, candidates), view)
+        if self.candidate.masks:
+            return self._draft(view, (self.mask_id,) * self.candidate.masks)
+        self.draft = found.drafts[: self.candidate.drafts]
+        return self._verify(view) if self.draft else decode_span(view)
+
+    def _continued(self, view: View) -> Span:
+        """Draft again what is not sure yet, or verify."""
+        bar = self.settings.draft_threshold
+        unsure = any(draft.confidence < bar for draft in self.draft)
+        if unsure and 0 < self.draft_passes < self.settings.max_steps:
+            return self._draft(view, tuple(self.mask_id if d.confidence < bar else d.token for d in self.draft))
+        return self._verify(view)
+
+    def _draft(self, view: View, slots: tuple[int, ...]) -> Span:
+        seen = len(view.pending)
+        propose = tuple(range(seen, seen + len(slots)))
+        branch = Branch(seen, slots)
+        return Span(
+            PassKind.DRAFT,
+            view.pending,
+            exact=seen - 1,
+            branches=(branch,),
+            propose=propose,
+            fixed=(None,) * len(slots),
+        )
+
+    def _verify(self, view: View) -> Span:
+        chain = (*view.pending, *(draft.token for draft in self.draft))
+        return Span(PassKind.VERIFY, chain, exact=len(view.pending) - 1)

@@ -4,72 +4,138 @@ from __future__ import annotations
 
 import pytest
 
+from triroute.engine.costs import Costs
+from triroute.engine.modes.auto import Acceptance, Chooser, Patience
 from triroute.engine.modes.autoregressive import Autoregressive
-from triroute.engine.modes.base import Commit, Pattern, Rows, Span, View
+from triroute.engine.modes.base import Commit, Draft, Found, Rows, View
 from triroute.engine.modes.diffusion import Diffusion
 from triroute.engine.modes.linear_speculation import LinearSpeculation
-from triroute.engine.types import PassKind
+from triroute.engine.modes.quadratic_speculation import QuadraticSpeculation
+from triroute.engine.span import Branch, Span
+from triroute.engine.types import DraftSource, ModeName, PassKind, Plan
 
 MASK, END = 99, 2
+A, B, C = Draft(11, 0.5), Draft(12, 0.25), Draft(13, 0.9)
+REPEATED = Found(3, (Draft(21, 1.0, DraftSource.PROMPT_LOOKUP), Draft(22, 1.0, DraftSource.PROMPT_LOOKUP)))
+
+
+def _chooser() -> Chooser:
+    return Chooser(Costs((1.0,) * 65), Acceptance(), Patience())
+
+
+def _linear(block_length: int, threshold: float = 0.0) -> LinearSpeculation:
+    plan = Plan(ModeName.LINEAR_SPECULATION, block_length, max_steps=2, draft_threshold=threshold)
+    return LinearSpeculation(plan, MASK, _chooser())
+
+
+def _draft_span(pending: tuple[int, ...], slots: tuple[int, ...]) -> Span:
+    rows = tuple(range(len(pending), len(pending) + len(slots)))
+    branches = (Branch(len(pending), slots),)
+    return Span(PassKind.DRAFT, pending, len(pending) - 1, (), branches, rows, (None,) * len(slots))
 
 
 def test_autoregressive() -> None:
-    mode, view = Autoregressive(), View(seed=7, remaining=3)
-    assert mode.plan(view) == Span(PassKind.DECODE, (7,), exact_row=0)
-    assert mode.absorb(view, Rows(exact=(8,))) == Commit((8,), written=1)
+    mode, view = Autoregressive(), View((6, 7), remaining=3)
+    assert mode.plan(view) == Span(PassKind.DECODE, (6, 7), exact=1)
+    assert mode.absorb(view, Rows((8, 9), forced=(1,))) == Commit((8, 9), (1,))
 
 
 @pytest.mark.parametrize(
-    ("exact", "accepted", "rejected"),
-    [((50,), 0, (11, 12)), ((11, 50), 1, (12,)), ((11, 12, 13), 2, ())],
-    ids=["never", "sometimes", "always"],
+    ("exact", "accepted"), [((50,), 0), ((11, 50), 1), ((11, 12, 13), 2)], ids=["never", "sometimes", "always"]
 )
-def test_linear_speculation(exact: tuple[int, ...], accepted: int, rejected: tuple[int, ...]) -> None:
-    mode, view = LinearSpeculation(3, MASK), View(seed=7, remaining=10)
-    draft = mode.plan(view)
-    assert draft == Span(PassKind.DRAFT, (7, MASK, MASK), Pattern.SEED_CAUSAL, exact_row=0, propose=(1, 2))
-    drafted = mode.absorb(view, Rows(exact=(10,), proposed=(11, 12), confidences=(0.5, 0.25)))
-    assert (drafted.tokens, drafted.written) == ((10,), 1)
-    verify = mode.plan(View(seed=10, remaining=9))
-    assert verify == Span(PassKind.VERIFY, (10, 11, 12), exact_row=0, expected=(11, 12))
-    verified = mode.absorb(View(seed=10, remaining=9), Rows(exact=exact))
-    assert verified == Commit(exact, written=1 + accepted, accepted=accepted, rejected=rejected)
+def test_linear_speculation(exact: tuple[int, ...], accepted: int) -> None:
+    mode, view = _linear(3), View((7,), remaining=10)
+    assert mode.plan(view) == _draft_span((7,), (MASK, MASK))
+    drafted = mode.absorb(view, Rows((10,), drafts=(A, B)))
+    assert drafted == Commit((10,), proposed=(A, B))
+    view = View((10,), remaining=9)
+    assert mode.plan(view) == Span(PassKind.VERIFY, (10, 11, 12), exact=0)
+    assert mode.absorb(view, Rows(exact, accepted)) == Commit(exact, checked=(A, B), accepted=accepted)
     assert mode.plan(view).kind is PassKind.DRAFT
 
 
+def test_linear_speculation_drafts_again_what_it_doubts() -> None:
+    mode, view = _linear(4, threshold=0.4), View((7,), remaining=10)
+    mode.plan(view)
+    mode.absorb(view, Rows((10,), drafts=(A, B, C)))
+    view = View((10,), remaining=9)
+    assert mode.plan(view) == _draft_span((10,), (11, MASK, 13))
+    mode.absorb(view, Rows((11,), drafts=(B, C)))
+    assert mode.plan(View((11,), remaining=8)).kind is PassKind.VERIFY, "two draft passes are the most allowed"
+
+
+def test_linear_speculation_follows_a_repetition_without_a_draft_pass() -> None:
+    mode, view = _linear(8), View((7,), remaining=10, lookup=lambda most: REPEATED)
+    assert mode.plan(view) == Span(PassKind.VERIFY, (7, 21, 22), exact=0)
+    assert mode.absorb(view, Rows((21, 5), 1)).checked == REPEATED.drafts
+
+
 def test_linear_speculation_does_not_draft_past_the_end() -> None:
-    assert LinearSpeculation(8, MASK).plan(View(seed=7, remaining=1)) == Span(PassKind.DECODE, (7,), exact_row=0)
-    assert len(LinearSpeculation(8, MASK).plan(View(seed=7, remaining=3)).tokens) == 3
+    assert _linear(8).plan(View((7,), remaining=1)) == Span(PassKind.DECODE, (7,), exact=0)
+    assert _linear(8).plan(View((7,), remaining=3)).width == 3
+
+
+def test_quadratic_speculation_drafts_behind_every_acceptance_point() -> None:
+    plan = Plan(ModeName.QUADRATIC_SPECULATION, 3)
+    mode, view = QuadraticSpeculation(plan, MASK, _chooser()), View((7,), remaining=10)
+    assert mode.plan(view) == _draft_span((7,), (MASK, MASK))
+    mode.absorb(view, Rows((10,), drafts=(A, B)))
+    view = View((10,), remaining=9)
+    span = mode.plan(view)
+    assert (span.kind, span.chain, span.exact) == (PassKind.VERIFY, (10, 11, 12), 0)
+    assert span.branches == tuple(Branch(after, (MASK, MASK)) for after in (1, 2, 3))
+    assert span.propose == (3, 4, 5, 6, 7, 8)
+    commit = mode.absorb(view, Rows((11, 50), 1, drafts=(C,)))
+    assert commit == Commit((11, 50), proposed=(C,), checked=(A, B), accepted=1)
+    assert mode.plan(View((50,), remaining=7)).chain == (50, 13)
+
+
+def test_quadratic_speculation_drafts_no_more_than_fits() -> None:
+    plan = Plan(ModeName.QUADRATIC_SPECULATION, 4)
+    mode = QuadraticSpeculation(plan, MASK, _chooser())
+    mode.plan(View((7,), remaining=9))
+    mode.absorb(View((7,), remaining=9), Rows((10,), drafts=(A, B, C)))
+    assert [len(branch.tokens) for branch in mode.plan(View((10,), remaining=3)).branches] == [2, 1]
+
+
+def _denoise(tokens: tuple[int, ...], propose: tuple[int, ...]) -> Span:
+    branches = (Branch(0, tokens),)
+    return Span(PassKind.DENOISE, (), None, (), branches, propose, (None,) * len(propose))
 
 
 def test_diffusion_fixes_the_confident_and_always_one() -> None:
-    mode, view = Diffusion(3, 0.9, 5, MASK, {END}), View(seed=7, remaining=10)
-    assert mode.plan(view) == Span(PassKind.DENOISE, (7, MASK, MASK), Pattern.BLOCK, propose=(0, 1, 2))
-    first = mode.absorb(view, Rows(proposed=(11, 12, 13), confidences=(0.1, 0.95, 0.92)))
-    assert (first.tokens, first.written, first.fixed_slots) == ((), 0, (1, 2))
-    assert mode.plan(view) == Span(PassKind.DENOISE, (7, MASK, 12), Pattern.BLOCK, propose=(0,))
-    assert mode.absorb(view, Rows(proposed=(14,), confidences=(0.01,))).fixed_slots == (0,)
-    assert mode.plan(view) == Span(PassKind.REFRESH, (7, 14, 12, 13), exact_row=3)
-    assert mode.absorb(view, Rows(exact=(15,))) == Commit((14, 12, 13, 15), written=4)
+    mode, view = Diffusion(3, 0.9, 5, MASK, {END}), View((7,), remaining=10)
+    assert mode.plan(view) == _denoise((7, MASK, MASK), (0, 1, 2))
+    first = mode.absorb(view, Rows(drafts=(Draft(11, 0.1), Draft(12, 0.95), Draft(13, 0.92))))
+    assert (first.tokens, first.fixed_slots) == ((), (1, 2))
+    assert mode.plan(view) == _denoise((7, MASK, 12), (0,))
+    assert mode.absorb(view, Rows(drafts=(Draft(14, 0.01),))).fixed_slots == (0,)
+    assert mode.plan(view) == Span(PassKind.REFRESH, (7, 14, 12, 13), exact=3, decided=(14, 12, 13))
+    assert mode.absorb(view, Rows((15,))) == Commit((14, 12, 13, 15))
 
 
 def test_diffusion_stops_refining_at_max_steps() -> None:
-    mode, view = Diffusion(4, 0.9, 1, MASK, {END}), View(seed=7, remaining=10)
+    mode, view = Diffusion(4, 0.9, 1, MASK, {END}), View((7,), remaining=10)
     mode.plan(view)
-    assert mode.absorb(view, Rows(proposed=(1, 3, 4, 5), confidences=(0.1,) * 4)).fixed_slots == (0, 1, 2, 3)
+    drafts = tuple(Draft(token, 0.1) for token in (1, 3, 4, 5))
+    assert mode.absorb(view, Rows(drafts=drafts)).fixed_slots == (0, 1, 2, 3)
     assert mode.plan(view).kind is PassKind.REFRESH
 
 
 def test_diffusion_drops_what_follows_the_end() -> None:
-    mode, view = Diffusion(4, 0.9, 9, MASK, {END}), View(seed=7, remaining=10)
+    mode, view = Diffusion(4, 0.9, 9, MASK, {END}), View((7,), remaining=10)
     mode.plan(view)
-    mode.absorb(view, Rows(proposed=(11, END, 12, 13), confidences=(0.95, 0.95, 0.1, 0.1)))
-    assert mode.plan(view) == Span(PassKind.REFRESH, (7, 11, END), exact_row=2)
+    drafts = (Draft(11, 0.95), Draft(END, 0.95), Draft(12, 0.1), Draft(13, 0.1))
+    mode.absorb(view, Rows(drafts=drafts))
+    assert mode.plan(view) == Span(PassKind.REFRESH, (7, 11, END), exact=2, decided=(11, END))
 
 
-@pytest.mark.parametrize(
-    ("pattern", "limits"),
-    [(Pattern.CAUSAL, [5, 6, 7]), (Pattern.BLOCK, [7, 7, 7]), (Pattern.SEED_CAUSAL, [5, 7, 7])],
-)
-def test_patterns(pattern: Pattern, limits: list[int]) -> None:
-    assert Span(PassKind.DRAFT, (1, 2, 3), pattern).limits(5) == limits
+def test_diffusion_under_a_grammar_fixes_the_leftmost_and_redraws_what_no_longer_fits() -> None:
+    mode, view = Diffusion(3, 0.9, 9, MASK, {END}), View((7,), remaining=10, constrained=True)
+    mode.plan(view)
+    first = mode.absorb(view, Rows(drafts=(Draft(11, 0.1), Draft(12, 0.95), Draft(13, 0.2))))
+    assert first.fixed_slots == (0, 1)
+    assert mode.plan(view).fixed == (11, 12, None)
+    second = mode.absorb(view, Rows(drafts=(Draft(11), Draft(14, 0.3), Draft(15, 0.4))))
+    assert second.fixed_slots == (1, 2), "the leftmost open slot, and the surest"
+    assert mode.plan(view).decided == (11, 14, 15)

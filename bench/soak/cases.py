@@ -1,0 +1,117 @@
+"""What a case is, and how hypothesis draws one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn, SearchStrategy
+
+from triroute.engine.types import (
+    ALL_SOURCES,
+    DraftSource,
+    FormatKind,
+    ModeName,
+    Plan,
+    ResponseFormat,
+    Sampling,
+)
+
+FORMATS = (
+    ResponseFormat(FormatKind.REGEX, "(ab|cd)+[0-9]{2,5}"),
+    ResponseFormat(FormatKind.REGEX, "[a-c]{3}(done|over)!"),
+    ResponseFormat(FormatKind.LARK, 'start: "yes, because " | "no: " /[a-f ]+/ "."'),
+    ResponseFormat(FormatKind.JSON_SCHEMA, '{"enum": ["alpha", "beta", 17, null]}'),
+    ResponseFormat(
+        FormatKind.JSON_SCHEMA,
+        '{"type":"object","properties":{"name":{"const":"search"},"n":{"type":"integer"},"b":{"enum":["x","yy"]}},'
+        '"required":["name","n","b"],"additionalProperties":false}',
+    ),
+)
+_FIRST = (65, 32, 91, 7)  # prompts share beginnings, for the prefix cache
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One request of a case: when it joins (pass number), and when it is aborted, if at all."""
+
+    prompt_ids: tuple[int, ...]
+    plan: Plan
+    sampling: Sampling
+    shape: ResponseFormat | None = None
+    joins: int = 0
+    aborted: int | None = None
+    resumes: int = 0  # output tokens that an earlier run has committed
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Requests that share an engine of `pages` cache pages and such a prefill chunk. `cost_seed` varies the costs."""
+
+    members: tuple[Member, ...]
+    pages: int
+    prefill_chunk: int
+    max_running: int
+    cost_seed: int
+
+
+def plans(modes: tuple[ModeName, ...] = tuple(ModeName)) -> SearchStrategy[Plan]:
+    """Any decoder with any parameters."""
+    sources = st.sets(st.sampled_from(sorted(ALL_SOURCES))).map(lambda chosen: frozenset[DraftSource](chosen))
+    return st.builds(
+        Plan,
+        st.sampled_from(modes),
+        st.one_of(st.just(0), st.integers(1, 12)),
+        st.floats(0.05, 1.0),
+        st.integers(1, 4),
+        sources,
+        st.sampled_from([0.0, 0.0, 0.3, 0.9]),
+    )
+
+
+def samplings(longest: int) -> SearchStrategy[Sampling]:
+    """Any way to draw up to `longest` tokens."""
+    return st.builds(
+        Sampling,
+        max_tokens=st.integers(1, longest),
+        temperature=st.sampled_from([0.0, 0.0, 0.5, 1.0, 1.7]),
+        top_p=st.sampled_from([1.0, 1.0, 0.9, 0.5]),
+        top_k=st.sampled_from([0, 0, 1, 5, 40]),
+        seed=st.integers(0, 2**64 - 1),
+        stop=st.sampled_from([(), (), ("e",), ("ab", "zz")]),
+    )
+
+
+@st.composite
+def prompts(draw: DrawFn, vocab: int) -> tuple[int, ...]:
+    """Prompts of one to some hundred tokens; many begin alike, and some repeat themselves."""
+    own = draw(st.sampled_from([(), (), (draw(st.integers(0, vocab - 1)),)]))
+    start = own + draw(st.sampled_from([(), _FIRST, _FIRST * 16, _FIRST * 40, _FIRST * 45]))
+    rest = draw(st.lists(st.integers(0, vocab - 1), min_size=0 if start else 1, max_size=12))
+    return (*start, *rest * draw(st.sampled_from([1, 1, 3])))
+
+
+@st.composite
+def members(draw: DrawFn, vocab: int, longest: int) -> Member:
+    """Any request."""
+    return Member(
+        draw(prompts(vocab)),
+        draw(plans()),
+        draw(samplings(longest)),
+        draw(st.one_of(st.none(), st.none(), st.sampled_from(FORMATS))),
+        draw(st.integers(0, 12)),
+        draw(st.one_of(st.none(), st.none(), st.none(), st.integers(0, 30))),
+        draw(st.sampled_from([0, 0, 0, 1, 4])),
+    )
+
+
+@st.composite
+def cases(draw: DrawFn, vocab: int, longest: int = 40) -> Case:
+    """Any requests in any company."""
+    return Case(
+        tuple(draw(st.lists(members(vocab, longest), min_size=1, max_size=5))),
+        draw(st.sampled_from([8, 8, 9, 24])),
+        draw(st.sampled_from([16, 64, 96])),
+        draw(st.sampled_from([1, 2, 4, 32])),
+        draw(st.integers(0, 7)),
+    )

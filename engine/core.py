@@ -1,0 +1,67 @@
+"""One model, one cache, and the requests that share them. Not thread-safe: whoever steps it owns it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from triroute.engine.checkpoints.weights import Checkpoint
+from triroute.engine.config import EngineConfig
+from triroute.engine.costs import Costs
+from triroute.engine.errors import InvalidRequest
+from triroute.engine.grammar import Constraint
+from triroute.engine.kv_cache import KVCache
+from triroute.engine.loop import Loop
+from triroute.engine.model import Model
+from triroute.engine.modes import most_scratch, start_mode
+from triroute.engine.modes.auto import Acceptance, Chooser, Patience
+from triroute.engine.output import Output
+from triroute.engine.sampler import Sampler
+from triroute.engine.scheduler import Scheduler
+from triroute.engine.sequence import Sequence, Sink
+from triroute.engine.text import TextStream
+from triroute.engine.types import Request
+from triroute.kernels.cpu.attention import PAGE
+
+
+class Core:
+    """Accepts requests and runs passes. `costs` None measures them."""
+
+    def __init__(self, checkpoint: Checkpoint, model: Model, config: EngineConfig, costs: Costs | None = None) -> None:
+        self.checkpoint = checkpoint
+        self.model = model
+        self.config = config
+        pages = config.cache_pages or config.cache_mb * 2**20 // model.config.cache_bytes_per_token // PAGE
+        self.cache = KVCache(model.new_cache(pages), pages)
+        self.costs = costs or Costs.measured(model, self.cache.storage, pages)
+        self.scheduler = Scheduler(self.cache, config.max_running, config.prefill_chunk)
+        self.loop = Loop(model, self.scheduler)
+        self._acceptance, self._patience = Acceptance(), Patience()
+
+    def prepare(self, request: Request, constraint: Constraint | None, sink: Sink) -> Callable[[], None]:
+        """Check a request, on any thread; the call that queues it, for the owner. Raises InvalidRequest."""
+        self._check(request)
+        sampling, end_ids = request.sampling, self.checkpoint.tokenizer.end_ids
+        chooser = Chooser(self.costs, self._acceptance, self._patience)
+        mode = start_mode(request.plan, self.model.mask_id, end_ids, chooser)
+        text = TextStream(self.checkpoint.tokenizer, sampling.stop)
+        output = Output(text, end_ids, sampling.max_tokens, request.resume_characters)
+        sequence = Sequence(request, mode, Sampler(sampling, constraint, end_ids), output, sink)
+        return lambda: self.scheduler.waiting.append(sequence)
+
+    def _check(self, request: Request) -> None:
+        if not request.prompt_ids:
+            raise InvalidRequest("prompt", "renders to no tokens; send text")
+        prompt, output, context = len(request.prompt_ids), request.sampling.max_tokens, self.model.config.context_length
+        if prompt + output > context:
+            raise InvalidRequest(
+                "sampling.max_tokens",
+                f"prompt ({prompt} tokens) and max_tokens ({output}) together pass the context of {context}; "
+                "shorten the prompt or lower max_tokens",
+            )
+        most = prompt + output + most_scratch(request.plan, self.config.max_block_length)
+        if not self.cache.can_ever_hold(most):
+            raise InvalidRequest(
+                "sampling.max_tokens",
+                f"needs {most} tokens of cache and the engine has {self.cache.tokens}; "
+                "lower max_tokens, or start the service with a larger --cache-mb",
+            )

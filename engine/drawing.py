@@ -1,0 +1,126 @@
+"""From the scores of a pass to tokens: exact ones along a chain, and drafts along a path."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from triroute.engine.modes.base import Draft, Rows
+from triroute.engine.sampler import Sampler
+from triroute.engine.span import Span
+from triroute.engine.types import DraftSource
+
+
+def draw_next(sampler: Sampler, span: Span, scores: Tensor, start: int) -> Rows:
+    """The exact tokens of a span that lies at `start`, and drafts after them. Raises EngineError."""
+    for token in span.decided:
+        sampler.take(token)
+    if span.exact is None or (span.decided and span.decided[-1] in sampler.end_ids):
+        return Rows()
+    after = start + span.exact + 1
+    exact = draw_exact(sampler, span.expected, scores, after)
+    rows = Rows(exact.tokens, exact.accepted, exact.forced)
+    first, length = _branch(span, span.exact + 1 + exact.accepted)
+    beyond = len(exact.tokens) - exact.accepted  # the branch's first row stands where the first of these came
+    if not length or exact.tokens[-1] in sampler.end_ids:
+        return rows
+    behind = scores[1 + len(span.expected) + first :][beyond - 1 : length]
+    drafts = draw_path(sampler, behind, after + len(exact.tokens), [None] * len(behind))
+    return replace(rows, drafts=drafts)
+
+
+def draw_block(sampler: Sampler, span: Span, scores: Tensor, start: int) -> tuple[Draft, ...]:
+    """A draft for every proposed row of a span that lies at `start`. Raises EngineError."""
+    positions = [start + row + 1 for row in span.propose]
+    if sampler.constrained and positions:
+        return draw_path(sampler, scores, positions[0], span.fixed)
+    return tuple(sampler.draw(row, position) for row, position in zip(scores, positions, strict=True))
+
+
+def _branch(span: Span, after: int) -> tuple[int, int]:
+    """Where the branch after so many chain rows begins among the proposed rows, and its length; 0 if there is none."""
+    first = 0
+    for branch in span.branches:
+        if branch.after == after:
+            return first, len(branch.tokens)
+        first += len(branch.tokens)
+    return 0, 0
+
+
+@dataclass(frozen=True, slots=True)
+class Exact:
+    """Tokens that autoregression gives, of which the first `accepted` were expected; `forced` are indices of them."""
+
+    tokens: tuple[int, ...] = ()
+    accepted: int = 0
+    forced: tuple[int, ...] = ()
+
+
+def draw_exact(sampler: Sampler, expected: Sequence[int], scores: Tensor, position: int) -> Exact:
+    """Tokens from `position` on: one, what the grammar forces after it, and so on as long as that was expected.
+
+    `scores` [1 + len(expected), vocab]: row i follows the first i expected tokens. All tokens are taken. Raises
+    EngineError.
+    """
+    tokens: list[int] = []
+    forced: list[int] = []
+    while True:
+        drawn = sampler.draw(scores[len(tokens)], position + len(tokens)).token
+        sampler.take(drawn)
+        run = sampler.take_forced() if drawn not in sampler.end_ids else ()
+        tokens.append(drawn)
+        forced += range(len(tokens), len(tokens) + len(run))
+        tokens += run
+        accepted = _agreeing(tokens, expected)
+        if accepted < len(tokens) or tokens[-1] in sampler.end_ids:
+            return Exact(tuple(tokens), accepted, tuple(forced))
+
+
+def draw_path(sampler: Sampler, scores: Tensor, position: int, fixed: Sequence[int | None]) -> tuple[Draft, ...]:
+    """Tokens for the positions from `position` on, each where the ones before lead; none is taken in the end.
+
+    `scores` [len(fixed), vocab]. A token of `fixed` stays where the grammar allows it. Raises EngineError.
+    """
+    path: list[Draft] = []
+    forced: deque[int] = deque()
+    taken = 0
+    for index, stands in enumerate(fixed):
+        if forced:
+            path.append(Draft(forced.popleft(), 1.0, DraftSource.GRAMMAR))
+        else:
+            stays = stands is not None and sampler.accepts(stands)
+            draft = Draft(stands) if stays and stands is not None else sampler.draw(scores[index], position + index)
+            path.append(draft)
+            sampler.take(draft.token)
+            forced.extend(sampler.take_forced() if draft.token not in sampler.end_ids else ())
+            taken += 1 + len(forced)
+        if path[-1].token in sampler.end_ids:
+            break
+    sampler.back(taken)
+    return tuple(path)
+
+
+def follow(sampler: Sampler, tokens: Sequence[int], source: DraftSource) -> tuple[Draft, ...]:
+    """As many of `tokens` as the grammar can follow, with what it forces between them; none is taken in the end."""
+    path: list[Draft] = []
+    while len(path) < len(tokens):
+        token = tokens[len(path)]
+        if token in sampler.end_ids or not sampler.accepts(token):
+            break
+        sampler.take(token)
+        path.append(Draft(token, 1.0, source))
+        run = sampler.take_forced()
+        agrees = run == tuple(tokens[len(path) : len(path) + len(run)])
+        path += [Draft(forced, 1.0, DraftSource.GRAMMAR) for forced in run]
+        if not agrees or (run and run[-1] in sampler.end_ids):
+            break
+    sampler.back(len(path))
+    return tuple(path)
+
+
+def _agreeing(tokens: Sequence[int], expected: Sequence[int]) -> int:
+    pairs = enumerate(zip(tokens, expected, strict=False))
+    return next((index for index, (token, wanted) in pairs if token != wanted), min(len(tokens), len(expected)))

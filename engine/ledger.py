@@ -1,0 +1,80 @@
+"""What a request has cost so far: its passes, counts and times."""
+
+from __future__ import annotations
+
+import time
+
+from triroute.engine.modes.base import Commit
+from triroute.engine.span import Span
+from triroute.engine.types import PassKind, PassRecord, Timings, Usage
+
+
+class Ledger:
+    """Keeps the books of one request. Times are seconds of `time.perf_counter`."""
+
+    def __init__(self) -> None:
+        self.arrived = time.perf_counter()
+        self.admitted = self.prefilled = self.first_token = 0.0
+        self.borrowed = self.preemptions = 0
+        self._records = self._passes = self._prefill_passes = self._accepted = self._rejected = 0
+
+    def record(
+        self, span: Span, commit: Commit, kept: tuple[int, ...], started: float, ended: float, batch: int
+    ) -> PassRecord:
+        """Book a pass that ran `span`; `kept` tokens of its commit joined the output."""
+        if span.kind is PassKind.PREFILL:
+            self._prefill_passes += 1
+        elif span.kind is not PassKind.FORCED:
+            self._passes += 1
+        if kept and not self.first_token:
+            self.first_token = ended
+        rejected = commit.checked[commit.accepted :]
+        self._accepted += min(commit.accepted, len(kept))
+        self._rejected += len(commit.checked) - min(commit.accepted, len(kept))
+        self._records += 1
+        return PassRecord(
+            index=self._records - 1,
+            kind=span.kind,
+            width=span.width,
+            start_us=_micros(started - self.admitted),
+            duration_us=_micros(ended - started),
+            batch=batch,
+            proposed=tuple(draft.token for draft in commit.proposed),
+            confidences=tuple(draft.confidence for draft in commit.proposed),
+            fixed_slots=commit.fixed_slots,
+            accepted=commit.accepted,
+            rejected=tuple(draft.token for draft in rejected),
+            sources=tuple(draft.source for draft in commit.checked),
+            committed=kept,
+            forced=tuple(index for index in commit.forced if index < len(kept)),
+        )
+
+    def usage(self, prompt: int, output: int) -> Usage:
+        """Counts, for a prompt and an output of so many tokens."""
+        return Usage(
+            prompt_tokens=prompt,
+            completion_tokens=output,
+            drafted=self._accepted + self._rejected,
+            accepted=self._accepted,
+            rejected=self._rejected,
+            passes=self._passes,
+            prefill_passes=self._prefill_passes,
+            cached_prompt_tokens=self.borrowed,
+            preemptions=self.preemptions,
+        )
+
+    def timings(self) -> Timings:
+        """Times, if the request ended now."""
+        now = time.perf_counter()
+        admitted = self.admitted or now
+        prefilled = self.prefilled or now
+        return Timings(
+            queue_us=_micros(admitted - self.arrived),
+            prefill_us=_micros(prefilled - admitted),
+            decode_us=_micros(now - prefilled),
+            first_token_us=_micros((self.first_token or now) - self.arrived),
+        )
+
+
+def _micros(seconds: float) -> int:
+    return max(0, round(seconds * 1e6))
