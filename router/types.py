@@ -31,6 +31,13 @@ class Variant(StrEnum):
     QUADRATIC = "quadratic"
 
 
+class DraftSource(StrEnum):
+    """Who proposes draft tokens."""
+
+    DIFFUSION = "diffusion"
+    PROMPT_LOOKUP = "prompt_lookup"
+
+
 class Verification(StrEnum):
     """When a draft token is accepted."""
 
@@ -132,6 +139,8 @@ class Hints:
     confidence_threshold: float | None = None
     max_steps: int | None = None
     verification: Verification | None = None
+    draft_sources: frozenset[DraftSource] | None = None
+    draft_threshold: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +186,8 @@ class DecodePlan:
     confidence_threshold: float = 0.9
     max_steps: int = 32
     verification: Verification = Verification.EXACT
+    draft_sources: frozenset[DraftSource] = frozenset(DraftSource)
+    draft_threshold: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from triroute.router.types import (
     Clamp,
     Decision,
     DecodePlan,
+    DraftSource,
     HintOutcome,
     Hints,
     Load,
@@ -64,9 +65,12 @@ def _plan(defaults: Use, use: Use) -> DecodePlan:
 
     mode = Mode(str(pick("mode") or Mode.AUTOREGRESSIVE))
     variant = use.variant or (defaults.variant if use.mode in (None, defaults.mode) else None)
-    given = {name: pick(name) for name in _NUMBERS if pick(name) is not None}
+    given = {name: pick(name) for name in (*_NUMBERS, "draft_threshold") if pick(name) is not None}
     if given.get("block_length") == "auto":
         given["block_length"] = 0
+    sources = pick("draft_sources")
+    if isinstance(sources, list):
+        given["draft_sources"] = frozenset(map(DraftSource, sources))
     plan = DecodePlan(mode, _variant_for(mode, Variant(variant) if variant else None))
     return dataclasses.replace(plan, **given)  # type: ignore[arg-type]
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from triroute.router.types import Mode, Variant
 
-VARIANTS = (Variant.LINEAR,)  # what an engine can run today
+VARIANTS = (Variant.LINEAR, Variant.QUADRATIC)  # what an engine can run; the first is the default
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 StepName = Literal["plan", "tool_call", "code", "prose", "unknown"]
@@ -48,7 +48,14 @@ class Use(_Part):
         default=None, description="Diffusion keeps a position at or over this probability."
     )
     max_steps: Annotated[int, Field(ge=1)] | None = Field(
-        default=None, description="Diffusion: most refinement steps a block."
+        default=None, description="Most refinement steps of a diffusion block, or draft passes of a speculation cycle."
+    )
+    draft_sources: list[Literal["diffusion", "prompt_lookup"]] | None = Field(
+        default=None,
+        description="Self-speculation: where drafts may come from. `prompt_lookup` repeats what was written before.",
+    )
+    draft_threshold: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = Field(
+        default=None, description="Linear self-speculation drafts again what is under this probability; 0 drafts once."
     )
     verification: Literal["exact"] | None = Field(default=None, description="When a draft token is accepted.")
 
@@ -140,7 +147,17 @@ class Limits(_Part):
         return self
 
 
-HintName = Literal["step", "mode", "variant", "block_length", "confidence_threshold", "max_steps", "verification"]
+HintName = Literal[
+    "step",
+    "mode",
+    "variant",
+    "block_length",
+    "confidence_threshold",
+    "max_steps",
+    "verification",
+    "draft_sources",
+    "draft_threshold",
+]
 
 
 class HintsPolicy(_Part):
