@@ -9,8 +9,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 from triroute.engine.checkpoints import default_checkpoint, load_checkpoint
 from triroute.engine.checkpoints.weights import Checkpoint
 from triroute.engine.config import EngineConfig
@@ -20,6 +18,7 @@ from triroute.engine.kv_cache import KVCache
 from triroute.engine.loop import Loop
 from triroute.engine.model import Model
 from triroute.engine.modes import start_mode
+from triroute.engine.sampling import warm_up as warm_up_draws
 from triroute.engine.scheduler import Scheduler
 from triroute.engine.sequence import Sequence, Sink
 from triroute.engine.text import TextStream
@@ -132,7 +131,6 @@ class Engine:
         self._run()
 
     def _load(self) -> None:
-        torch.set_num_threads(1)  # the team below has the cores; torch only draws tokens
         checkpoint = self._source()
         self.tokenizer = checkpoint.tokenizer
         self.chat_template = checkpoint.chat_template
@@ -140,6 +138,7 @@ class Engine:
         self.checkpoint_sha256 = checkpoint.sha256
         self.model = Model(checkpoint.weights, self.config.threads or available_cores())
         self.model.warm_up()
+        warm_up_draws(self.model.config.vocab)
         self.context_length = self.model.config.context_length
         pages = self.config.cache_mb * 2**20 // self.model.config.cache_bytes_per_token // PAGE
         cache = KVCache(self.model.new_cache(pages), pages)

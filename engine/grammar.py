@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import torch
 from llguidance import LLMatcher
-from torch import Tensor
+from numpy.typing import NDArray
 
 from triroute.engine.errors import EngineError, InvalidRequest
 from triroute.engine.tokenizer import Tokenizer
@@ -23,15 +22,17 @@ _COMPILERS: dict[FormatKind, Callable[[str], str]] = {
 class Constraint:
     """A grammar and how far the output has come in it."""
 
-    def __init__(self, matcher: LLMatcher, vocab: int) -> None:
+    def __init__(self, matcher: LLMatcher) -> None:
         self._matcher = matcher
-        self._vocab = vocab
 
-    def allowed(self) -> Tensor:
-        """bool [vocab]: the tokens that the grammar can continue with. Raises EngineError at a grammar's limits."""
-        bits = np.frombuffer(self._matcher.compute_bitmask(), dtype=np.uint8)
+    def allowed(self) -> NDArray[np.uint8]:
+        """The tokens that the grammar can continue with, a bit each, lowest bit first, in whole 32-bit words.
+
+        Raises EngineError at a grammar's limits.
+        """
+        bits = np.frombuffer(self._matcher.compute_bitmask(), dtype=np.uint8).copy()
         self._check()
-        return torch.from_numpy(np.unpackbits(bits, count=self._vocab, bitorder="little").view(np.bool_))
+        return bits
 
     def advance(self, token: int) -> None:
         """Take a token in. Raises EngineError when the grammar does not allow it."""
@@ -53,7 +54,7 @@ def compile_format(response_format: ResponseFormat, tokenizer: Tokenizer) -> Con
     matcher = LLMatcher(tokenizer.llguidance, grammar, log_level=0)
     if matcher.is_error():
         raise InvalidRequest(field, f"can't be compiled: {_first_line(matcher)}")
-    return Constraint(matcher, tokenizer.vocab_size)
+    return Constraint(matcher)
 
 
 def _first_line(matcher: LLMatcher) -> str:

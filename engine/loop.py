@@ -6,15 +6,18 @@ import logging
 import time
 from collections.abc import Sequence as List
 
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from triroute.engine.errors import EngineError
 from triroute.engine.model import Block, Model
-from triroute.engine.modes.base import Commit, Rows
-from triroute.engine.sampling import confidence, draw
+from triroute.engine.modes.base import Commit, Rows, Span
+from triroute.engine.sampling import Drawn, draw
 from triroute.engine.scheduler import Scheduler, Turn
 from triroute.engine.sequence import Sequence
 from triroute.engine.types import Failed, FinishReason
+
+Scores = NDArray[np.float32]
 
 log = logging.getLogger("triroute.engine")
 
@@ -49,7 +52,7 @@ class Loop:
         self._end(sequence, FinishReason.ABORTED)
         return True
 
-    def _forward(self, turns: List[Turn]) -> list[Tensor]:
+    def _forward(self, turns: List[Turn]) -> list[Scores]:
         """One pass; per turn the logits [rows asked for, vocab], exact rows first."""
         blocks, asked, counts, row = [], [], [], 0
         for turn in turns:
@@ -62,22 +65,28 @@ class Loop:
             asked += [row + wanted for wanted in rows]
             counts.append(len(rows))
             row += len(span.tokens)
-        return list(self.model.run(blocks, self.scheduler.cache.storage, asked).split(counts))
+        scores = self.model.run(blocks, self.scheduler.cache.storage, asked)
+        return np.split(scores, np.cumsum(counts)[:-1])
 
-    def _advance(self, turn: Turn, logits: Tensor) -> Rows | EngineError:
+    def _advance(self, turn: Turn, logits: Scores) -> Rows | EngineError:
         """Draw the tokens that a span asked for."""
         sequence, span = turn.sequence, turn.span
         sampling, after = sequence.request.sampling, sequence.cached + 1
-        exact: list[int] = []
+        exact: list[Drawn] = []
         try:
             if span.exact_row is not None:
-                exact = _draw_chain(sequence, span.expected, logits, after + span.exact_row)
-            proposals = logits[len(logits) - len(span.propose) :]
-            proposed = [draw(row, sampling, after + slot) for row, slot in zip(proposals, span.propose, strict=True)]
+                exact = _draw_chain(sequence, span, logits, after + span.exact_row)
         except EngineError as error:
             return error
-        sure = [confidence(row, token) for row, token in zip(proposals, proposed, strict=True)]
-        return Rows(tuple(exact), tuple(proposed), tuple(sure))
+        proposals = logits[len(logits) - len(span.propose) :]
+        proposed = [
+            draw(row, sampling, after + slot, history=sequence.history)
+            for row, slot in zip(proposals, span.propose, strict=True)
+        ]
+        if sampling.logprobs is not None:
+            sequence.note(span, exact, proposed)
+        tokens = tuple(drawn.token for drawn in exact)
+        return Rows(tokens, tuple(drawn.token for drawn in proposed), tuple(drawn.confidence for drawn in proposed))
 
     def _commit(self, turn: Turn, answer: Rows | EngineError, started: float, ended: float, batch: int) -> None:
         sequence = turn.sequence
@@ -104,16 +113,24 @@ class Loop:
         sequence.end(reason)
 
 
-def _draw_chain(sequence: Sequence, expected: tuple[int, ...], logits: Tensor, position: int) -> list[int]:
+def _draw_chain(sequence: Sequence, span: Span, logits: Scores, position: int) -> list[Drawn]:
     """Exact tokens from `position` on: one, and one more for each expected token that was drawn."""
-    drawn: list[int] = []
-    constraint = sequence.constraint
+    drawn: list[Drawn] = []
+    constraint, history, expected = sequence.constraint, sequence.history, span.expected
+    block = span.tokens[1 : 1 + (span.exact_row or 0)]
+    if history is not None:
+        for token in block:
+            history.push(token)
     for index in range(len(expected) + 1):
         allowed = constraint.allowed() if constraint is not None else None
-        token = draw(logits[index], sequence.request.sampling, position + index, allowed)
-        drawn.append(token)
+        drawn.append(draw(logits[index], sequence.request.sampling, position + index, allowed, history))
+        token = drawn[-1].token
+        if history is not None:
+            history.push(token)
         if constraint is not None:
             constraint.advance(token)
         if index == len(expected) or token != expected[index] or token in sequence.end_ids:
             break
+    if history is not None:  # the commit pushes what it keeps
+        history.pop(len(block) + len(drawn))
     return drawn

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Set
+from collections.abc import Sequence as List
 
 from triroute.engine.grammar import Constraint
+from triroute.engine.history import History
 from triroute.engine.modes.base import Commit, Mode, Span, View
+from triroute.engine.sampling import Drawn
 from triroute.engine.text import TextStream
 from triroute.engine.types import (
     Committed,
@@ -18,6 +21,7 @@ from triroute.engine.types import (
     Request,
     Started,
     Timings,
+    TokenLogprob,
     Usage,
 )
 from triroute.kernels.cpu.attention import PAGE
@@ -44,6 +48,7 @@ class Sequence:
         self.sink = sink
         self.end_ids = end_ids
         self.tokens = [*request.prompt_ids, *request.resume_ids]
+        self.history = History.of(request.sampling, request.prompt_ids)
         self.cached = 0
         self.pages: list[int] = []  # the scheduler's: where its slots lie in the cache
         self.finish: FinishReason | None = None
@@ -51,6 +56,8 @@ class Sequence:
         self.arrived = time.perf_counter()
         self.admitted = self.prefilled = self.first_token = 0.0
         self._characters_to_skip = request.resume_characters
+        self._exact: List[Drawn] = ()
+        self._block: dict[int, Drawn] = {}  # diffusion: the last draw of each slot
         self._resume()
 
     @property
@@ -97,7 +104,20 @@ class Sequence:
             self.prefilled = self.prefilled or (0.0 if self.uncached else ended)
         elif tokens and not self.first_token:
             self.first_token = ended
-        self.sink(Committed(tokens, text, record))
+        self.sink(Committed(tokens, text, record, logprobs=self._logprobs(span, commit, len(tokens))))
+
+    def note(self, span: Span, exact: List[Drawn], proposed: List[Drawn]) -> None:
+        """Remember the draws of a pass until they are committed. Only where log-probabilities are asked for."""
+        self._exact = exact
+        if span.kind is PassKind.DENOISE:
+            self._block.update(zip(span.propose, proposed, strict=True))
+
+    def _logprobs(self, span: Span, commit: Commit, kept: int) -> tuple[TokenLogprob, ...]:
+        if self.request.sampling.logprobs is None or not kept:
+            return ()
+        block = [self._block[slot] for slot in range(len(commit.tokens) - len(self._exact))]
+        drawn = [*block, *self._exact][:kept]
+        return tuple(TokenLogprob(one.token, one.log_probability, one.top) for one in drawn)
 
     def end(self, reason: FinishReason) -> None:
         """Tell the client that no more comes."""
@@ -109,12 +129,17 @@ class Sequence:
         for token in resumed:
             if self.constraint is not None:
                 self.constraint.advance(token)
+            if self.history is not None:
+                self.history.push(token)
         self._pending = self._skip(self._judge(resumed, self.request.sampling.max_tokens)[1])
 
     def _accept(self, tokens: tuple[int, ...]) -> tuple[tuple[int, ...], str]:
         """Append tokens up to whatever ends the request."""
         kept, text = self._judge(tokens, self.view.remaining)
         self.tokens.extend(kept)
+        if self.history is not None:
+            for token in kept:
+                self.history.push(token)
         text, self._pending = self._pending + self._skip(text), ""
         return kept, text
 

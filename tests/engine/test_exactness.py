@@ -47,6 +47,7 @@ PROMPTS = [
 def _same(ours: Answer, alone: Answer) -> None:
     assert ours.failed is None
     assert ours.token_ids == alone.token_ids
+    assert ours.logprobs == alone.logprobs
     assert ours.text == alone.text
     assert ours.finished is not None
     assert alone.finished is not None
@@ -55,6 +56,7 @@ def _same(ours: Answer, alone: Answer) -> None:
 
 def _accounted(answer: Answer) -> None:
     """Every token is attributed to one pass, and every draft to one fate."""
+    assert [one.token for one in answer.logprobs] in ([], answer.token_ids)
     assert [token for record in answer.records for token in record.committed] == answer.token_ids
     usage = answer.finished.usage if answer.finished else None
     assert usage is not None
@@ -88,11 +90,11 @@ def test_twenty_prompts_on_the_embedded_model(engine: Engine, temperature: float
 
 
 requests = st.builds(
-    lambda number, prompt, mode, block, tokens, temperature, seed, top_k, top_p, stop: Request(
+    lambda number, prompt, mode, block, tokens, temperature, seed, top_k, top_p, stop, others: Request(
         f"r{number}",
         tuple(prompt),
         Plan(mode, block, 0.3, 4),
-        Sampling(tokens, temperature, top_p, top_k, seed, stop),
+        Sampling(tokens, temperature, top_p, top_k, seed, stop, **others),
     ),
     number=st.uuids(),
     prompt=st.lists(st.integers(0, 255), min_size=1, max_size=150),
@@ -104,6 +106,17 @@ requests = st.builds(
     top_k=st.sampled_from([0, 0, 5]),
     top_p=st.sampled_from([1.0, 1.0, 0.7]),
     stop=st.sampled_from([(), (), ("e",), ("ab", "\n")]),
+    others=st.fixed_dictionaries(
+        {},
+        optional={
+            "min_p": st.sampled_from([0.02, 0.3]),
+            "repetition_penalty": st.sampled_from([0.8, 1.3, 2.0]),
+            "presence_penalty": st.sampled_from([-1.0, 0.7]),
+            "frequency_penalty": st.sampled_from([-0.5, 0.4]),
+            "logit_bias": st.sampled_from([((65, 4.0),), ((0, -100.0), (101, 2.5))]),
+            "logprobs": st.integers(0, 3),
+        },
+    ),
 )
 
 
@@ -155,7 +168,10 @@ def test_diffusion_repeats(tiny_engine: Engine, subject: Request) -> None:
     def run(name: str) -> Answer:
         return run_one(tiny_engine, Request(name, subject.prompt_ids, Plan(DIFFUSION, 7, 0.2, 3), subject.sampling))
 
-    _same(run("again"), run("once"))
+    once = run("once")
+    _same(run("again"), once)
+    if subject.sampling.logprobs is not None:
+        assert [one.token for one in once.logprobs] == once.token_ids
 
 
 @pytest.mark.parametrize("kind", list(FormatKind))
