@@ -45,7 +45,7 @@ class Core:
         mode = start_mode(request.plan, self.model.mask_id, end_ids, chooser)
         text = TextStream(self.checkpoint.tokenizer, sampling.stop)
         output = Output(text, end_ids, sampling.max_tokens, request.resume_characters)
-        sequence = Sequence(request, mode, Sampler(sampling, constraint, end_ids), output, sink)
+        sequence = Sequence(request, mode, Sampler(sampling, request.prompt_ids, constraint, end_ids), output, sink)
         return lambda: self.scheduler.waiting.append(sequence)
 
     def _check(self, request: Request) -> None:

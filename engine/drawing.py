@@ -6,15 +6,18 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from triroute.engine.modes.base import Draft, Rows
 from triroute.engine.sampler import Sampler
 from triroute.engine.span import Span
-from triroute.engine.types import DraftSource
+from triroute.engine.types import DraftSource, TokenLogprob
+
+Scores = NDArray[np.float32]
 
 
-def draw_next(sampler: Sampler, span: Span, scores: Tensor, start: int) -> Rows:
+def draw_next(sampler: Sampler, span: Span, scores: Scores, start: int) -> Rows:
     """The exact tokens of a span that lies at `start`, and drafts after them. Raises EngineError."""
     for token in span.decided:
         sampler.take(token)
@@ -22,7 +25,7 @@ def draw_next(sampler: Sampler, span: Span, scores: Tensor, start: int) -> Rows:
         return Rows()
     after = start + span.exact + 1
     exact = draw_exact(sampler, span.expected, scores, after)
-    rows = Rows(exact.tokens, exact.accepted, exact.forced)
+    rows = Rows(exact.tokens, exact.accepted, exact.forced, logprobs=exact.logprobs)
     first, length = _branch(span, span.exact + 1 + exact.accepted)
     beyond = len(exact.tokens) - exact.accepted  # the branch's first row stands where the first of these came
     if not length or exact.tokens[-1] in sampler.end_ids:
@@ -32,7 +35,7 @@ def draw_next(sampler: Sampler, span: Span, scores: Tensor, start: int) -> Rows:
     return replace(rows, drafts=drafts)
 
 
-def draw_block(sampler: Sampler, span: Span, scores: Tensor, start: int) -> tuple[Draft, ...]:
+def draw_block(sampler: Sampler, span: Span, scores: Scores, start: int) -> tuple[Draft, ...]:
     """A draft for every proposed row of a span that lies at `start`. Raises EngineError."""
     positions = [start + row + 1 for row in span.propose]
     if sampler.constrained and positions:
@@ -57,9 +60,10 @@ class Exact:
     tokens: tuple[int, ...] = ()
     accepted: int = 0
     forced: tuple[int, ...] = ()
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
-def draw_exact(sampler: Sampler, expected: Sequence[int], scores: Tensor, position: int) -> Exact:
+def draw_exact(sampler: Sampler, expected: Sequence[int], scores: Scores, position: int) -> Exact:
     """Tokens from `position` on: one, what the grammar forces after it, and so on as long as that was expected.
 
     `scores` [1 + len(expected), vocab]: row i follows the first i expected tokens. All tokens are taken. Raises
@@ -67,19 +71,22 @@ def draw_exact(sampler: Sampler, expected: Sequence[int], scores: Tensor, positi
     """
     tokens: list[int] = []
     forced: list[int] = []
+    logprobs: list[TokenLogprob] = []
     while True:
-        drawn = sampler.draw(scores[len(tokens)], position + len(tokens)).token
-        sampler.take(drawn)
-        run = sampler.take_forced() if drawn not in sampler.end_ids else ()
-        tokens.append(drawn)
+        drawn = sampler.draw(scores[len(tokens)], position + len(tokens))
+        sampler.take(drawn.token)
+        run = sampler.take_forced() if drawn.token not in sampler.end_ids else ()
+        if drawn.logprob is not None:
+            logprobs += [drawn.logprob, *map(TokenLogprob, run)]
+        tokens.append(drawn.token)
         forced += range(len(tokens), len(tokens) + len(run))
         tokens += run
         accepted = _agreeing(tokens, expected)
         if accepted < len(tokens) or tokens[-1] in sampler.end_ids:
-            return Exact(tuple(tokens), accepted, tuple(forced))
+            return Exact(tuple(tokens), accepted, tuple(forced), tuple(logprobs))
 
 
-def draw_path(sampler: Sampler, scores: Tensor, position: int, fixed: Sequence[int | None]) -> tuple[Draft, ...]:
+def draw_path(sampler: Sampler, scores: Scores, position: int, fixed: Sequence[int | None]) -> tuple[Draft, ...]:
     """Tokens for the positions from `position` on, each where the ones before lead; none is taken in the end.
 
     `scores` [len(fixed), vocab]. A token of `fixed` stays where the grammar allows it. Raises EngineError.
@@ -89,7 +96,7 @@ def draw_path(sampler: Sampler, scores: Tensor, position: int, fixed: Sequence[i
     taken = 0
     for index, stands in enumerate(fixed):
         if forced:
-            path.append(Draft(forced.popleft(), 1.0, DraftSource.GRAMMAR))
+            path.append(sampler.forced_draft(forced.popleft()))
         else:
             stays = stands is not None and sampler.accepts(stands)
             draft = Draft(stands) if stays and stands is not None else sampler.draw(scores[index], position + index)
@@ -114,7 +121,7 @@ def follow(sampler: Sampler, tokens: Sequence[int], source: DraftSource) -> tupl
         path.append(Draft(token, 1.0, source))
         run = sampler.take_forced()
         agrees = run == tuple(tokens[len(path) : len(path) + len(run)])
-        path += [Draft(forced, 1.0, DraftSource.GRAMMAR) for forced in run]
+        path += map(sampler.forced_draft, run)
         if not agrees or (run and run[-1] in sampler.end_ids):
             break
     sampler.back(len(path))

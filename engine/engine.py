@@ -17,6 +17,7 @@ from triroute.engine.core import Core
 from triroute.engine.errors import Duplicate, EngineError
 from triroute.engine.grammar import Constraint
 from triroute.engine.model import Model
+from triroute.engine.sampling import warm_up as warm_up_draws
 from triroute.engine.sequence import Sink
 from triroute.engine.types import Event, Failed, Finished, Load, Request
 from triroute.kernels.cpu.team import available_cores
@@ -112,6 +113,7 @@ class Engine:
         self.checkpoint_sha256 = checkpoint.sha256
         self.model = Model(checkpoint.weights, self.config.threads or available_cores())
         self.model.warm_up()
+        warm_up_draws(self.model.config.vocab)
         self.context_length = self.model.config.context_length
         self.core = Core(checkpoint, self.model, self.config)
         self.scheduler, self.loop = self.core.scheduler, self.core.loop

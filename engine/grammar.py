@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Set
 
 import numpy as np
-import torch
 from llguidance import LLMatcher
 from numpy.typing import NDArray
-from torch import Tensor
 
 from triroute.engine.errors import EngineError, InvalidRequest
 from triroute.engine.tokenizer import Tokenizer
@@ -24,16 +22,21 @@ _COMPILERS: dict[FormatKind, Callable[[str], str]] = {
 class Constraint:
     """A grammar and how far the output has come in it. The end of the output is never told to the matcher."""
 
-    def __init__(self, matcher: LLMatcher, vocab: int, end_ids: Set[int]) -> None:
+    def __init__(self, matcher: LLMatcher, end_ids: Set[int]) -> None:
         self._matcher = matcher
-        self._vocab = vocab
         self._end_ids = end_ids
         self._ended = False
         self._bits: NDArray[np.uint8] | None = None  # of the present place, once asked for
 
-    def allowed(self) -> Tensor:
-        """bool [vocab]: the tokens that the grammar can continue with. Raises EngineError at a grammar's limits."""
-        return torch.from_numpy(np.unpackbits(self._mask(), count=self._vocab, bitorder="little").view(np.bool_))
+    def allowed(self) -> NDArray[np.uint8]:
+        """The tokens that the grammar can continue with, a bit each, lowest bit first, in whole 32-bit words.
+
+        Raises EngineError at a grammar's limits.
+        """
+        if self._bits is None:
+            self._bits = np.frombuffer(self._matcher.compute_bitmask(), dtype=np.uint8)
+            self._check()
+        return self._bits
 
     def accepts(self, token: int) -> bool:
         """Whether the grammar can continue with `token`."""
@@ -72,17 +75,11 @@ class Constraint:
 
     def _only(self) -> list[int]:
         """The one token that is allowed, where there is but one."""
-        bits = self._mask()
+        bits = self.allowed()
         places = np.flatnonzero(bits)
         if len(places) != 1 or int(bits[places[0]]).bit_count() != 1:
             return []
         return [int(places[0]) * 8 + int(bits[places[0]]).bit_length() - 1]
-
-    def _mask(self) -> NDArray[np.uint8]:
-        if self._bits is None:
-            self._bits = np.frombuffer(self._matcher.compute_bitmask(), dtype=np.uint8)
-            self._check()
-        return self._bits
 
     def _check(self) -> None:
         if self._matcher.is_error():
@@ -99,7 +96,7 @@ def compile_format(response_format: ResponseFormat, tokenizer: Tokenizer) -> Con
     matcher = LLMatcher(tokenizer.llguidance, grammar, log_level=0)
     if matcher.is_error():
         raise InvalidRequest(field, f"can't be compiled: {_first_line(matcher)}")
-    return Constraint(matcher, tokenizer.vocab_size, tokenizer.end_ids)
+    return Constraint(matcher, tokenizer.end_ids)
 
 
 def _first_line(matcher: LLMatcher) -> str:

@@ -6,9 +6,9 @@ import logging
 import time
 from collections.abc import Sequence as List
 
-from torch import Tensor
+import numpy as np
 
-from triroute.engine.drawing import draw_block, draw_next
+from triroute.engine.drawing import Scores, draw_block, draw_next
 from triroute.engine.errors import EngineError
 from triroute.engine.model import Block, Model
 from triroute.engine.modes.base import Commit, Rows
@@ -49,7 +49,7 @@ class Loop:
         self._end(sequence, FinishReason.ABORTED)
         return True
 
-    def _forward(self, turns: List[Turn]) -> list[Tensor]:
+    def _forward(self, turns: List[Turn]) -> list[Scores]:
         """One pass; per turn the scores [rows asked for, vocab]."""
         blocks = [Block.of(turn.span, turn.sequence.cached, turn.sequence.pages) for turn in turns]
         asked, row = [], 0
@@ -57,9 +57,9 @@ class Loop:
             asked += [row + wanted for wanted in turn.span.asked]
             row += turn.span.width
         scores = self.model.run(blocks, self.scheduler.cache.storage, asked)
-        return list(scores.split([len(turn.span.asked) for turn in turns]))
+        return np.split(scores, np.cumsum([len(turn.span.asked) for turn in turns])[:-1])
 
-    def _advance(self, turn: Turn, scores: Tensor) -> Rows | EngineError:
+    def _advance(self, turn: Turn, scores: Scores) -> Rows | EngineError:
         """Draw the tokens that a span asked for."""
         sequence, span = turn.sequence, turn.span
         try:

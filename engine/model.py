@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from triroute.engine.checkpoints.weights import Weights
 from triroute.engine.span import Branch, Span
@@ -86,7 +84,7 @@ class Model:
             config.layers * pages * config.kv_heads * 2 * PAGE * config.head_dim, dtype=self.parameters.embedding.dtype
         )
 
-    def run(self, blocks: Sequence[Block], cache: Storage, asked: Sequence[int]) -> Tensor:
+    def run(self, blocks: Sequence[Block], cache: Storage, asked: Sequence[int]) -> NDArray[np.float32]:
         """Scores [asked, vocab] in fp32 of the rows `asked`, numbered over all blocks; valid until the next run.
 
         Writes every row's key and value to the cache.
@@ -96,7 +94,7 @@ class Model:
         wanted = np.array(asked, dtype=np.int64)
         scores = self._scores[: len(asked)]
         self.team.run(run_pass, self.shape, self.parameters, rows, cache, self._room, wanted, scores)
-        return torch.from_numpy(scores)[:, : self.config.vocab]
+        return scores[:, : self.config.vocab]
 
     def warm_up(self) -> None:
         """Compile the kernels, or load their machine code, so that no request waits for it."""

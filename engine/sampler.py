@@ -1,35 +1,48 @@
-"""One sequence's draws: what its grammar allows after the tokens taken so far."""
+"""One sequence's draws: what its sampling and its grammar make of scores, after the tokens taken so far."""
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from triroute.engine.grammar import Constraint
+from triroute.engine.history import History
 from triroute.engine.modes.base import Draft
-from triroute.engine.sampling import confidence, draw
-from triroute.engine.types import DraftSource, Sampling
+from triroute.engine.sampling import draw
+from triroute.engine.types import DraftSource, Sampling, TokenLogprob
 
 
 class Sampler:
     """Draws tokens, takes them in, and gives them back."""
 
-    def __init__(self, sampling: Sampling, constraint: Constraint | None, end_ids: Set[int]) -> None:
+    def __init__(
+        self, sampling: Sampling, prompt_ids: Sequence[int], constraint: Constraint | None, end_ids: Set[int]
+    ) -> None:
         self.sampling = sampling
         self.end_ids = end_ids
         self._constraint = constraint
+        self._history = History.of(sampling, prompt_ids)
 
     @property
     def constrained(self) -> bool:
         """Whether a grammar decides with."""
         return self._constraint is not None
 
-    def draw(self, scores: Tensor, position: int) -> Draft:
+    def draw(self, scores: NDArray[np.float32], position: int) -> Draft:
         """The token at `position`, as autoregression draws it after what was taken. Raises EngineError."""
         allowed = self._constraint.allowed() if self._constraint is not None else None
-        token = draw(scores, self.sampling, position, allowed)
-        return Draft(token, confidence(scores, token), DraftSource.DIFFUSION)
+        drawn = draw(scores, self.sampling, position, allowed, self._history)
+        if self.sampling.logprobs is None:
+            return Draft(drawn.token, drawn.confidence)
+        logprob = TokenLogprob(drawn.token, drawn.log_probability, drawn.top)
+        return Draft(drawn.token, drawn.confidence, DraftSource.DIFFUSION, logprob)
+
+    def forced_draft(self, token: int) -> Draft:
+        """What the grammar left no choice about, as a draft."""
+        logprob = None if self.sampling.logprobs is None else TokenLogprob(token)
+        return Draft(token, 1.0, DraftSource.GRAMMAR, logprob)
 
     def accepts(self, token: int) -> bool:
         """Whether the grammar allows `token` next."""
@@ -39,12 +52,20 @@ class Sampler:
         """Go on after `token`. Raises EngineError when the grammar does not allow it."""
         if self._constraint is not None:
             self._constraint.advance(token)
+        if self._history is not None:
+            self._history.push(token)
 
     def take_forced(self) -> tuple[int, ...]:
         """Take whatever the grammar leaves no choice about, up to the end of the output."""
-        return self._constraint.take_forced() if self._constraint is not None else ()
+        forced = self._constraint.take_forced() if self._constraint is not None else ()
+        if self._history is not None:
+            for token in forced:
+                self._history.push(token)
+        return forced
 
     def back(self, count: int) -> None:
         """Give the last `count` tokens back."""
         if self._constraint is not None and count:
             self._constraint.back(count)
+        if self._history is not None:
+            self._history.pop(count)

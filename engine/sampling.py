@@ -1,40 +1,99 @@
-"""Drawing tokens: `argmax(logits / temperature + gumbel(seed, position))`, so a draw is a function of its inputs.
+"""Drawing tokens: a function of the scores, the sampling, the position and what was said before.
 
-Rows are drawn one by one, each over the same [vocab] shape: the bits of a draw do not depend on its neighbours.
+Each row is drawn by itself, so the bits of a draw do not depend on its neighbours.
 """
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+import math
+import threading
+from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
+from triroute.engine.history import History
 from triroute.engine.types import Sampling
-from triroute.kernels.noise import gumbel
+from triroute.kernels.cpu.draw import Scratch, draw_row, first_tokens, log_total
+from triroute.kernels.cpu.lanes import LANES
+from triroute.kernels.cpu.noise import keys
+
+Row = NDArray[np.float32]
+Bits = NDArray[np.uint8]
+_EVERYTHING: Bits = np.zeros(0, dtype=np.uint8)
 
 
-def draw(logits: Tensor, sampling: Sampling, position: int, allowed: Tensor | None = None) -> int:
-    """The token at `position`. `logits` [vocab]; `allowed` bool [vocab], at least one True, or None for all."""
-    if allowed is not None:
-        logits = logits.masked_fill(~allowed, float("-inf"))
-    if sampling.temperature == 0:
-        return int(logits.max(dim=-1).indices)
-    scores = _filtered(logits.float() / sampling.temperature, sampling)
-    return int((scores + gumbel(sampling.seed, position, scores.shape[-1])).max(dim=-1).indices)
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A token, and what the model made of it before penalties, temperature and filters.
+
+    `confidence` is its probability, `log_probability` the logarithm of that, `top` the likeliest tokens with theirs.
+    """
+
+    token: int
+    confidence: float
+    log_probability: float
+    top: tuple[tuple[int, float], ...] = ()
 
 
-def confidence(logits: Tensor, token: int) -> float:
-    """The model's own probability of `token`, before temperature and filters. `logits` [vocab]."""
-    scores = logits.float()
-    return float(torch.exp(scores[token] - scores.logsumexp(dim=-1)))
+def draw(
+    scores: Row, sampling: Sampling, position: int, allowed: Bits | None = None, history: History | None = None
+) -> Drawn:
+    """The token at `position` from `scores`, fp32 [vocab], which stay as they are.
+
+    `allowed` has a bit a token, lowest bit first, at least one set, up to a multiple of 32. `history` is that of the
+    sampling (`History.of`). Log-probabilities are those of the softmax of `scores` alone.
+    """
+    desk = _desks.of(len(scores))
+    row = desk.padded(scores)
+    changed = row if history is None else history.apply(row, desk.changed)
+    bits = _EVERYTHING if allowed is None else allowed
+    top_k = sampling.top_k if sampling.top_k < len(scores) else 0
+    first, second = keys(sampling.seed, position)
+    heat = np.float32(sampling.temperature)
+    token: int = draw_row(changed, bits, heat, top_k, sampling.top_p, sampling.min_p, first, second, desk.scratch)
+    total: float = log_total(row, desk.scratch)
+    log_probability = float(row[token]) - total
+    top: tuple[tuple[int, float], ...] = ()
+    if sampling.logprobs:
+        count = first_tokens(row, min(sampling.logprobs, len(scores)), desk.scratch)
+        top = tuple((int(likely), float(row[likely]) - total) for likely in desk.scratch.tokens[:count])
+    return Drawn(token, math.exp(log_probability), log_probability, top)
 
 
-def _filtered(scores: Tensor, sampling: Sampling) -> Tensor:
-    """`scores` with everything outside top-k and top-p at minus infinity."""
-    if 0 < sampling.top_k < scores.shape[-1]:
-        kept = scores.topk(sampling.top_k).indices
-        scores = torch.full_like(scores, float("-inf")).index_copy_(0, kept, scores[kept])
-    if sampling.top_p < 1:
-        ordered, order = scores.softmax(dim=-1).sort(descending=True, stable=True)
-        before = ordered.cumsum(dim=-1) - ordered
-        scores = scores.index_fill(0, order[before >= sampling.top_p], float("-inf"))
-    return scores
+def warm_up(vocab: int) -> None:
+    """Compile the kernels, or load their machine code."""
+    sampling = Sampling(repetition_penalty=2.0, logprobs=1)
+    draw(np.zeros(vocab, dtype=np.float32), sampling, 0, history=History.of(sampling, (0,)))
+
+
+class _Desk:
+    """Room for draws from rows of one width."""
+
+    def __init__(self, vocab: int) -> None:
+        self.vocab = vocab
+        width = -(-vocab // LANES) * LANES
+        self.scratch = Scratch.of(width)
+        self.changed = np.full(width, -np.inf, dtype=np.float32)
+        self._row = np.full(width, -np.inf, dtype=np.float32)
+
+    def padded(self, scores: Row) -> Row:
+        """The row in whole lanes: itself where it is."""
+        if len(scores) == len(self._row) and scores.flags.c_contiguous and scores.flags.writeable:
+            return scores
+        self._row[: self.vocab] = scores
+        return self._row
+
+
+class _Desks(threading.local):
+    """One desk a thread; rows of one model all have one width."""
+
+    desk: _Desk | None = None
+
+    def of(self, vocab: int) -> _Desk:
+        if self.desk is None or self.desk.vocab != vocab:
+            self.desk = _Desk(vocab)
+        return self.desk
+
+
+_desks = _Desks()

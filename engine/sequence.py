@@ -22,6 +22,7 @@ from triroute.engine.types import (
     PassKind,
     Request,
     Started,
+    TokenLogprob,
 )
 from triroute.kernels.cpu.attention import PAGE
 
@@ -81,7 +82,9 @@ class Sequence:
         ledger.borrowed = min(self.cached, len(self.request.prompt_ids))
         self.sink(Started(len(self.request.prompt_ids)))
         if self._forced:
-            forced = Commit(self._forced, tuple(range(len(self._forced))))
+            wanted = self.request.sampling.logprobs is not None
+            logprobs = tuple(map(TokenLogprob, self._forced)) if wanted else ()
+            forced = Commit(self._forced, tuple(range(len(self._forced))), logprobs=logprobs)
             self._tell(Span(PassKind.FORCED, ()), forced, now, now, 1)
 
     def preempt(self) -> None:
@@ -112,7 +115,8 @@ class Sequence:
         kept, text = self.output.push(commit.tokens)
         self.tokens.extend(kept)
         text, self._resumed_text = self._resumed_text + text, ""
-        self.sink(Committed(kept, text, self.ledger.record(span, commit, kept, started, ended, batch)))
+        record = self.ledger.record(span, commit, kept, started, ended, batch)
+        self.sink(Committed(kept, text, record, logprobs=commit.logprobs[: len(kept)]))
 
     def _resume(self) -> tuple[int, ...]:
         """Go through the tokens of an interrupted run; what the grammar forces after them, or at the beginning."""

@@ -15,7 +15,7 @@ from triroute.engine.config import ModelConfig
 from triroute.engine.engine import Engine
 from triroute.engine.grammar import compile_format
 from triroute.engine.tokenizer import Tokenizer, byte_alphabet
-from triroute.engine.types import Committed, Event, Failed, Finished, PassRecord, Request
+from triroute.engine.types import Committed, Event, Failed, Finished, PassRecord, Request, TokenLogprob
 from triroute.kernels.cpu.dense import to_bfloat16
 from triroute.kernels.cpu.linear import Linear
 
@@ -40,6 +40,7 @@ class Answer:
 
     token_ids: list[int] = field(default_factory=list)
     text: str = ""
+    logprobs: list[TokenLogprob] = field(default_factory=list)
     records: list[PassRecord] = field(default_factory=list)
     finished: Finished | None = None
     failed: Failed | None = None
@@ -50,6 +51,7 @@ class Answer:
             case Committed():
                 self.token_ids += event.token_ids
                 self.text += event.text
+                self.logprobs += event.logprobs
                 self.records.append(event.record)
             case Finished():
                 self.text += event.text

@@ -1,4 +1,4 @@
-"""The engine's domain: what is asked, what is reported. Plain data, no torch, no gRPC."""
+"""The engine's domain: what is asked, what is reported. Plain data, no gRPC."""
 
 from __future__ import annotations
 
@@ -65,7 +65,11 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How tokens are drawn. `temperature` 0 is greedy; `top_k` 0 and `top_p` 1 keep every token."""
+    """How tokens are drawn; fields as in chat.proto.
+
+    `temperature` 0 is greedy; `top_k` 0, `top_p` 1 and `min_p` 0 keep every token. `logit_bias` pairs token and value.
+    `logprobs` None asks for none, 0 for those of the tokens drawn, n for those of the n likeliest as well.
+    """
 
     max_tokens: int = 256
     temperature: float = 0.0
@@ -73,6 +77,12 @@ class Sampling:
     top_k: int = 0
     seed: int = 0
     stop: tuple[str, ...] = ()
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    logprobs: int | None = None
 
 
 class FormatKind(StrEnum):
@@ -106,6 +116,15 @@ class Request:
     response_format: ResponseFormat | None = None
     resume_ids: tuple[int, ...] = ()
     resume_characters: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """Log-probability of a token and of the likeliest ones in its place, before penalties, temperature and filters."""
+
+    token: int
+    log_probability: float = 0.0
+    top: tuple[tuple[int, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,12 +182,13 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """Tokens and text that became final, and the pass behind them."""
+    """Tokens and text that became final, and the pass behind them; log-probabilities of the tokens where asked for."""
 
     token_ids: tuple[int, ...]
     text: str
     record: PassRecord
     segment: int = 0
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

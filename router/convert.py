@@ -62,6 +62,8 @@ MOST_TOKENS = 131_072
 MOST_TEMPERATURE = 5.0
 MOST_TOP_K = 1_000_000
 MOST_STOPS, LONGEST_STOP = 16, 256
+LEAST_REPETITION, MOST_REPETITION, MOST_PENALTY = 0.1, 2.0, 2.0
+MOST_BIASES, MOST_BIAS, MOST_LOGPROBS = 1_024, 100.0, 20
 MOST_TAGS, LONGEST_TAG, LONGEST_SESSION = 16, 64, 128
 MOST_TOOLS, MOST_MESSAGES = 128, 1_000
 _TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -144,6 +146,12 @@ def to_engine(
             top_k=sampling.top_k,
             seed=sampling.seed,
             stop=sampling.stop,
+            min_p=sampling.min_p,
+            repetition_penalty=sampling.repetition_penalty,
+            presence_penalty=sampling.presence_penalty,
+            frequency_penalty=sampling.frequency_penalty,
+            logit_bias=dict(sampling.logit_bias),
+            logprobs=sampling.logprobs,
         ),
     )
     if request.text:
@@ -173,8 +181,9 @@ def _format(message: chat_pb2.ResponseFormat) -> ResponseFormat:
 
 
 def _sampling(message: chat_pb2.Sampling) -> Sampling:
-    given = {field.name: value for field, value in message.ListFields() if field.name != "stop"}
-    return Sampling(**given, stop=tuple(message.stop))
+    given = {field.name: value for field, value in message.ListFields()}
+    many = {"stop": tuple(message.stop), "logit_bias": tuple(sorted(message.logit_bias.items()))}
+    return Sampling(**given | many)
 
 
 def _violations(message: router_pb2.GenerateRequest) -> Iterator[Violation]:
@@ -263,6 +272,29 @@ def _numbers(sampling: chat_pb2.Sampling) -> Iterator[Violation]:
     for index, stop in enumerate(sampling.stop[:MOST_STOPS]):
         if not 1 <= len(stop) <= LONGEST_STOP:
             yield Violation(f"sampling.stop[{index}]", f"must have 1 to {LONGEST_STOP} characters")
+    yield from _weights(sampling)
+
+
+def _weights(sampling: chat_pb2.Sampling) -> Iterator[Violation]:
+    """What changes single tokens' scores, and what is told of them."""
+    bounds = (
+        ("min_p", 0.0, 1.0),
+        ("repetition_penalty", LEAST_REPETITION, MOST_REPETITION),
+        ("presence_penalty", -MOST_PENALTY, MOST_PENALTY),
+        ("frequency_penalty", -MOST_PENALTY, MOST_PENALTY),
+    )
+    given = {field.name: value for field, value in sampling.ListFields()}
+    for name, least, most in bounds:
+        value = given.get(name, most)
+        if not least <= value <= most:
+            yield Violation(f"sampling.{name}", f"{value:g} is outside {least:g} to {most:g}")
+    if len(sampling.logit_bias) > MOST_BIASES:
+        yield Violation("sampling.logit_bias", f"has {len(sampling.logit_bias)} tokens; at most {MOST_BIASES}")
+    for token, bias in sorted(sampling.logit_bias.items())[:MOST_BIASES]:
+        if not -MOST_BIAS <= bias <= MOST_BIAS:
+            yield Violation(f"sampling.logit_bias[{token}]", f"{bias:g} is outside {-MOST_BIAS:g} to {MOST_BIAS:g}")
+    if sampling.logprobs > MOST_LOGPROBS:
+        yield Violation("sampling.logprobs", f"{sampling.logprobs} is over {MOST_LOGPROBS}; leave it out for none")
 
 
 def _labels(message: router_pb2.GenerateRequest) -> Iterator[Violation]:

@@ -41,12 +41,18 @@ class Run:
             record.index = len(self.passes)
             self.passes.append(record)
         self.token_ids += commit.token_ids
-        return self.say(commit.text, commit.token_ids, commit.segment)
+        return self.say(commit.text, commit.token_ids, commit.segment, commit.logprobs)
 
-    def say(self, text: str, token_ids: Iterable[int] = (), segment: int = 0) -> router_pb2.Delta | None:
+    def say(
+        self,
+        text: str,
+        token_ids: Iterable[int] = (),
+        segment: int = 0,
+        logprobs: Iterable[decoding_pb2.TokenLogprob] = (),
+    ) -> router_pb2.Delta | None:
         """A delta, where there is anything to say."""
         self.characters += len(text)
-        delta = router_pb2.Delta(text=text, token_ids=token_ids, segment=segment)
+        delta = router_pb2.Delta(text=text, token_ids=token_ids, segment=segment, logprobs=logprobs)
         return delta if text or delta.token_ids else None
 
     def end(self, finish: engine_pb2.Finish) -> router_pb2.Finish:

@@ -79,6 +79,12 @@ def samplings(longest: int) -> SearchStrategy[Sampling]:
         top_k=st.sampled_from([0, 0, 1, 5, 40]),
         seed=st.integers(0, 2**64 - 1),
         stop=st.sampled_from([(), (), ("e",), ("ab", "zz")]),
+        min_p=st.sampled_from([0.0, 0.0, 0.05, 0.3]),
+        repetition_penalty=st.sampled_from([1.0, 1.0, 0.8, 1.5]),
+        presence_penalty=st.sampled_from([0.0, 0.0, -1.0, 0.7]),
+        frequency_penalty=st.sampled_from([0.0, 0.0, -0.5, 0.4]),
+        logit_bias=st.sampled_from([(), (), ((65, 4.0),), ((0, -100.0), (101, 2.5))]),
+        logprobs=st.sampled_from([None, None, 0, 3]),
     )
 
 

@@ -120,6 +120,8 @@ def _same(name: str, member: Member, ours: Answer, alone: Answer) -> None:
         return
     if ours.token_ids != alone.token_ids:
         raise Broken(f"{name} as {member.plan}: {ours.token_ids}, alone {alone.token_ids}")
+    if ours.logprobs != alone.logprobs[len(alone.logprobs) - len(ours.logprobs) :]:
+        raise Broken(f"{name}: log-probabilities {ours.logprobs}, alone {alone.logprobs}")
     if not alone.text.endswith(ours.text) or reason != (alone.finished.reason if alone.finished else None):
         raise Broken(f"{name}: text {ours.text!r} ({reason}), alone {alone.text!r}")
 

@@ -13,4 +13,4 @@ class Autoregressive:
         return decode_span(view)
 
     def absorb(self, view: View, rows: Rows) -> Commit:
-        return Commit(rows.exact, rows.forced)
+        return Commit(rows.exact, rows.forced, logprobs=rows.logprobs)

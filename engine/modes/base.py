@@ -12,16 +12,20 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from triroute.engine.span import Span
-from triroute.engine.types import DraftSource, PassKind
+from triroute.engine.types import DraftSource, PassKind, TokenLogprob
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A proposed token. `confidence` is the model's probability of it; 1 where the model was not asked."""
+    """A proposed token. `confidence` is the model's probability of it; 1 where the model was not asked.
+
+    `logprob` is None where nobody wants it.
+    """
 
     token: int
     confidence: float = 1.0
     source: DraftSource = DraftSource.DIFFUSION
+    logprob: TokenLogprob | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +69,23 @@ class Rows:
     """What a pass answers.
 
     `exact` tokens, of which the first `accepted` were expected, and those at `forced` left no choice. `drafts` are one
-    for each proposed row of a block that is being refined; else they follow the exact tokens.
+    for each proposed row of a block that is being refined; else they follow the exact tokens. `logprobs` are those of
+    the exact tokens, or none.
     """
 
     exact: tuple[int, ...] = ()
     accepted: int = 0
     forced: tuple[int, ...] = ()
     drafts: tuple[Draft, ...] = ()
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """What a pass came to: `tokens` for the output, `checked` drafts of which the first `accepted` held."""
+    """What a pass came to: `tokens` for the output, `checked` drafts of which the first `accepted` held.
+
+    `logprobs` are those of the tokens, or none where nobody wants them.
+    """
 
     tokens: tuple[int, ...] = ()
     forced: tuple[int, ...] = ()
@@ -84,6 +93,7 @@ class Commit:
     fixed_slots: tuple[int, ...] = ()
     checked: tuple[Draft, ...] = ()
     accepted: int = 0
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 class Mode(Protocol):

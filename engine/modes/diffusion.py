@@ -15,7 +15,7 @@ from collections.abc import Set
 
 from triroute.engine.modes.base import Commit, Draft, Rows, View
 from triroute.engine.span import Branch, Span
-from triroute.engine.types import PassKind
+from triroute.engine.types import DraftSource, PassKind
 
 
 class Diffusion:
@@ -29,43 +29,49 @@ class Diffusion:
         self.max_steps = max_steps
         self.mask_id = mask_id
         self.end_ids = end_ids
-        self.block: list[int] = []
+        self.block: list[Draft | None] = []  # None is an open slot
         self.steps = 0
 
     def plan(self, view: View) -> Span:
         if not self.block:
-            self.block = [self.mask_id] * min(self.block_length, view.remaining)
+            self.block = [None] * min(self.block_length, view.remaining)
+        block = tuple(self.mask_id if slot is None else slot.token for slot in self.block)
         if not self._open():
-            chain = (*view.pending, *self.block)
-            return Span(PassKind.REFRESH, chain, exact=len(chain) - 1, decided=tuple(self.block))
+            chain = (*view.pending, *block)
+            return Span(PassKind.REFRESH, chain, exact=len(chain) - 1, decided=block)
         chain, seed = view.pending[:-1], view.pending[-1]
         slots = self._asked(view)
         return Span(
             PassKind.DENOISE,
             chain,
-            branches=(Branch(len(chain), (seed, *self.block[:-1])),),
+            branches=(Branch(len(chain), (seed, *block[:-1])),),
             propose=tuple(len(chain) + slot for slot in slots),
-            fixed=tuple(None if self.block[slot] == self.mask_id else self.block[slot] for slot in slots),
+            fixed=tuple(None if self.block[slot] is None else block[slot] for slot in slots),
         )
 
     def absorb(self, view: View, rows: Rows) -> Commit:
         if self._open():
             return self._refined(self._asked(view), rows.drafts, view.constrained)
-        block, self.block, self.steps = self.block, [], 0
-        return Commit((*block, *rows.exact), tuple(len(block) + index for index in rows.forced))
+        block, self.block, self.steps = [slot for slot in self.block if slot is not None], [], 0
+        logprobs = [slot.logprob for slot in block if slot.logprob is not None]
+        return Commit(
+            (*(slot.token for slot in block), *rows.exact),
+            (*_forced(block), *(len(block) + index for index in rows.forced)),
+            logprobs=(*logprobs, *rows.logprobs),
+        )
 
     def _refined(self, slots: list[int], drafts: tuple[Draft, ...], constrained: bool) -> Commit:
         self.steps += 1
         proposals = zip(slots, drafts, strict=False)  # under a grammar, drafts end where the output would
-        candidates = [(slot, draft) for slot, draft in proposals if self.block[slot] != draft.token]
+        candidates = [(slot, draft) for slot, draft in proposals if not _stands(self.block[slot], draft)]
         for slot, _ in candidates:
-            self.block[slot] = self.mask_id
+            self.block[slot] = None
         surest = max(draft.confidence for _, draft in candidates)
         bar = 0.0 if self.steps >= self.max_steps else min(surest, self.confidence_threshold)
         first = candidates[0][0] if constrained else None
         fixed = [(slot, draft) for slot, draft in candidates if slot == first or draft.confidence >= bar]
         for slot, draft in fixed:
-            self.block[slot] = draft.token
+            self.block[slot] = draft
         self._drop_after_end()
         return Commit(proposed=tuple(draft for _, draft in candidates), fixed_slots=tuple(slot for slot, _ in fixed))
 
@@ -74,12 +80,20 @@ class Diffusion:
         return list(range(len(self.block))) if view.constrained else self._open()
 
     def _open(self) -> list[int]:
-        return [slot for slot, token in enumerate(self.block) if token == self.mask_id]
+        return [index for index, slot in enumerate(self.block) if slot is None]
 
     def _drop_after_end(self) -> None:
-        for slot, token in enumerate(self.block):
-            if token == self.mask_id:
+        for index, slot in enumerate(self.block):
+            if slot is None:
                 return
-            if token in self.end_ids:
-                del self.block[slot + 1 :]
+            if slot.token in self.end_ids:
+                del self.block[index + 1 :]
                 return
+
+
+def _stands(slot: Draft | None, draft: Draft) -> bool:
+    return slot is not None and slot.token == draft.token
+
+
+def _forced(block: list[Draft]) -> list[int]:
+    return [index for index, slot in enumerate(block) if slot.source is DraftSource.GRAMMAR]

@@ -38,10 +38,10 @@ class LinearSpeculation:
         if self.kind is PassKind.DRAFT:
             self.draft_passes += 1
             self.draft = rows.drafts
-            return Commit(rows.exact, rows.forced, proposed=rows.drafts)
+            return Commit(rows.exact, rows.forced, proposed=rows.drafts, logprobs=rows.logprobs)
         checked, self.draft = self.draft, ()
         self.chooser.learn(self.candidate, len(checked), rows.accepted)
-        return Commit(rows.exact, rows.forced, checked=checked, accepted=rows.accepted)
+        return Commit(rows.exact, rows.forced, checked=checked, accepted=rows.accepted, logprobs=rows.logprobs)
 
     def _begun(self, view: View) -> Span:
         """The first span of a cycle."""

@@ -48,7 +48,14 @@ class QuadraticSpeculation:
         checked, self.checked = self.checked, ()
         self.draft = rows.drafts
         self.chooser.learn(self.candidate, len(checked), rows.accepted)
-        return Commit(rows.exact, rows.forced, proposed=rows.drafts, checked=checked, accepted=rows.accepted)
+        return Commit(
+            rows.exact,
+            rows.forced,
+            proposed=rows.drafts,
+            checked=checked,
+            accepted=rows.accepted,
+            logprobs=rows.logprobs,
+        )
 
     def _with_masks(self, candidates: list[Candidate]) -> list[Candidate]:
         """A fixed width drafts behind what prompt lookup found, too."""

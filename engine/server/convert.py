@@ -19,6 +19,7 @@ from triroute.engine.types import (
     ResponseFormat,
     Sampling,
     Started,
+    TokenLogprob,
 )
 from triroute.proto import chat_pb2, decoding_pb2, engine_pb2
 
@@ -48,7 +49,7 @@ def to_request(message: engine_pb2.GenerateRequest, engine: Engine) -> Request:
         request_id=message.request_id,
         prompt_ids=_prompt(message, engine),
         plan=plan,
-        sampling=_sampling(message.sampling),
+        sampling=_sampling(message.sampling, engine.tokenizer.vocab_size),
         response_format=response_format,
         resume_ids=tuple(message.resume_ids),
         resume_characters=message.resume_characters,
@@ -63,6 +64,7 @@ def from_event(event: Started | Committed | Finished) -> engine_pb2.GenerateEven
         case Committed():
             commit = engine_pb2.Commit(token_ids=event.token_ids, text=event.text, segment=event.segment)
             commit.passes.append(_pass(event.record))
+            commit.logprobs.extend(_logprob(one) for one in event.logprobs)
             return engine_pb2.GenerateEvent(commit=commit)
         case Finished():
             return engine_pb2.GenerateEvent(finish=_finish(event))
@@ -98,7 +100,7 @@ def _plan(plan: decoding_pb2.DecodePlan, config: EngineConfig) -> Plan:
     return Plan(mode, plan.block_length, plan.confidence_threshold, plan.max_steps)
 
 
-def _sampling(sampling: chat_pb2.Sampling) -> Sampling:
+def _sampling(sampling: chat_pb2.Sampling, vocab: int) -> Sampling:
     default, present = Sampling(), {field.name for field, _ in sampling.ListFields()}
 
     def given(name: str) -> Any:
@@ -106,6 +108,10 @@ def _sampling(sampling: chat_pb2.Sampling) -> Sampling:
 
     if sampling.HasField("max_tokens") and sampling.max_tokens == 0:
         raise InvalidRequest("sampling.max_tokens", "is 0; ask for at least 1")
+    bias = tuple(sorted(sampling.logit_bias.items()))
+    for token, _ in bias:
+        if token >= vocab:
+            raise InvalidRequest(f"sampling.logit_bias[{token}]", f"is outside the vocabulary of {vocab} tokens")
     return Sampling(
         max_tokens=int(given("max_tokens")),
         temperature=given("temperature"),
@@ -113,12 +119,25 @@ def _sampling(sampling: chat_pb2.Sampling) -> Sampling:
         top_k=int(given("top_k")),
         seed=int(given("seed")),
         stop=tuple(sampling.stop),
+        min_p=given("min_p"),
+        repetition_penalty=given("repetition_penalty"),
+        presence_penalty=given("presence_penalty"),
+        frequency_penalty=given("frequency_penalty"),
+        logit_bias=bias,
+        logprobs=int(sampling.logprobs) if "logprobs" in present else None,
     )
 
 
 def _format(message: chat_pb2.ResponseFormat) -> ResponseFormat | None:
     kind = message.WhichOneof("constraint")
     return None if kind is None else ResponseFormat(FormatKind(kind), getattr(message, kind))
+
+
+def _logprob(one: TokenLogprob) -> decoding_pb2.TokenLogprob:
+    message = decoding_pb2.TokenLogprob(token_id=one.token, log_probability=one.log_probability)
+    for token, log_probability in one.top:
+        message.top.add(token_id=token, log_probability=log_probability)
+    return message
 
 
 def _pass(record: PassRecord) -> decoding_pb2.PassRecord:

@@ -27,6 +27,10 @@ BYTES, HALF_WORDS = ir.VectorType(BYTE, 4 * LANES), ir.VectorType(HALF_WORD, 2 *
 _NARROW = ir.VectorType(HALF_WORD, LANES)
 _FLOAT16S = ir.VectorType(FLOAT16, LANES)
 _LOG2E, _LN2_HIGH, _LN2_LOW = 1.4426950408889634, 0.693359375, -2.12194440e-4
+_LOG = (
+    *(7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1),
+    *(-1.6668057665e-1, 2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1),
+)
 _EXP = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1)
 
 
@@ -93,6 +97,9 @@ class Lanes:
 
     def __and__(self, other: Lanes) -> Lanes:
         return self._with("and_", "and_", other)
+
+    def __xor__(self, other: Lanes) -> Lanes:
+        return self._with("xor", "xor", other)
 
     def __lshift__(self, other: Lanes) -> Lanes:
         return self._with("shl", "shl", other)
@@ -196,6 +203,10 @@ class Emitter:
         rounded = self.builder.add(bits, self.builder.add(odd, WORD(0x7FFF)))
         return Lanes(self.builder, self.builder.trunc(self.builder.lshr(rounded, WORD(16)), HALF_WORD))
 
+    def words(self, pointer: Pointer, index: Index) -> Lanes:
+        """16 whole numbers of 32 bits."""
+        return self.load(pointer, index, WORDS)
+
     def floats_where(self, condition: Index, pointer: Pointer, index: Index) -> Lanes:
         """16 fp32 numbers, or zeros where `condition` is 0."""
         wanted = self.builder.icmp_signed("!=", condition, LONG(0))
@@ -207,6 +218,23 @@ class Emitter:
         above = self.builder.fcmp_ordered(">", value.value, self._all(FLOATS, bound))
         return Lanes(self.builder, self.builder.select(above, result.value, self._all(FLOATS, 0.0)))
 
+    def above(self, left: Lanes, right: Lanes) -> Lanes:
+        """One bit a lane: whether `left` is above `right`; never with NaN."""
+        return Lanes(self.builder, self.builder.fcmp_ordered(">", left.value, right.value))
+
+    def chosen(self, condition: Lanes, left: Lanes, right: Lanes) -> Lanes:
+        """`left` in lanes whose bit of `condition` is set, else `right`."""
+        return Lanes(self.builder, self.builder.select(condition.value, left.value, right.value))
+
+    def packed(self, condition: Lanes) -> Lanes:
+        """The bits of a condition as one number of 16, first lane lowest."""
+        return Lanes(self.builder, self.builder.bitcast(condition.value, HALF_WORD))
+
+    def unpacked(self, pointer: Pointer, index: Index) -> Lanes:
+        """A condition from 16 bits, first lane lowest."""
+        bits = self.load(pointer, index, HALF_WORD).value
+        return Lanes(self.builder, self.builder.bitcast(bits, ir.VectorType(ir.IntType(1), LANES)))
+
     def float16s(self, pointer: Pointer, index: Index) -> Lanes:
         """16 fp16 numbers as fp32."""
         return Lanes(self.builder, self.builder.fpext(self.load(pointer, index, _FLOAT16S).value, FLOATS))
@@ -217,6 +245,14 @@ class Emitter:
 
     def whole(self, value: int) -> Lanes:
         return Lanes(self.builder, self._all(WORDS, value))
+
+    def ramp(self) -> Lanes:
+        """0 to 15."""
+        return Lanes(self.builder, ir.Constant(WORDS, list(range(LANES))))
+
+    def word(self, index: Index) -> Lanes:
+        """The lowest 32 bits of a whole number, in every lane."""
+        return self.splat(Lanes(self.builder, self.builder.trunc(index, WORD)))
 
     def splat(self, scalar: Lanes) -> Lanes:
         """One number in all 16 lanes."""
@@ -278,6 +314,24 @@ class Emitter:
         result = self.fma(series, rest * rest, rest + self.number(1.0))
         exponent = (self.to_words(power) + self.whole(127)) << self.whole(23)
         return result * Lanes(self.builder, self.builder.bitcast(exponent.value, FLOATS))
+
+    def log(self, value: Lanes) -> Lanes:
+        """Natural logarithm of each lane, which must be positive and normal, within 2 ulp (Cephes' logf)."""
+        bits = Lanes(self.builder, self.builder.bitcast(value.value, WORDS))
+        exponent = self.to_floats((bits >> self.whole(23)) - self.whole(126))
+        half = (bits & self.whole(0x7FFFFF)) + self.whole(0x3F000000)
+        mantissa = Lanes(self.builder, self.builder.bitcast(half.value, FLOATS))
+        small = self.above(self.number(0.707106781186547524), mantissa)
+        exponent = self.chosen(small, exponent - self.number(1.0), exponent)
+        rest = self.chosen(small, mantissa + mantissa, mantissa) - self.number(1.0)
+        series = self.number(_LOG[0])
+        for factor in _LOG[1:]:
+            series = self.fma(series, rest, self.number(factor))
+        square = rest * rest
+        result = series * rest * square
+        result = self.fma(exponent, self.number(_LN2_LOW), result)
+        result = self.fma(square, self.number(-0.5), result)
+        return self.fma(exponent, self.number(_LN2_HIGH), rest + result)
 
     def dot4(self, total: Lanes, unsigned: Lanes, signed: Lanes) -> Lanes:
         """`total` plus, in each 32-bit lane, the four products of unsigned and signed bytes: exact on any CPU."""

@@ -50,6 +50,12 @@ def generate(
     temperature: Annotated[float | None, _sample("0 is greedy.")] = None,
     top_p: Annotated[float | None, _sample("Keep the likeliest tokens with this much probability.")] = None,
     top_k: Annotated[int | None, _sample("Keep this many of the likeliest tokens.")] = None,
+    min_p: Annotated[float | None, _sample("Keep tokens this many times as likely as the likeliest.")] = None,
+    repetition_penalty: Annotated[float | None, _sample("Divide the scores of tokens seen; 1 is off.")] = None,
+    presence_penalty: Annotated[float | None, _sample("Lower the scores of tokens in the output.")] = None,
+    frequency_penalty: Annotated[float | None, _sample("Lower them once for each time they are there.")] = None,
+    logit_bias: Annotated[list[str] | None, _sample("ID=VALUE: add to a token's score; may be repeated.")] = None,
+    logprobs: Annotated[int | None, _sample("With --json: log-probabilities, and of so many likeliest.")] = None,
     seed: Annotated[int | None, _sample("Key of the noise.")] = None,
     stop: Annotated[list[str] | None, _sample("End before this text; may be repeated.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
@@ -78,6 +84,12 @@ def generate(
         "temperature": temperature,
         "top_p": top_p,
         "top_k": top_k,
+        "min_p": min_p,
+        "repetition_penalty": repetition_penalty,
+        "presence_penalty": presence_penalty,
+        "frequency_penalty": frequency_penalty,
+        "logit_bias": _biases(logit_bias),
+        "logprobs": logprobs,
         "seed": seed,
         "stop": stop,
         "system": system,
@@ -172,6 +184,17 @@ def _block_length(given: str | None) -> int | None:
     if not given.isdigit() or int(given) == 0:
         raise typer.BadParameter(f"{given!r} is neither a number of tokens nor auto", param_hint="--block-length")
     return int(given)
+
+
+def _biases(given: list[str] | None) -> dict[str, float] | None:
+    """ID=VALUE pairs as the JSON form of a map."""
+    if not given:
+        return None
+    pairs = [pair.partition("=") for pair in given]
+    try:
+        return {str(int(token)): float(value) for token, _, value in pairs}
+    except ValueError:
+        raise typer.BadParameter("write ID=VALUE, as in 42=-5", param_hint="--logit-bias") from None
 
 
 def _json_file(path: Path | None) -> Any:

@@ -19,6 +19,7 @@ class Outcome:
     finish: router_pb2.Finish = field(default_factory=router_pb2.Finish)
     text: str = ""
     token_ids: list[int] = field(default_factory=list)
+    logprobs: list[decoding_pb2.TokenLogprob] = field(default_factory=list)
     seconds: float = 0.0
     first_seconds: float = 0.0
     error: CallFailed | None = None
@@ -70,6 +71,8 @@ class Outcome:
             "request_id": self.decision.request_id,
             "trace_id": self.decision.trace_id,
         }
+        if self.logprobs:
+            answer["logprobs"] = [_logprob(one) for one in self.logprobs]
         if self.error is not None:
             answer["finish"] = "error"
             answer["error"] = {"code": self.error.code, "message": self.error.message}
@@ -94,6 +97,7 @@ async def run(
                     outcome.first_seconds = outcome.first_seconds or time.perf_counter() - began
                     outcome.text += event.delta.text
                     outcome.token_ids += event.delta.token_ids
+                    outcome.logprobs += event.delta.logprobs
                     on_text(event.delta.text)
                 case "finish":
                     outcome.finish = event.finish
@@ -101,6 +105,11 @@ async def run(
         outcome.error = error
     outcome.seconds = time.perf_counter() - began
     return outcome
+
+
+def _logprob(one: decoding_pb2.TokenLogprob) -> dict[str, Any]:
+    top = [{"token_id": other.token_id, "log_probability": round(other.log_probability, 6)} for other in one.top]
+    return {"token_id": one.token_id, "log_probability": round(one.log_probability, 6), "top": top}
 
 
 def _word(name: str, prefix: str) -> str:

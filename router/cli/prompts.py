@@ -14,7 +14,10 @@ from triroute.proto import chat_pb2, decoding_pb2, router_pb2
 from triroute.router.errors import InvalidRequest
 
 _HINTS = ("mode", "variant", "block_length", "confidence_threshold", "max_steps", "verification", "step")
-_SAMPLING = ("max_tokens", "temperature", "top_p", "top_k", "seed", "stop")
+_SAMPLING = (
+    *("max_tokens", "temperature", "top_p", "top_k", "min_p", "seed", "stop", "logprobs"),
+    *("repetition_penalty", "presence_penalty", "frequency_penalty", "logit_bias"),
+)
 _OTHERS = ("id", "prompt", "messages", "system", "raw", "tools", "tool_choice", "json_schema", "regex", "lark")
 _LABELS = ("session_id", "tags")
 KEYS = (*_OTHERS, *_HINTS, *_SAMPLING, *_LABELS)

@@ -62,11 +62,14 @@ def test_serve_generate_and_drain(home: dict[str, str], tmp_path: Path) -> None:
             {"id": "b", "prompt": "Name a colour.", "max_tokens": 8, "mode": "self_speculation", "block_length": 3},
             {"messages": [{"role": "user", "content": "Name a colour."}], "max_tokens": 8, "seed": 1, "temperature": 1},
             {"id": "bad", "prompt": "Name a colour.", "temperature": -1},
+            {"id": "far", "prompt": "Name a colour.", "logit_bias": {"99999": 1}},
+            {"id": "all", "prompt": "Name a colour.", "max_tokens": 8, "temperature": 1, "min_p": 0.1, "logprobs": 2}
+            | {"repetition_penalty": 1.2, "presence_penalty": 0.5, "frequency_penalty": 0.5, "logit_bias": {"3": -100}},
         ]
         prompts = tmp_path / "prompts.jsonl"
         prompts.write_text("\n".join(json.dumps(line) for line in lines))
         many = _run(home, "generate", "--prompts", str(prompts), "--json", "--address", address)
-        first, second, third, bad = [json.loads(line) for line in many.stdout.splitlines()]
+        first, second, third, bad, far, whole = [json.loads(line) for line in many.stdout.splitlines()]
         assert many.returncode == 1
         assert (first["id"], second["id"], bad["id"]) == ("a", "b", "bad")
         assert first["token_ids"] == second["token_ids"]
@@ -74,6 +77,21 @@ def test_serve_generate_and_drain(home: dict[str, str], tmp_path: Path) -> None:
         assert second["drafted"] == second["accepted"] + second["rejected"] > 0
         assert third["finish"] in ("stop", "length")
         assert bad["error"]["code"] == "INVALID_ARGUMENT"
+        assert "99999" in far["error"]["message"]
+        assert "vocabulary of 49152" in far["error"]["message"]
+        assert [one["token_id"] for one in whole["logprobs"]] == whole["token_ids"]
+        assert all(one["top"][0]["log_probability"] >= one["log_probability"] for one in whole["logprobs"])
+        assert {len(one["top"]) for one in whole["logprobs"]} == {2}
+        assert "logprobs" not in first
+        biased = [
+            *("--logit-bias", "3=-100"),
+            *("--repetition-penalty", "1.2"),
+            *("--min-p", "0.1"),
+            *("--logprobs", "2"),
+        ]
+        biased += [*("--presence-penalty", "0.5"), *("--frequency-penalty", "0.5"), *("--temperature", "1")]
+        again = _run(home, "generate", "Name a colour.", "--max-tokens", "8", *biased, "--address", address, "--json")
+        assert json.loads(again.stdout)["logprobs"] == whole["logprobs"], again.stderr
         one = _run(home, "generate", "-", "--address", address, "--max-tokens", "8", stdin="Name a colour.")
         assert one.returncode == 0, one.stderr
         assert one.stdout.strip() == first["text"].strip()
@@ -87,6 +105,8 @@ def test_serve_generate_and_drain(home: dict[str, str], tmp_path: Path) -> None:
     [
         (["generate", "hi", "--address", "127.0.0.1:1"], 1, "no service answers at 127.0.0.1:1"),
         (["generate"], 2, "give a PROMPT, or --prompts FILE"),
+        (["generate", "hi", "--logit-bias", "nonsense"], 2, "write ID=VALUE"),
+        (["generate", "hi", "--logit-bias", "3=nan"], 1, "NaN"),
         (["generate", "hi", "--mode", "magic"], 1, "known are autoregressive, diffusion, self_speculation"),
         (["generate", "--prompts", "/nowhere.jsonl"], 1, "/nowhere.jsonl"),
         (["serve", "--listen", "nonsense"], 1, "write HOST:PORT"),

@@ -51,6 +51,7 @@ PROMPTS = [
 def _same(ours: Answer, alone: Answer) -> None:
     assert ours.failed is None
     assert ours.token_ids == alone.token_ids
+    assert ours.logprobs == alone.logprobs
     assert ours.text == alone.text
     assert ours.finished is not None
     assert alone.finished is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from triroute.engine.errors import EngineError, InvalidRequest
@@ -16,7 +17,8 @@ def _allowed(source: str, prefix: str) -> set[str]:
     constraint = compile_format(ResponseFormat(FormatKind.REGEX, source), TOKENIZER)
     for token in TOKENIZER.encode(prefix):
         constraint.advance(token)
-    return {TOKENIZER.show(token) for token in constraint.allowed().nonzero().flatten().tolist()}
+    bits = np.unpackbits(constraint.allowed(), count=TOKENIZER.vocab_size, bitorder="little")
+    return {TOKENIZER.show(token) for token in np.flatnonzero(bits).tolist()}
 
 
 def test_allows_what_continues() -> None:

@@ -105,6 +105,16 @@ def schema(text: str) -> Shape:
         (ask(sampling=Draw(stop=["a", ""])), "sampling.stop[1]", "1 to 256"),
         (ask(sampling=Draw(stop=["a" * 257])), "sampling.stop[0]", "1 to 256"),
         (ask(sampling=Draw(stop=["a"] * 17)), "sampling.stop", "at most 16"),
+        (ask(sampling=Draw(min_p=1.5)), "sampling.min_p", "1.5 is outside 0 to 1"),
+        (ask(sampling=Draw(min_p=NAN)), "sampling.min_p", "nan is outside"),
+        (ask(sampling=Draw(repetition_penalty=0)), "sampling.repetition_penalty", "0 is outside 0.1 to 2"),
+        (ask(sampling=Draw(repetition_penalty=NAN)), "sampling.repetition_penalty", "nan is outside"),
+        (ask(sampling=Draw(presence_penalty=-2.5)), "sampling.presence_penalty", "-2.5 is outside -2 to 2"),
+        (ask(sampling=Draw(frequency_penalty=INFINITE)), "sampling.frequency_penalty", "inf is outside"),
+        (ask(sampling=Draw(logit_bias={7: 101})), "sampling.logit_bias[7]", "101 is outside -100 to 100"),
+        (ask(sampling=Draw(logit_bias={7: NAN})), "sampling.logit_bias[7]", "nan is outside"),
+        (ask(sampling=Draw(logit_bias=dict.fromkeys(range(1025), 1.0))), "sampling.logit_bias", "at most 1024"),
+        (ask(sampling=Draw(logprobs=21)), "sampling.logprobs", "21 is over 20"),
         (ask(session_id="a" * 129), "session_id", "over 128"),
         (ask(tags=["a"] * 17), "tags", "at most 16"),
         (ask(tags=["a" * 65]), "tags", "1 to 64"),
@@ -154,9 +164,42 @@ def test_engine_request_is_complete() -> None:
     asked = to_engine(message, to_request(message), plan, "r")
     assert (asked.request_id, asked.chat, asked.tools) == ("r", message.chat, message.tools)
     assert asked.tool_choice.kind == Choice.KIND_AUTO
-    assert asked.sampling == Draw(max_tokens=256, temperature=0, top_p=1, top_k=0, seed=2**64 - 1, stop=["x"])
+    assert asked.sampling == Draw(
+        max_tokens=256,
+        temperature=0,
+        top_p=1,
+        top_k=0,
+        seed=2**64 - 1,
+        stop=["x"],
+        min_p=0,
+        repetition_penalty=1,
+        presence_penalty=0,
+        frequency_penalty=0,
+    )
     assert (asked.plan.mode, asked.plan.variant) == (decoding_pb2.MODE_SELF_SPECULATION, decoding_pb2.VARIANT_LINEAR)
     assert asked.plan.block_length == 4
+
+
+def test_all_of_sampling_reaches_the_engine() -> None:
+    sampling = Draw(
+        max_tokens=3,
+        temperature=0.5,
+        top_p=0.75,
+        top_k=4,
+        seed=5,
+        stop=["x"],
+        min_p=0.25,
+        repetition_penalty=1.5,
+        presence_penalty=-1,
+        frequency_penalty=0.5,
+        logit_bias={9: -100, 2: 1.5},
+        logprobs=0,
+    )
+    request = to_request(ask(sampling=sampling))
+    assert request.sampling.logit_bias == ((2, 1.5), (9, -100.0))
+    assert request.sampling.logprobs == 0
+    assert to_engine(ask(sampling=sampling), request, DecodePlan(Mode.AUTOREGRESSIVE), "r").sampling == sampling
+    assert to_request(ask(sampling=Draw(repetition_penalty=0.1))).sampling.repetition_penalty < 0.11
 
 
 def test_decision_goes_out_whole() -> None:
@@ -200,6 +243,12 @@ requests = st.builds(
         top_k=st.integers(0, 2**32 - 1),
         seed=st.integers(0, 2**64 - 1),
         stop=st.lists(st.text(max_size=3), max_size=3),
+        min_p=st.none() | st.floats(width=32),
+        repetition_penalty=st.none() | st.floats(width=32),
+        presence_penalty=st.none() | st.floats(width=32),
+        frequency_penalty=st.none() | st.floats(width=32),
+        logit_bias=st.dictionaries(st.integers(0, 2**32 - 1), st.floats(width=32), max_size=80),
+        logprobs=st.none() | st.integers(0, 2**32 - 1),
     ),
     hints=st.builds(Hints, mode=st.integers(0, 5), step=st.integers(0, 7), confidence_threshold=st.floats(width=32)),
 )
