@@ -16,7 +16,7 @@ class Ledger:
         self.arrived = time.perf_counter()
         self.admitted = self.prefilled = self.first_token = 0.0
         self.borrowed = self.preemptions = 0
-        self._records = self._passes = self._prefill_passes = self._accepted = self._rejected = 0
+        self._records = self._passes = self._prefill_passes = self._accepted = self._rejected = self._forced = 0
 
     def record(
         self, span: Span, commit: Commit, kept: tuple[int, ...], started: float, ended: float, batch: int
@@ -31,6 +31,8 @@ class Ledger:
         rejected = commit.checked[commit.accepted :]
         self._accepted += min(commit.accepted, len(kept))
         self._rejected += len(commit.checked) - min(commit.accepted, len(kept))
+        forced = tuple(index for index in commit.forced if index < len(kept))
+        self._forced += len(forced)
         self._records += 1
         return PassRecord(
             index=self._records - 1,
@@ -46,7 +48,7 @@ class Ledger:
             rejected=tuple(draft.token for draft in rejected),
             sources=tuple(draft.source for draft in commit.checked),
             committed=kept,
-            forced=tuple(index for index in commit.forced if index < len(kept)),
+            forced=forced,
         )
 
     def usage(self, prompt: int, output: int) -> Usage:
@@ -61,6 +63,7 @@ class Ledger:
             prefill_passes=self._prefill_passes,
             cached_prompt_tokens=self.borrowed,
             preemptions=self.preemptions,
+            forced=self._forced,
         )
 
     def timings(self) -> Timings:

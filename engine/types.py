@@ -161,6 +161,7 @@ class Usage:
     prefill_passes: int
     cached_prompt_tokens: int = 0
     preemptions: int = 0
+    forced: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from triroute.router.schemas import schema_problem
 from triroute.router.types import (
     Decision,
     DecodePlan,
+    DraftSource,
     FormatKind,
     Hints,
     Message,
@@ -38,6 +39,10 @@ MODES = {
 }
 VARIANTS = {decoding_pb2.VARIANT_LINEAR: Variant.LINEAR, decoding_pb2.VARIANT_QUADRATIC: Variant.QUADRATIC}
 VERIFICATIONS = {decoding_pb2.VERIFICATION_EXACT: Verification.EXACT}
+SOURCES = {
+    decoding_pb2.DRAFT_SOURCE_DIFFUSION: DraftSource.DIFFUSION,
+    decoding_pb2.DRAFT_SOURCE_PROMPT_LOOKUP: DraftSource.PROMPT_LOOKUP,
+}
 STEPS = {
     router_pb2.STEP_KIND_UNKNOWN: StepKind.UNKNOWN,
     router_pb2.STEP_KIND_PLAN: StepKind.PLAN,
@@ -95,6 +100,8 @@ def to_request(message: router_pb2.GenerateRequest) -> Request:
             confidence_threshold=hints.confidence_threshold if given("confidence_threshold") else None,
             max_steps=hints.max_steps if given("max_steps") else None,
             verification=VERIFICATIONS.get(hints.verification),
+            draft_sources=frozenset(SOURCES[source] for source in hints.draft_sources) or None,
+            draft_threshold=hints.draft_threshold if given("draft_threshold") else None,
         ),
     )
 
@@ -125,6 +132,8 @@ def from_plan(plan: DecodePlan) -> decoding_pb2.DecodePlan:
         confidence_threshold=plan.confidence_threshold,
         max_steps=plan.max_steps,
         verification=_number(VERIFICATIONS, plan.verification),
+        draft_sources=sorted(_number(SOURCES, source) for source in plan.draft_sources),
+        draft_threshold=plan.draft_threshold,
     )
 
 
@@ -315,6 +324,12 @@ def _hints(hints: router_pb2.DecodeHints) -> Iterator[Violation]:
         if value and value not in names:
             words = ", ".join(f"{number} ({word})" for number, word in names.items() if number)
             yield Violation(f"hints.{name}", f"{value} is unknown; known are {words}")
+    for source in hints.draft_sources:
+        if source not in SOURCES:
+            words = ", ".join(f"{number} ({word})" for number, word in _words(SOURCES).items())
+            yield Violation("hints.draft_sources", f"{source} is unknown; known are {words}")
+    if hints.HasField("draft_threshold") and not 0 <= hints.draft_threshold <= 1:
+        yield Violation("hints.draft_threshold", f"{hints.draft_threshold:g} is outside 0 to 1")
     if hints.HasField("confidence_threshold") and not math.isfinite(hints.confidence_threshold):
         yield Violation("hints.confidence_threshold", "is not a number; use a probability")
 

@@ -67,8 +67,9 @@ class Run:
                 drafted_tokens=sum(segment.drafted for segment in summary),
                 accepted_prediction_tokens=sum(segment.accepted for segment in summary),
                 rejected_prediction_tokens=sum(segment.rejected for segment in summary),
-                passes=len(decoding),
+                passes=sum(_ran(record) for record in decoding),
                 prefill_passes=len(self.passes) - len(decoding),
+                forced_tokens=sum(len(record.forced) for record in decoding),
                 cached_prompt_tokens=finish.usage.cached_prompt_tokens,
                 preemptions=finish.usage.preemptions,
             ),
@@ -86,7 +87,7 @@ class Run:
 
     @property
     def decoding(self) -> list[decoding_pb2.PassRecord]:
-        """The passes that were not prefill."""
+        """The passes that were not prefill, and what the response format forced before the first."""
         return [record for record in self.passes if record.kind != decoding_pb2.PassRecord.KIND_PREFILL]
 
     def segments(self) -> list[router_pb2.SegmentSummary]:
@@ -119,7 +120,7 @@ class Run:
 def _summary(
     number: int, plan: decoding_pb2.DecodePlan, passes: list[decoding_pb2.PassRecord]
 ) -> router_pb2.SegmentSummary:
-    drafted = sum(len(r.proposed_ids) for r in passes if r.kind == decoding_pb2.PassRecord.KIND_DRAFT)
+    drafted = sum(len(r.sources) for r in passes)
     accepted = sum(min(r.accepted, len(r.committed_ids)) for r in passes)
     committed = [len(r.committed_ids) for r in passes]
     return router_pb2.SegmentSummary(
@@ -127,12 +128,16 @@ def _summary(
         mode=plan.mode,
         variant=plan.variant,
         tokens=sum(committed),
-        passes=len(passes),
+        passes=sum(_ran(record) for record in passes),
         drafted=drafted,
         accepted=accepted,
         rejected=drafted - accepted,
         accept_path="".join(_DIGITS[min(count, 35)] for count in committed[:LONGEST_ACCEPT_PATH]),
     )
+
+
+def _ran(record: decoding_pb2.PassRecord) -> bool:
+    return record.kind != decoding_pb2.PassRecord.KIND_FORCED
 
 
 def _digest(message: router_pb2.GenerateRequest) -> str:

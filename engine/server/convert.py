@@ -8,8 +8,11 @@ from triroute.engine.chat import Message, Role, Tool, ToolCall, encode_chat
 from triroute.engine.config import EngineConfig
 from triroute.engine.engine import Engine
 from triroute.engine.errors import InvalidRequest
+from triroute.engine.modes.quadratic_speculation import MOST_BLOCK_LENGTH
 from triroute.engine.types import (
+    ALL_SOURCES,
     Committed,
+    DraftSource,
     Finished,
     FormatKind,
     ModeName,
@@ -33,6 +36,7 @@ MODES = {
     (decoding_pb2.MODE_AUTOREGRESSIVE, decoding_pb2.VARIANT_UNSPECIFIED): ModeName.AUTOREGRESSIVE,
     (decoding_pb2.MODE_DIFFUSION, decoding_pb2.VARIANT_UNSPECIFIED): ModeName.DIFFUSION,
     (decoding_pb2.MODE_SELF_SPECULATION, decoding_pb2.VARIANT_LINEAR): ModeName.LINEAR_SPECULATION,
+    (decoding_pb2.MODE_SELF_SPECULATION, decoding_pb2.VARIANT_QUADRATIC): ModeName.QUADRATIC_SPECULATION,
 }
 
 
@@ -40,17 +44,14 @@ def to_request(message: engine_pb2.GenerateRequest, engine: Engine) -> Request:
     """Parse and tokenize. Raises InvalidRequest."""
     if not message.request_id:
         raise InvalidRequest("request_id", "is empty; name the request")
-    plan, response_format = _plan(message.plan, engine.config), _format(message.response_format)
-    if response_format is not None and plan.mode is ModeName.DIFFUSION:
-        raise InvalidRequest("plan.mode", "diffusion can't follow a response format; use an exact mode")
     if any(token >= engine.tokenizer.vocab_size for token in message.resume_ids):
         raise InvalidRequest("resume_ids", f"has an id outside the vocabulary of {engine.tokenizer.vocab_size}")
     return Request(
         request_id=message.request_id,
         prompt_ids=_prompt(message, engine),
-        plan=plan,
+        plan=_plan(message.plan, engine.config),
         sampling=_sampling(message.sampling, engine.tokenizer.vocab_size),
-        response_format=response_format,
+        response_format=_format(message.response_format),
         resume_ids=tuple(message.resume_ids),
         resume_characters=message.resume_characters,
     )
@@ -97,7 +98,20 @@ def _plan(plan: decoding_pb2.DecodePlan, config: EngineConfig) -> Plan:
         raise InvalidRequest("plan.block_length", f"{plan.block_length} is over the most of {config.max_block_length}")
     if mode is ModeName.DIFFUSION and not (0 < plan.confidence_threshold <= 1 and plan.max_steps):
         raise InvalidRequest("plan", "diffusion needs a confidence_threshold in (0, 1] and max_steps of at least 1")
-    return Plan(mode, plan.block_length, plan.confidence_threshold, plan.max_steps)
+    if mode is ModeName.QUADRATIC_SPECULATION and plan.block_length > MOST_BLOCK_LENGTH:
+        raise InvalidRequest(
+            "plan.block_length",
+            f"{plan.block_length} is over the most of {MOST_BLOCK_LENGTH} for quadratic speculation, "
+            "whose passes have that many rows squared; use linear, or a shorter block",
+        )
+    sources = frozenset(DraftSource(source) for source in plan.draft_sources)
+    if not sources <= ALL_SOURCES:
+        raise InvalidRequest("plan.draft_sources", "may hold diffusion and prompt_lookup; the grammar is always on")
+    if not 0 <= plan.draft_threshold <= 1:
+        raise InvalidRequest("plan.draft_threshold", f"{plan.draft_threshold:g} is not a probability")
+    return Plan(
+        mode, plan.block_length, plan.confidence_threshold, max(plan.max_steps, 1), sources, plan.draft_threshold
+    )
 
 
 def _sampling(sampling: chat_pb2.Sampling, vocab: int) -> Sampling:
@@ -151,6 +165,8 @@ def _pass(record: PassRecord) -> decoding_pb2.PassRecord:
         fixed_slots=record.fixed_slots,
         accepted=record.accepted,
         rejected_ids=record.rejected,
+        sources=[decoding_pb2.DraftSource.ValueType(source) for source in record.sources],
+        forced=record.forced,
         committed_ids=record.committed,
         start_us=record.start_us,
         duration_us=record.duration_us,
@@ -173,6 +189,7 @@ def _finish(event: Finished) -> engine_pb2.Finish:
             prefill_passes=usage.prefill_passes,
             cached_prompt_tokens=usage.cached_prompt_tokens,
             preemptions=usage.preemptions,
+            forced_tokens=usage.forced,
         ),
         timings=decoding_pb2.Timings(
             queue_us=timings.queue_us,

@@ -13,7 +13,17 @@ from google.protobuf import json_format
 from triroute.proto import chat_pb2, decoding_pb2, router_pb2
 from triroute.router.errors import InvalidRequest
 
-_HINTS = ("mode", "variant", "block_length", "confidence_threshold", "max_steps", "verification", "step")
+_HINTS = (
+    "mode",
+    "variant",
+    "block_length",
+    "confidence_threshold",
+    "max_steps",
+    "verification",
+    "draft_sources",
+    "draft_threshold",
+    "step",
+)
 _SAMPLING = (
     *("max_tokens", "temperature", "top_p", "top_k", "min_p", "seed", "stop", "logprobs"),
     *("repetition_penalty", "presence_penalty", "frequency_penalty", "logit_bias"),
@@ -122,6 +132,8 @@ def _choice(choice: str | Mapping[str, Any]) -> dict[str, str]:
 def _hint(key: str, value: Any) -> Any:
     if key == "block_length" and value == "auto":
         return 0
+    if key == "draft_sources":
+        return [_enum(decoding_pb2.DraftSource.keys(), "DRAFT_SOURCE", source) for source in value]
     if key not in _ENUMS:
         return value
     enums = {"mode": decoding_pb2.Mode, "variant": decoding_pb2.Variant, "verification": decoding_pb2.Verification}

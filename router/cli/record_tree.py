@@ -40,6 +40,8 @@ def _plan(plan: decoding_pb2.DecodePlan) -> str:
         words.append(decoding_pb2.Variant.Name(plan.variant).removeprefix("VARIANT_").lower())
     if plan.mode != decoding_pb2.MODE_AUTOREGRESSIVE:
         words.append(f"block {plan.block_length or 'auto'}")
+    if plan.draft_threshold:
+        words.append(f"drafts again under {plan.draft_threshold:g}")
     if plan.mode == decoding_pb2.MODE_DIFFUSION:
         words.append(f"threshold {plan.confidence_threshold:g}, at most {plan.max_steps} steps")
     return " ".join(words)
@@ -98,11 +100,20 @@ def _detail(record: router_pb2.Record, made: decoding_pb2.PassRecord) -> str:
         case _PASS.KIND_VERIFY:
             accepted = "".join(_green(record, token) for token in made.committed_ids[: made.accepted])
             rejected = "".join(_red(record, token) for token in made.rejected_ids)
-            return f"{accepted}{rejected} {_tokens(record, made.committed_ids[made.accepted :])}"
+            drafts = _with_confidence(record, made.proposed_ids, made.confidences)
+            more = f"  [dim]drafts[/dim] {drafts}" if drafts else ""
+            source = _source(made)
+            return f"{accepted}{rejected} {_tokens(record, made.committed_ids[made.accepted :])}{source}{more}"
         case _PASS.KIND_DENOISE:
             return " ".join(_candidates(record, made))
         case _:
             return _tokens(record, made.committed_ids)
+
+
+def _source(made: decoding_pb2.PassRecord) -> str:
+    """Who proposed what was checked, where it was not the model alone."""
+    names = {decoding_pb2.DraftSource.Name(s).removeprefix("DRAFT_SOURCE_").lower() for s in made.sources}
+    return "" if names <= {"diffusion"} else f"  [dim]from {' and '.join(sorted(names))}[/dim]"
 
 
 def _candidates(record: router_pb2.Record, made: decoding_pb2.PassRecord) -> Iterator[str]:

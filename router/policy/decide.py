@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from triroute.router.errors import HintRefused, Violation
 from triroute.router.policy.conditions import first_failure
 from triroute.router.policy.load import Policy
-from triroute.router.policy.vocabulary import VARIANTS, Limits, Use
+from triroute.router.policy.vocabulary import Limits, Use
 from triroute.router.types import (
     Clamp,
     Decision,
@@ -76,7 +76,7 @@ def _plan(defaults: Use, use: Use) -> DecodePlan:
 
 
 def _variant_for(mode: Mode, variant: Variant | None) -> Variant | None:
-    return (variant or VARIANTS[0]) if mode is Mode.SELF_SPECULATION else None
+    return (variant or Variant.LINEAR) if mode is Mode.SELF_SPECULATION else None
 
 
 def _clamped(plan: DecodePlan, limits: Limits) -> tuple[DecodePlan, list[Clamp]]:
@@ -114,9 +114,6 @@ def _refuse_outside(name: str, value: object, limits: Limits) -> None:
             raise HintRefused.of(
                 Violation(f"hints.{name}", f"{value:g} is outside the policy's limits; use {least:g} to {most:g}")
             )
-    if name == "variant" and value not in VARIANTS:
-        known = ", ".join(variant.value for variant in VARIANTS)
-        raise HintRefused.of(Violation("hints.variant", f"{value} is not available; this version runs {known}"))
 
 
 def _follow(hints: Hints, accepted: set[str], plan: DecodePlan) -> DecodePlan:

@@ -10,9 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from triroute.router.types import Mode, Variant
-
-VARIANTS = (Variant.LINEAR, Variant.QUADRATIC)  # what an engine can run; the first is the default
+from triroute.router.types import Mode
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 StepName = Literal["plan", "tool_call", "code", "prose", "unknown"]
@@ -63,9 +61,6 @@ class Use(_Part):
     def _fits(self) -> Use:
         if self.variant is not None and self.mode != Mode.SELF_SPECULATION.value:
             raise ValueError("variant belongs to mode: self_speculation; add the mode, or drop the variant")
-        if self.variant is not None and Variant(self.variant) not in VARIANTS:
-            known = ", ".join(variant.value for variant in VARIANTS)
-            raise ValueError(f"variant {self.variant} is not available; this version runs {known}")
         return self
 
 

@@ -198,7 +198,8 @@ Hints, Sampling, Shape = router_pb2.DecodeHints, chat_pb2.Sampling, chat_pb2.Res
         (_bad(hints=Hints(mode=17)), "hints.mode", "17 is unknown; known are 1 (autoregressive)"),  # type: ignore[arg-type]
         (_bad(hints=Hints(block_length=1000)), "hints.block_length", "use 2 to 32"),
         (_bad(hints=Hints(confidence_threshold=float("nan"))), "hints.confidence_threshold", "not a number"),
-        (_bad(hints=Hints(variant=decoding_pb2.VARIANT_QUADRATIC)), "hints.variant", "this version runs linear"),
+        (_bad(hints=Hints(draft_threshold=1.5)), "hints.draft_threshold", "1.5 is outside 0 to 1"),
+        (_bad(hints=Hints(draft_sources=[3])), "hints.draft_sources", "known are 1 (diffusion), 2 (prompt_lookup)"),
         (_bad(response_format=Shape(json_schema="{")), "response_format.json_schema", "is not JSON"),
         (
             _bad(response_format=Shape(json_schema='{"type": 5}')),

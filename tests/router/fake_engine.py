@@ -171,7 +171,13 @@ def _passes(new: list[int], index: int, speculating: bool) -> list[_Pass]:
         return [_Pass(kind=_Pass.KIND_DECODE, width=1, committed_ids=new, start_us=start, duration_us=50, batch=1)]
     draft = _Pass(kind=_Pass.KIND_DRAFT, width=3, proposed_ids=[*new[:1], 998], confidences=[0.5, 0.25], start_us=start)
     verify = _Pass(
-        kind=_Pass.KIND_VERIFY, width=3, accepted=1, rejected_ids=[998], committed_ids=new, start_us=start + 50
+        kind=_Pass.KIND_VERIFY,
+        width=3,
+        accepted=1,
+        rejected_ids=[998],
+        sources=[decoding_pb2.DRAFT_SOURCE_DIFFUSION] * 2,
+        committed_ids=new,
+        start_us=start + 50,
     )
     return [draft, verify]
 

@@ -101,7 +101,6 @@ def test_step_hint() -> None:
         (Hints(block_length=1), "use 2 to 8"),
         (Hints(confidence_threshold=math.nan), "use 0.5 to 0.9"),
         (Hints(max_steps=5), "hints.max_steps"),
-        (Hints(variant=Variant.QUADRATIC), "quadratic is not available"),
     ],
 )
 def test_hints_outside_the_limits(hints: Hints, message: str) -> None:

@@ -45,7 +45,7 @@ def test_revision_is_of_the_meaning() -> None:
         ("[0.5, 0.99]", "[0.9, 0.5]", "confidence_threshold: .least, most. must be positive and in order"),
         ("[0.5, 0.99]", "[0.5, .nan]", "p:17:31: limits.confidence_threshold"),
         ("id: tool-call", "id: otherwise", "p:46:9: rule id 'otherwise' is used twice"),
-        ("variant: linear", "variant: quadratic", "p:39:10: .*quadratic is not available; this version runs linear"),
+        ("variant: linear", "variant: cubic", "p:39:44: rules.use.variant: 'cubic' is not one of"),
         ("{mode: autoregressive}", "{mode: autoregressive, variant: linear}", "variant belongs to mode"),
         ("  - id: otherwise\n", "  - id: otherwise\n    when: {tools: true}\n", "p:46:5: the last rule"),
         ("rules:", "rules: [", "p:26:3: not valid YAML"),
