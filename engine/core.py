@@ -58,6 +58,10 @@ class Core:
                 f"prompt ({prompt} tokens) and max_tokens ({output}) together pass the context of {context}; "
                 "shorten the prompt or lower max_tokens",
             )
+        vocab = self.checkpoint.tokenizer.vocab_size
+        strange = [token for token, _ in request.sampling.logit_bias if not 0 <= token < vocab]
+        if strange:
+            raise InvalidRequest("sampling.logit_bias", f"names token {strange[0]}; this model has 0 to {vocab - 1}")
         most = prompt + output + most_scratch(request.plan, self.config.max_block_length)
         if not self.cache.can_ever_hold(most):
             raise InvalidRequest(

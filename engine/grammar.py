@@ -12,8 +12,10 @@ from triroute.engine.errors import EngineError, InvalidRequest
 from triroute.engine.tokenizer import Tokenizer
 from triroute.engine.types import FormatKind, ResponseFormat
 
+# JSON has one spelling, that of Python's `json.dumps` and of most training data, so that all but the values is forced.
+_JSON_STYLE = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 _COMPILERS: dict[FormatKind, Callable[[str], str]] = {
-    FormatKind.JSON_SCHEMA: LLMatcher.grammar_from_json_schema,
+    FormatKind.JSON_SCHEMA: lambda source: LLMatcher.grammar_from_json_schema(source, defaults=_JSON_STYLE),
     FormatKind.REGEX: LLMatcher.grammar_from_regex,
     FormatKind.LARK: LLMatcher.grammar_from_lark,
 }

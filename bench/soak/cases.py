@@ -91,8 +91,8 @@ def samplings(longest: int) -> SearchStrategy[Sampling]:
 @st.composite
 def prompts(draw: DrawFn, vocab: int) -> tuple[int, ...]:
     """Prompts of one to some hundred tokens; many begin alike, and some repeat themselves."""
-    own = draw(st.sampled_from([(), (), (draw(st.integers(0, vocab - 1)),)]))
-    start = own + draw(st.sampled_from([(), _FIRST, _FIRST * 16, _FIRST * 40, _FIRST * 45]))
+    own = draw(st.sampled_from([(), (draw(st.integers(0, vocab - 1)),)]))
+    start = own + draw(st.sampled_from([(), _FIRST, _FIRST * 16, _FIRST * 44, _FIRST * 45]))
     rest = draw(st.lists(st.integers(0, vocab - 1), min_size=0 if start else 1, max_size=12))
     return (*start, *rest * draw(st.sampled_from([1, 1, 3])))
 

@@ -11,6 +11,7 @@ from triroute.engine.checkpoints.weights import Checkpoint
 from triroute.engine.config import EngineConfig
 from triroute.engine.core import Core
 from triroute.engine.costs import Costs
+from triroute.engine.errors import EngineError
 from triroute.engine.grammar import compile_format
 from triroute.engine.model import Model
 from triroute.engine.testing import Answer
@@ -44,9 +45,21 @@ class Checker:
         together = self._together(case, alone)
         for name, member in _named(case):
             _accounted(name, together[name])
+            self._fits(name, member, together[name])
             self._count(together[name], member)
             if member.plan.mode is not ModeName.DIFFUSION:
                 _same(name, member, together[name], alone[name])
+
+    def _fits(self, name: str, member: Member, answer: Answer) -> None:
+        """A shaped output is one that its grammar allows, and a complete one where the model ended it."""
+        if member.shape is None:
+            return
+        constraint = compile_format(member.shape, self._checkpoint.tokenizer)
+        try:
+            for token in answer.token_ids:
+                constraint.advance(token)
+        except EngineError as error:
+            raise Broken(f"{name} as {member.plan}: {answer.text!r} is not what {member.shape} allows") from error
 
     def _count(self, answer: Answer, member: Member) -> None:
         """What cases had in them, so that one can tell that they had everything."""

@@ -17,6 +17,7 @@ from triroute.router.cli.generate import generate
 from triroute.router.cli.policy import policy
 from triroute.router.cli.screen import errors
 from triroute.router.cli.serve import serve
+from triroute.router.cli.soak import soak
 from triroute.router.cli.trace import trace
 from triroute.router.client import CallFailed
 from triroute.router.errors import InvalidPolicy, TrirouteError
@@ -41,6 +42,7 @@ app.command(rich_help_panel=_CLIENT)(generate)
 app.command(rich_help_panel=_CLIENT)(trace)
 app.add_typer(policy, name="policy", rich_help_panel=_OPERATOR)
 app.command(rich_help_panel=_OPERATOR)(bench)
+app.command(rich_help_panel=_OPERATOR)(soak)
 
 
 def _version(wanted: bool) -> None:
