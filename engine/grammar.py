@@ -55,11 +55,14 @@ class Constraint:
         else:
             raise EngineError("the output ended before its response format did")
 
-    def take_forced(self) -> tuple[int, ...]:
-        """Take in what the grammar leaves no choice about: spelled as the tokenizer spells it, or one token allowed."""
+    def take_forced(self, most: int) -> tuple[int, ...]:
+        """Take in what the grammar leaves no choice about, at most so many tokens.
+
+        That is what must be spelled, as the tokenizer spells it, or the one token that is allowed.
+        """
         taken: list[int] = []
         while not self._ended:
-            run = self._matcher.compute_ff_tokens() or self._only()
+            run = (self._matcher.compute_ff_tokens() or self._only())[: most - len(taken)]
             if not run:
                 break
             for token in run:

@@ -23,6 +23,7 @@ class Sampler:
         self.sampling = sampling
         self.end_ids = end_ids
         self._constraint = constraint
+        self._left = sampling.max_tokens
         self._history = History.of(sampling, prompt_ids)
 
     @property
@@ -50,6 +51,7 @@ class Sampler:
 
     def take(self, token: int) -> None:
         """Go on after `token`. Raises EngineError when the grammar does not allow it."""
+        self._left -= 1
         if self._constraint is not None:
             self._constraint.advance(token)
         if self._history is not None:
@@ -57,7 +59,10 @@ class Sampler:
 
     def take_forced(self) -> tuple[int, ...]:
         """Take whatever the grammar leaves no choice about, up to the end of the output."""
-        forced = self._constraint.take_forced() if self._constraint is not None else ()
+        if self._constraint is None:
+            return ()
+        forced = self._constraint.take_forced(max(self._left, 0))
+        self._left -= len(forced)
         if self._history is not None:
             for token in forced:
                 self._history.push(token)
@@ -65,6 +70,7 @@ class Sampler:
 
     def back(self, count: int) -> None:
         """Give the last `count` tokens back."""
+        self._left += count
         if self._constraint is not None and count:
             self._constraint.back(count)
         if self._history is not None:

@@ -18,6 +18,7 @@ from triroute.engine.sequence import Sequence
 from triroute.engine.span import Span
 from triroute.engine.types import Load
 
+_UNDISTURBED = 4  # chunks at once where nobody waits for the pass
 _FEW = 16  # more pending tokens than these make a sequence the one of a pass that prefills
 
 
@@ -92,11 +93,16 @@ class Scheduler:
         self.cache.check_integrity([sequence.pages for sequence in self._all()])
 
     def _turn(self, sequence: Sequence) -> Turn:
-        if sequence.pending > self.prefill_chunk - sequence.cached % self.prefill_chunk:
-            return Turn(sequence, sequence.prefill_span(self.prefill_chunk), None)
+        chunk = self.prefill_chunk if self._keeps_waiting(sequence) else _UNDISTURBED * self.prefill_chunk
+        if sequence.pending > chunk - sequence.cached % chunk:
+            return Turn(sequence, sequence.prefill_span(chunk), None)
         others = sum(other.rows for other in self.running) - sequence.rows
         view = sequence.view(Company(len(self.running) - 1, others))
         return Turn(sequence, sequence.mode.plan(view), view)
+
+    def _keeps_waiting(self, sequence: Sequence) -> bool:
+        """Whether others decode, and get nothing until a chunk of this one is through."""
+        return any(other is not sequence and other.pending <= _FEW for other in self.running)
 
     def _make_room(self, sequence: Sequence, tokens: int) -> bool:
         """Lend the pages that a turn needs, at the cost of younger sequences. False when it was itself the youngest."""

@@ -46,3 +46,36 @@ def test_refuses_what_does_not() -> None:
 def test_bad_formats(kind: FormatKind, source: str) -> None:
     with pytest.raises(InvalidRequest, match=f"response_format.{kind.value}"):
         compile_format(ResponseFormat(kind, source), TOKENIZER)
+
+
+def test_takes_what_is_forced_and_gives_it_back() -> None:
+    constraint = compile_format(ResponseFormat(FormatKind.REGEX, "[ab](one|other) word!"), TOKENIZER)
+    assert constraint.take_forced(99) == ()
+    for _ in range(2):
+        constraint.advance(TOKENIZER.encode("a")[0])
+        taken = constraint.take_forced(99)
+        assert TOKENIZER.encode("o") == list(taken)
+        constraint.advance(TOKENIZER.encode("n")[0])
+        forced = constraint.take_forced(99)
+        assert "".join(map(TOKENIZER.show, forced)) == "e word!<|im_end|>"
+        constraint.back(2 + len(taken) + len(forced))
+
+
+def test_takes_no_more_of_what_is_forced_than_fits() -> None:
+    constraint = compile_format(ResponseFormat(FormatKind.REGEX, "a{5000}"), TOKENIZER)
+    assert len(constraint.take_forced(7)) == 7
+
+
+def test_json_has_one_spelling() -> None:
+    schema = '{"type":"object","properties":{"a":{"type":"boolean"},"b":{"enum":[1]}},"required":["a","b"]}'
+    constraint = compile_format(ResponseFormat(FormatKind.JSON_SCHEMA, schema), TOKENIZER)
+    text = "".join(map(TOKENIZER.show, constraint.take_forced(99)))
+    constraint.advance(TOKENIZER.encode("t")[0])
+    text += "t" + "".join(map(TOKENIZER.show, constraint.take_forced(99)))
+    assert text.startswith('{"a": true, "b": 1')
+
+
+def test_the_end_must_be_allowed() -> None:
+    constraint = compile_format(ResponseFormat(FormatKind.REGEX, "ab"), TOKENIZER)
+    with pytest.raises(EngineError, match="ended before"):
+        constraint.advance(min(TOKENIZER.end_ids))
