@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from triroute.engine.checkpoints.weights import Checkpoint
 from triroute.engine.config import EngineConfig
 from triroute.engine.costs import Costs
 from triroute.engine.errors import InvalidRequest
@@ -19,6 +18,7 @@ from triroute.engine.sampler import Sampler
 from triroute.engine.scheduler import Scheduler
 from triroute.engine.sequence import Sequence, Sink
 from triroute.engine.text import TextStream
+from triroute.engine.tokenizer import Tokenizer
 from triroute.engine.types import Request
 from triroute.kernels.cpu.attention import PAGE
 
@@ -26,8 +26,8 @@ from triroute.kernels.cpu.attention import PAGE
 class Core:
     """Accepts requests and runs passes. `costs` None measures them."""
 
-    def __init__(self, checkpoint: Checkpoint, model: Model, config: EngineConfig, costs: Costs | None = None) -> None:
-        self.checkpoint = checkpoint
+    def __init__(self, tokenizer: Tokenizer, model: Model, config: EngineConfig, costs: Costs | None = None) -> None:
+        self.tokenizer = tokenizer
         self.model = model
         self.config = config
         pages = config.cache_pages or config.cache_mb * 2**20 // model.config.cache_bytes_per_token // PAGE
@@ -40,10 +40,10 @@ class Core:
     def prepare(self, request: Request, constraint: Constraint | None, sink: Sink) -> Callable[[], None]:
         """Check a request, on any thread; the call that queues it, for the owner. Raises InvalidRequest."""
         self._check(request)
-        sampling, end_ids = request.sampling, self.checkpoint.tokenizer.end_ids
+        sampling, end_ids = request.sampling, self.tokenizer.end_ids
         chooser = Chooser(self.costs, self._acceptance, self._patience)
         mode = start_mode(request.plan, self.model.mask_id, end_ids, chooser)
-        text = TextStream(self.checkpoint.tokenizer, sampling.stop)
+        text = TextStream(self.tokenizer, sampling.stop)
         output = Output(text, end_ids, sampling.max_tokens, request.resume_characters)
         sequence = Sequence(request, mode, Sampler(sampling, request.prompt_ids, constraint, end_ids), output, sink)
         return lambda: self.scheduler.waiting.append(sequence)
@@ -58,7 +58,7 @@ class Core:
                 f"prompt ({prompt} tokens) and max_tokens ({output}) together pass the context of {context}; "
                 "shorten the prompt or lower max_tokens",
             )
-        vocab = self.checkpoint.tokenizer.vocab_size
+        vocab = self.tokenizer.vocab_size
         strange = [token for token, _ in request.sampling.logit_bias if not 0 <= token < vocab]
         if strange:
             raise InvalidRequest("sampling.logit_bias", f"names token {strange[0]}; this model has 0 to {vocab - 1}")

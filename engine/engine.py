@@ -8,8 +8,6 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
-
 from triroute.engine.checkpoints import default_checkpoint, load_checkpoint
 from triroute.engine.checkpoints.weights import Checkpoint
 from triroute.engine.config import EngineConfig
@@ -105,7 +103,6 @@ class Engine:
         self._run()
 
     def _load(self) -> None:
-        torch.set_num_threads(1)  # the team below has the cores; torch only draws tokens
         checkpoint = self._source()
         self.tokenizer = checkpoint.tokenizer
         self.chat_template = checkpoint.chat_template
@@ -115,7 +112,7 @@ class Engine:
         self.model.warm_up()
         warm_up_draws(self.model.config.vocab)
         self.context_length = self.model.config.context_length
-        self.core = Core(checkpoint, self.model, self.config)
+        self.core = Core(self.tokenizer, self.model, self.config)
         self.scheduler, self.loop = self.core.scheduler, self.core.loop
 
     def _run(self) -> None:

@@ -7,7 +7,6 @@ from collections import Counter
 from dataclasses import replace
 
 from triroute.bench.soak.cases import Case, Member
-from triroute.engine.checkpoints.weights import Checkpoint
 from triroute.engine.config import EngineConfig
 from triroute.engine.core import Core
 from triroute.engine.costs import Costs
@@ -15,6 +14,7 @@ from triroute.engine.errors import EngineError
 from triroute.engine.grammar import compile_format
 from triroute.engine.model import Model
 from triroute.engine.testing import Answer
+from triroute.engine.tokenizer import Tokenizer
 from triroute.engine.types import FinishReason, ModeName, PassKind, Plan, Request
 
 _MOST_PASSES = 20_000
@@ -28,8 +28,8 @@ class Broken(AssertionError):
 class Checker:
     """Runs cases on one model."""
 
-    def __init__(self, checkpoint: Checkpoint, model: Model) -> None:
-        self._checkpoint = checkpoint
+    def __init__(self, tokenizer: Tokenizer, model: Model) -> None:
+        self._tokenizer = tokenizer
         self._model = model
         self.tally: Counter[str] = Counter()
         self.kinds: set[PassKind] = set()
@@ -37,7 +37,7 @@ class Checker:
     @property
     def vocab(self) -> int:
         """Token ids that a prompt may hold."""
-        return self._checkpoint.tokenizer.vocab_size
+        return self._tokenizer.vocab_size
 
     def check(self, case: Case) -> None:
         """Raise Broken where a text differs, a token has no pass, or the cache lost a page."""
@@ -54,7 +54,7 @@ class Checker:
         """A shaped output is one that its grammar allows, and a complete one where the model ended it."""
         if member.shape is None:
             return
-        constraint = compile_format(member.shape, self._checkpoint.tokenizer)
+        constraint = compile_format(member.shape, self._tokenizer)
         try:
             for token in answer.token_ids:
                 constraint.advance(token)
@@ -78,13 +78,13 @@ class Checker:
 
     def _alone(self, member: Member) -> Answer:
         """Autoregression, nobody else, an empty cache."""
-        core = Core(self._checkpoint, self._model, EngineConfig(cache_pages=24), _FLAT)
+        core = Core(self._tokenizer, self._model, EngineConfig(cache_pages=24), _FLAT)
         plain = replace(member, plan=Plan(ModeName.AUTOREGRESSIVE), resumes=0, joins=0, aborted=None)
         return self._run(core, {"alone": plain}, {})["alone"]
 
     def _together(self, case: Case, alone: dict[str, Answer]) -> dict[str, Answer]:
         config = EngineConfig(cache_pages=case.pages, max_running=case.max_running, prefill_chunk=case.prefill_chunk)
-        core = Core(self._checkpoint, self._model, config, _costs(case.cost_seed))
+        core = Core(self._tokenizer, self._model, config, _costs(case.cost_seed))
         return self._run(core, dict(_named(case)), alone)
 
     def _run(self, core: Core, members: dict[str, Member], known: dict[str, Answer]) -> dict[str, Answer]:
@@ -113,7 +113,7 @@ class Checker:
             tuple(kept) if exact else (),
         )
         answer.token_ids += request.resume_ids
-        constraint = compile_format(member.shape, self._checkpoint.tokenizer) if member.shape else None
+        constraint = compile_format(member.shape, self._tokenizer) if member.shape else None
         core.prepare(request, constraint, answer.take)()
 
 

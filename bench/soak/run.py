@@ -29,7 +29,7 @@ def run(model: str, count: int, case_seed: int, report: Path | None) -> bool:
         checkpoint = tiny_checkpoint() if model == "tiny" else load_checkpoint(_path(model))
     except CheckpointError as error:
         raise ValueError(str(error)) from error
-    checker = Checker(checkpoint, Model(checkpoint.weights, 1 if model == "tiny" else available_cores()))
+    checker = Checker(checkpoint.tokenizer, Model(checkpoint.weights, 1 if model == "tiny" else available_cores()))
     started = time.perf_counter()
     broken = _check_all(checker, count, case_seed, _LONGEST.get(model, _LONGEST["default"]))
     seconds = time.perf_counter() - started

@@ -80,11 +80,13 @@ class GGUFFile:
 
     def weights(self, config: ModelConfig) -> Weights:
         embedding = self.floats("token_embd.weight")
+        rows = np.empty((len(embedding) + 1, embedding.shape[1]), dtype=np.uint16)
+        rows[:-1], rows[-1] = to_bfloat16(embedding), to_bfloat16(embedding.mean(axis=0))
         head = self.floats("output.weight") if "output.weight" in self.tensors else embedding
-        rows = np.concatenate([embedding, embedding.mean(axis=0, keepdims=True)])
-        layers = tuple(self.layer(index, config) for index in range(config.layers))
         scores = Linear.dense(head, narrow=True) if self.dense else Linear.int8(head)
-        return Weights(config, to_bfloat16(rows), layers, self.floats("output_norm.weight"), scores)
+        del embedding, head
+        layers = tuple(self.layer(index, config) for index in range(config.layers))
+        return Weights(config, rows, layers, self.floats("output_norm.weight"), scores)
 
     def layer(self, index: int, config: ModelConfig) -> Layer:
         def linear(*names: str) -> Linear:

@@ -103,7 +103,7 @@ def test_any_request_in_any_company() -> None:
     """Two thousand cases of up to five requests, with everything that a request can ask for."""
     checkpoint = tiny_checkpoint()
     model = Model(checkpoint.weights, threads=1)
-    checker = Checker(checkpoint, model)
+    checker = Checker(checkpoint.tokenizer, model)
 
     @settings(max_examples=2000, deadline=None, suppress_health_check=list(HealthCheck))
     @given(case=cases(checker.vocab))
