@@ -69,6 +69,11 @@ class KVCache:
             self._holders[page] = 1
         return lent
 
+    def rollback(self, pages: list[int], tokens: int) -> None:
+        """Give back those of a sequence's pages that its first `tokens` tokens don't reach: they held scratch."""
+        self.release(pages[pages_for(tokens) :])
+        del pages[pages_for(tokens) :]
+
     def publish(self, tokens: Sequence[int], pages: Sequence[int]) -> None:
         """Let others borrow the full pages of `tokens`, all committed and cached in `pages`."""
         name = 0

@@ -79,6 +79,7 @@ class Loop:
         sequence.commit(
             turn.span, sequence.mode.absorb(turn.view, answer) if turn.view else Commit(), started, ended, batch
         )
+        self.scheduler.cache.rollback(sequence.pages, sequence.cached)
         if fresh and sequence.cached >= prompt:
             self.scheduler.publish(sequence)
         if sequence.finish is not None:

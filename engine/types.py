@@ -52,7 +52,8 @@ class Plan:
 
     `block_length` counts tokens; 0 lets the engine choose by measured cost. `confidence_threshold` is a probability
     that diffusion fixes a slot at, `draft_threshold` one that speculation drafts again below (0: it drafts once);
-    `max_steps` bounds the passes of either. `draft_sources` may hold DIFFUSION and PROMPT_LOOKUP.
+    `max_steps` bounds the passes of either. With `fixed_steps` a diffusion block takes exactly so many, and no
+    threshold. `draft_sources` may hold DIFFUSION and PROMPT_LOOKUP.
     """
 
     mode: ModeName = ModeName.AUTOREGRESSIVE
@@ -61,6 +62,7 @@ class Plan:
     max_steps: int = 32
     draft_sources: frozenset[DraftSource] = ALL_SOURCES
     draft_threshold: float = 0.0
+    fixed_steps: int = 0
 
 
 @dataclass(frozen=True, slots=True)

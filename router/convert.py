@@ -102,6 +102,7 @@ def to_request(message: router_pb2.GenerateRequest) -> Request:
             verification=VERIFICATIONS.get(hints.verification),
             draft_sources=frozenset(SOURCES[source] for source in hints.draft_sources) or None,
             draft_threshold=hints.draft_threshold if given("draft_threshold") else None,
+            fixed_steps=hints.fixed_steps if given("fixed_steps") else None,
         ),
     )
 
@@ -134,6 +135,7 @@ def from_plan(plan: DecodePlan) -> decoding_pb2.DecodePlan:
         verification=_number(VERIFICATIONS, plan.verification),
         draft_sources=sorted(_number(SOURCES, source) for source in plan.draft_sources),
         draft_threshold=plan.draft_threshold,
+        fixed_steps=plan.fixed_steps,
     )
 
 

@@ -147,6 +147,7 @@ class Hints:
     verification: Verification | None = None
     draft_sources: frozenset[DraftSource] | None = None
     draft_threshold: float | None = None
+    fixed_steps: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +195,7 @@ class DecodePlan:
     verification: Verification = Verification.EXACT
     draft_sources: frozenset[DraftSource] = frozenset(DraftSource)
     draft_threshold: float = 0.0
+    fixed_steps: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,7 @@ def plans(modes: tuple[ModeName, ...] = tuple(ModeName)) -> SearchStrategy[Plan]
         st.integers(1, 4),
         sources,
         st.sampled_from([0.0, 0.0, 0.3, 0.9]),
+        st.sampled_from([0, 0, 1, 3]),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Set
+from dataclasses import replace
 
 from triroute.engine.modes.auto import Chooser
 from triroute.engine.modes.autoregressive import Autoregressive
@@ -17,7 +18,7 @@ _AUTO_DIFFUSION = 16  # part of the text that diffusion writes, so not chosen by
 MODES: dict[ModeName, Callable[[Plan, int, Set[int], Chooser], Mode]] = {
     ModeName.AUTOREGRESSIVE: lambda plan, mask_id, end_ids, chooser: Autoregressive(),
     ModeName.DIFFUSION: lambda plan, mask_id, end_ids, chooser: Diffusion(
-        plan.block_length or _AUTO_DIFFUSION, plan.confidence_threshold, plan.max_steps, mask_id, end_ids
+        replace(plan, block_length=plan.block_length or _AUTO_DIFFUSION), mask_id, end_ids
     ),
     ModeName.LINEAR_SPECULATION: lambda plan, mask_id, end_ids, chooser: LinearSpeculation(plan, mask_id, chooser),
     ModeName.QUADRATIC_SPECULATION: lambda plan, mask_id, end_ids, chooser: QuadraticSpeculation(

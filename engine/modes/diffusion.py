@@ -2,7 +2,8 @@
 
 A denoise pass is `[seed, slot, slot, ...]`, every row seeing the whole block; the row before a slot proposes its token.
 Each step fixes the proposals at or over the confidence threshold, and the most confident one in any case; the last
-allowed step fixes all. A causal refresh pass then writes the block to the cache and draws the token after it.
+allowed step fixes all. With fixed steps, each fixes its equal share of the slots instead. A causal refresh pass then
+writes the block to the cache and draws the token after it.
 
 Under a grammar, proposals are drawn from left to right, each from what may follow those before it, so that they could
 always stand together. A slot that was fixed and can't follow any more is drawn anew; the leftmost open slot is always
@@ -15,18 +16,14 @@ from collections.abc import Set
 
 from triroute.engine.modes.base import Commit, Draft, Rows, View
 from triroute.engine.span import Branch, Span
-from triroute.engine.types import DraftSource, PassKind
+from triroute.engine.types import DraftSource, PassKind, Plan
 
 
 class Diffusion:
-    """`block_length` slots, at most `max_steps` denoise passes a block. Tokens after one of `end_ids` are dropped."""
+    """A plan's block length, threshold and steps. Tokens after one of `end_ids` are dropped."""
 
-    def __init__(
-        self, block_length: int, confidence_threshold: float, max_steps: int, mask_id: int, end_ids: Set[int]
-    ) -> None:
-        self.block_length = block_length
-        self.confidence_threshold = confidence_threshold
-        self.max_steps = max_steps
+    def __init__(self, plan: Plan, mask_id: int, end_ids: Set[int]) -> None:
+        self.settings = plan
         self.mask_id = mask_id
         self.end_ids = end_ids
         self.block: list[Draft | None] = []  # None is an open slot
@@ -34,7 +31,7 @@ class Diffusion:
 
     def plan(self, view: View) -> Span:
         if not self.block:
-            self.block = [None] * min(self.block_length, view.remaining)
+            self.block = [None] * min(self.settings.block_length, view.remaining)
         block = tuple(self.mask_id if slot is None else slot.token for slot in self.block)
         if not self._open():
             chain = (*view.pending, *block)
@@ -66,14 +63,22 @@ class Diffusion:
         candidates = [(slot, draft) for slot, draft in proposals if not _stands(self.block[slot], draft)]
         for slot, _ in candidates:
             self.block[slot] = None
-        surest = max(draft.confidence for _, draft in candidates)
-        bar = 0.0 if self.steps >= self.max_steps else min(surest, self.confidence_threshold)
+        bar = self._bar(sorted((draft.confidence for _, draft in candidates), reverse=True))
         first = candidates[0][0] if constrained else None
         fixed = [(slot, draft) for slot, draft in candidates if slot == first or draft.confidence >= bar]
         for slot, draft in fixed:
             self.block[slot] = draft
         self._drop_after_end()
         return Commit(proposed=tuple(draft for _, draft in candidates), fixed_slots=tuple(slot for slot, _ in fixed))
+
+    def _bar(self, confidences: list[float]) -> float:
+        """What a proposal must reach to be fixed in this step; `confidences` of all, the surest first."""
+        steps = self.settings.fixed_steps
+        if self.steps >= (steps or self.settings.max_steps):
+            return 0.0
+        if steps:
+            return confidences[-(-len(confidences) // (steps - self.steps + 1)) - 1]
+        return min(confidences[0], self.settings.confidence_threshold)
 
     def _asked(self, view: View) -> list[int]:
         """Slots to propose for: under a grammar all, since what is fixed must still fit."""

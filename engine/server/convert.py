@@ -110,7 +110,13 @@ def _plan(plan: decoding_pb2.DecodePlan, config: EngineConfig) -> Plan:
     if not 0 <= plan.draft_threshold <= 1:
         raise InvalidRequest("plan.draft_threshold", f"{plan.draft_threshold:g} is not a probability")
     return Plan(
-        mode, plan.block_length, plan.confidence_threshold, max(plan.max_steps, 1), sources, plan.draft_threshold
+        mode,
+        plan.block_length,
+        plan.confidence_threshold,
+        max(plan.max_steps, 1),
+        sources,
+        plan.draft_threshold,
+        plan.fixed_steps,
     )
 
 

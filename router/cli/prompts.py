@@ -22,6 +22,7 @@ _HINTS = (
     "verification",
     "draft_sources",
     "draft_threshold",
+    "fixed_steps",
     "step",
 )
 _SAMPLING = (

@@ -65,7 +65,7 @@ def _plan(defaults: Use, use: Use) -> DecodePlan:
 
     mode = Mode(str(pick("mode") or Mode.AUTOREGRESSIVE))
     variant = use.variant or (defaults.variant if use.mode in (None, defaults.mode) else None)
-    given = {name: pick(name) for name in (*_NUMBERS, "draft_threshold") if pick(name) is not None}
+    given = {name: pick(name) for name in (*_NUMBERS, "draft_threshold", "fixed_steps") if pick(name) is not None}
     if given.get("block_length") == "auto":
         given["block_length"] = 0
     sources = pick("draft_sources")

@@ -48,6 +48,9 @@ class Use(_Part):
     max_steps: Annotated[int, Field(ge=1)] | None = Field(
         default=None, description="Most refinement steps of a diffusion block, or draft passes of a speculation cycle."
     )
+    fixed_steps: Annotated[int, Field(ge=1, le=256)] | None = Field(
+        default=None, description="Diffusion: exactly so many refinement steps a block, whatever the confidence."
+    )
     draft_sources: list[Literal["diffusion", "prompt_lookup"]] | None = Field(
         default=None,
         description="Self-speculation: where drafts may come from. `prompt_lookup` repeats what was written before.",
@@ -152,6 +155,7 @@ HintName = Literal[
     "verification",
     "draft_sources",
     "draft_threshold",
+    "fixed_steps",
 ]
 
 

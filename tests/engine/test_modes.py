@@ -98,13 +98,18 @@ def test_quadratic_speculation_drafts_no_more_than_fits() -> None:
     assert [len(branch.tokens) for branch in mode.plan(View((10,), remaining=3)).branches] == [2, 1]
 
 
+def _diffusion(block_length: int, threshold: float, max_steps: int, fixed_steps: int = 0) -> Diffusion:
+    plan = Plan(ModeName.DIFFUSION, block_length, threshold, max_steps, fixed_steps=fixed_steps)
+    return Diffusion(plan, MASK, {END})
+
+
 def _denoise(tokens: tuple[int, ...], propose: tuple[int, ...]) -> Span:
     branches = (Branch(0, tokens),)
     return Span(PassKind.DENOISE, (), None, (), branches, propose, (None,) * len(propose))
 
 
 def test_diffusion_fixes_the_confident_and_always_one() -> None:
-    mode, view = Diffusion(3, 0.9, 5, MASK, {END}), View((7,), remaining=10)
+    mode, view = _diffusion(3, 0.9, 5), View((7,), remaining=10)
     assert mode.plan(view) == _denoise((7, MASK, MASK), (0, 1, 2))
     first = mode.absorb(view, Rows(drafts=(Draft(11, 0.1), Draft(12, 0.95), Draft(13, 0.92))))
     assert (first.tokens, first.fixed_slots) == ((), (1, 2))
@@ -115,15 +120,23 @@ def test_diffusion_fixes_the_confident_and_always_one() -> None:
 
 
 def test_diffusion_stops_refining_at_max_steps() -> None:
-    mode, view = Diffusion(4, 0.9, 1, MASK, {END}), View((7,), remaining=10)
+    mode, view = _diffusion(4, 0.9, 1), View((7,), remaining=10)
     mode.plan(view)
     drafts = tuple(Draft(token, 0.1) for token in (1, 3, 4, 5))
     assert mode.absorb(view, Rows(drafts=drafts)).fixed_slots == (0, 1, 2, 3)
     assert mode.plan(view).kind is PassKind.REFRESH
 
 
+def test_diffusion_with_fixed_steps_fixes_an_equal_share_in_each() -> None:
+    mode, view, shares = _diffusion(5, 0.9, 9, fixed_steps=3), View((7,), remaining=10), []
+    while mode.plan(view).kind is PassKind.DENOISE:
+        drafts = tuple(Draft(11 + row, 0.1 * row) for row in range(len(mode.plan(view).propose)))
+        shares.append(len(mode.absorb(view, Rows(drafts=drafts)).fixed_slots))
+    assert shares == [2, 2, 1]
+
+
 def test_diffusion_drops_what_follows_the_end() -> None:
-    mode, view = Diffusion(4, 0.9, 9, MASK, {END}), View((7,), remaining=10)
+    mode, view = _diffusion(4, 0.9, 9), View((7,), remaining=10)
     mode.plan(view)
     drafts = (Draft(11, 0.95), Draft(END, 0.95), Draft(12, 0.1), Draft(13, 0.1))
     mode.absorb(view, Rows(drafts=drafts))
@@ -131,7 +144,7 @@ def test_diffusion_drops_what_follows_the_end() -> None:
 
 
 def test_diffusion_under_a_grammar_fixes_the_leftmost_and_redraws_what_no_longer_fits() -> None:
-    mode, view = Diffusion(3, 0.9, 9, MASK, {END}), View((7,), remaining=10, constrained=True)
+    mode, view = _diffusion(3, 0.9, 9), View((7,), remaining=10, constrained=True)
     mode.plan(view)
     first = mode.absorb(view, Rows(drafts=(Draft(11, 0.1), Draft(12, 0.95), Draft(13, 0.2))))
     assert first.fixed_slots == (0, 1)
