@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from triroute.engine.checkpoints.weights import Weights
 from triroute.engine.span import Branch, Span
+from triroute.kernels.cpu.adapter import Adapter
 from triroute.kernels.cpu.attention import PAGE
 from triroute.kernels.cpu.lanes import LANES
 from triroute.kernels.cpu.linear import Arena
@@ -48,7 +49,7 @@ class Block:
 class Model:
     """Runs passes. Holds weights and rotary tables, and nothing of any request."""
 
-    def __init__(self, weights: Weights, threads: int) -> None:
+    def __init__(self, weights: Weights, threads: int, adapter: Adapter | None = None) -> None:
         self.config = config = weights.config
         self.shape = Shape(
             config.layers,
@@ -67,6 +68,7 @@ class Model:
             np.array([*norms, weights.norm]),
             weights.embedding,
             *rotary_table(config.context_length, config.head_dim, config.rope_base),
+            adapter or Adapter.none(len(linears)),
         )
         self.team = Team(threads)
         self._most_rows = self._most_keys = 0
@@ -111,7 +113,9 @@ class Model:
                 max(self._most_rows, _power_of_two(rows)),
                 max(self._most_keys, _power_of_two(keys)),
             )
-            self._room = Room.of(self.shape, self._most_rows, self._most_keys, self.team.size)
+            self._room = Room.of(
+                self.shape, self._most_rows, self._most_keys, self.team.size, self.parameters.adapter.rank
+            )
         if asked > len(self._scores):
             self._scores = np.zeros((_power_of_two(asked), self._scores.shape[1]), dtype=np.float32)
 

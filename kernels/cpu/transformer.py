@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from triroute.kernels.cpu.adapter import Adapter, adapt
 from triroute.kernels.cpu.attention import PAGE, attend
 from triroute.kernels.cpu.compiled import compiled
 from triroute.kernels.cpu.linear import Activations, Arena, multiply, prepare
@@ -33,8 +34,8 @@ class Shape(NamedTuple):
 class Parameters(NamedTuple):
     """`linears` holds qkv, out, gate_up, down of every layer, then the head. `norms` fp32 [2 * layers + 1, hidden].
 
-    `embedding` [vocab + 1, hidden] and the cache are fp32, or bf16 kept as uint16; `cosine` and `sine` are fp32
-    [positions, head_dim / 2].
+    `adapter` adds to the first four for rows of token `vocab`, the mask. `embedding` [vocab + 1, hidden] and the cache
+    are fp32, or bf16 kept as uint16; `cosine` and `sine` are fp32 [positions, head_dim / 2].
     """
 
     linears: Arena
@@ -42,6 +43,7 @@ class Parameters(NamedTuple):
     embedding: NDArray[Any]
     cosine: NDArray[np.float32]
     sine: NDArray[np.float32]
+    adapter: Adapter
 
 
 class Rows(NamedTuple):
@@ -70,10 +72,11 @@ class Room(NamedTuple):
     wide: NDArray[np.float32]
     activations: Activations
     scores: NDArray[np.float32]
+    low: NDArray[np.float32]
 
     @classmethod
-    def of(cls, shape: Shape, rows: int, keys: int, threads: int) -> Room:
-        """For passes of up to so many rows, each seeing up to `keys` keys."""
+    def of(cls, shape: Shape, rows: int, keys: int, threads: int, rank: int) -> Room:
+        """For passes of up to so many rows, each seeing up to `keys` keys, with an adapter of such a rank."""
         qkv = (shape.heads + 2 * shape.kv_heads) * shape.head_dim
         width = max(shape.hidden, shape.intermediate, shape.heads * shape.head_dim)
         padded = -(-keys // PAGE) * PAGE
@@ -82,6 +85,7 @@ class Room(NamedTuple):
             np.zeros((rows, max(qkv, 2 * shape.intermediate)), dtype=np.float32),
             Activations.room(rows, width),
             np.zeros((threads, 4, padded), dtype=np.float32),
+            np.zeros((threads, max(rank, 1)), dtype=np.float32),
         )
 
 
@@ -108,7 +112,7 @@ def run_pass(
     x, wide = room.activations, room.wide
     hidden, inner, group = shape.hidden, shape.intermediate, shape.heads // shape.kv_heads
     qkv = (shape.heads + 2 * shape.kv_heads) * shape.head_dim
-    flat = wide.reshape(-1)
+    flat, residual = wide.reshape(-1), stream.reshape(-1)
     products = flat[: count * qkv].reshape((count, qkv))
     for row in range(thread, count, threads):
         widen(parameters.embedding, rows.tokens[row] * hidden, hidden, stream, row * hidden)
@@ -123,6 +127,7 @@ def run_pass(
         meet(counter, met)
 
         multiply(linears, first, x, count, flat, qkv, 0, thread, threads)
+        _adapt(shape, parameters, rows, room, first, hidden, qkv, flat, qkv, thread, threads)
         met += threads
         meet(counter, met)
 
@@ -159,6 +164,8 @@ def run_pass(
         meet(counter, met)
 
         multiply(linears, first + 1, x, count, stream, hidden, 1, thread, threads)
+        heads = shape.heads * shape.head_dim
+        _adapt(shape, parameters, rows, room, first + 1, heads, hidden, residual, hidden, thread, threads)
         met += threads
         meet(counter, met)
 
@@ -170,6 +177,7 @@ def run_pass(
         meet(counter, met)
 
         multiply(linears, first + 2, x, count, flat, 2 * inner, 0, thread, threads)
+        _adapt(shape, parameters, rows, room, first + 2, hidden, 2 * inner, flat, 2 * inner, thread, threads)
         met += threads
         meet(counter, met)
 
@@ -184,6 +192,7 @@ def run_pass(
         meet(counter, met)
 
         multiply(linears, first + 3, x, count, stream, hidden, 1, thread, threads)
+        _adapt(shape, parameters, rows, room, first + 3, inner, hidden, residual, hidden, thread, threads)
         met += threads
         meet(counter, met)
 
@@ -198,6 +207,27 @@ def run_pass(
     met += threads
     meet(counter, met)
     return met
+
+
+@compiled
+def _adapt(
+    shape: Any,
+    parameters: Any,
+    rows: Any,
+    room: Any,
+    index: int,
+    inputs: int,
+    outputs: int,
+    out: Any,
+    stride: int,
+    thread: int,
+    threads: int,
+) -> None:
+    """Add the adapter's part of layer `index` to the rows of mask tokens."""
+    x = room.activations.raw.reshape(-1)
+    adapt(
+        parameters.adapter, index, rows.tokens, shape.vocab, x, inputs, outputs, room.low, out, stride, thread, threads
+    )
 
 
 @compiled
