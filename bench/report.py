@@ -8,7 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich import box
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
@@ -18,7 +17,7 @@ from triroute.bench.measure import Outcome, Setting
 
 def table(outcomes: Sequence[Outcome]) -> Group:
     """Medians over the rounds, a ratio with the least and the most that a round gave; what each is below."""
-    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    shown = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for name in ("measure", "ours", "peer", "unit", "ratio", "least..most", "target", ""):
         shown.add_column(name, justify="left" if name in ("measure", "unit", "") else "right", no_wrap=True)
     about = Table.grid(padding=(0, 2))
@@ -26,7 +25,7 @@ def table(outcomes: Sequence[Outcome]) -> Group:
         measure = outcome.measure
         shown.add_row(measure.name, *_figures(outcome))
         about.add_row(measure.name, Text(_about(outcome), style="yellow" if outcome.problem else "dim"))
-    return Group(shown, about)
+    return Group(shown, "", about)
 
 
 def _figures(outcome: Outcome) -> tuple[str | Text, ...]:

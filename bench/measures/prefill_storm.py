@@ -10,7 +10,7 @@ from triroute.bench.kinds import Kind
 from triroute.bench.measure import Round, Turn, at_most, median_of
 
 _ARRIVAL, _ANSWER = 900, 8
-_SERVED = (("arrived", "seconds"), ("peer_arrived", "peer_seconds"))
+_SERVED = (("served", "seconds"), ("peer_served", "peer_seconds"))
 
 
 class PrefillStorm:

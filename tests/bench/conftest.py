@@ -39,6 +39,7 @@ def outcomes() -> tuple[Outcome, ...]:
         Outcome(Canned("fast", at_least(1.2)), rounds(150, 210, 190)),
         Outcome(Canned("large", at_most(3)), rounds(500, 577, 600)),
         Outcome(Canned("wish", at_most(1, hard=False)), rounds(130)),
+        Outcome(Canned("with_a_name_of_20_or", at_most(0.02), unit="chars/s"), (Round(1, 13561), Round(1.6, 1204))),
         Outcome(Canned("absent", at_least(8)), (), "nothing is installed; install something"),
     )
 
