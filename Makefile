@@ -54,8 +54,8 @@ unit: setup ## The tests alone
 
 test: lint types unit ## The whole check
 
-bench: setup ## Speed against llama.cpp, as ratios of one run
-	$(BIN)/triroute bench --quick --json bench/results/quick.json
+bench: setup ## Speed, memory and overheads against peers, as ratios of one run
+	$(BIN)/triroute bench --json bench/results/bench.json --plot bench/results/bench.png
 
 clean: ## Remove what the targets made
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache proto/.stubs proto/*_pb2*

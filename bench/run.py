@@ -1,118 +1,104 @@
-"""Interleaved rounds: every engine runs once a round, in turn, and only ratios within a round are compared."""
+"""Interleaved rounds: each round runs every measure, a measure runs its engines in turn, and only they are compared."""
 
 from __future__ import annotations
 
-import json
 import os
-import statistics
-import subprocess
-import sys
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import Progress
-from rich.table import Table
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from triroute.bench.worker import ENGINES, Answer
+from triroute.bench.fleet import Fleet
+from triroute.bench.kinds import Unavailable, require
+from triroute.bench.machine import Machine, this_machine
+from triroute.bench.measure import Measure, Outcome, Round, Scale, Setting, Turn
+from triroute.bench.measures import MEASURES, QUICK
+from triroute.bench.neighbours import Neighbours
+from triroute.bench.plot import write_plot
+from triroute.bench.prompts import Prompts
+from triroute.bench.report import table, write_json
+from triroute.engine.checkpoints import default_checkpoint
+from triroute.router.cli.screen import console, errors
+from triroute.router.errors import InvalidRequest, StartFailed
 
-PEER, OURS, LINEAR = "llama.cpp", "triroute ar", "triroute linear"
-RATIOS = {
-    "ar_vs_llamacpp": (OURS, PEER),
-    "linear_vs_ar": (LINEAR, OURS),
-}
-PROMPT = (
-    "The history of bread is a history of patience. Long before ovens, people pounded grain between stones, mixed it "
-    "with water and laid it on hot ashes. What follows is a long account of how that simple habit became a craft."
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Worker:
-    """One engine's process."""
-
-    name: str
-    process: subprocess.Popen[str]
-
-    @classmethod
-    def start(cls, name: str) -> Worker:
-        """Begin to load; `wait` for it."""
-        command = [sys.executable, "-m", "triroute.bench.worker", name]
-        pipe = subprocess.PIPE
-        return cls(name, subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True))
-
-    def wait(self) -> Answer:
-        """Its next answer. Raises RuntimeError when it died."""
-        line = self.process.stdout.readline() if self.process.stdout else ""
-        if not line:
-            raise RuntimeError(f"{self.name} ended with {self.process.wait()}; run its worker by hand to see why")
-        answer: Answer = json.loads(line)
-        return answer
-
-    def run(self, prompt: str, tokens: int) -> Answer:
-        """One generation."""
-        if self.process.stdin:
-            self.process.stdin.write(json.dumps({"prompt": prompt, "tokens": tokens}) + "\n")
-            self.process.stdin.flush()
-        return self.wait()
-
-    def stop(self) -> None:
-        """Close its input, which ends it."""
-        if self.process.stdin:
-            self.process.stdin.close()
-        self.process.wait()
+FULL_ROUNDS, QUICK_ROUNDS = 5, 3
+_CROWDED = 0.05
+_QUICK_SCALE = Scale(tokens=64, cases=3, storm_tokens=64)
 
 
-def run(rounds: int, tokens: int, report: Path | None) -> dict[str, float]:
-    """Measure, print a table, write JSON; the ratios."""
-    console = Console()
-    workers: list[Worker] = []
-    measured: dict[str, list[Answer]] = {name: [] for name in ENGINES}
+def run(
+    only: Sequence[str], rounds: int | None, quick: bool, json: Path | None, plot: Path | None
+) -> tuple[Outcome, ...]:
+    """Measure, show, write. Raises InvalidRequest for a name that is not known, StartFailed without a model."""
+    measures = _chosen(only, quick)
+    rounds = rounds or (QUICK_ROUNDS if quick else FULL_ROUNDS)
+    scale = _QUICK_SCALE if quick else Scale()
     try:
-        with Progress(console=Console(stderr=True)) as progress:
-            task = progress.add_task("loading", total=len(ENGINES) * (rounds + 1))
-            for name in ENGINES:
-                workers.append(Worker.start(name))
-                workers[-1].wait()
-                workers[-1].run(PROMPT, 16)
-                progress.advance(task)
-            for number in range(rounds):
-                progress.update(task, description=f"round {number + 1} of {rounds}")
-                for worker in workers:
-                    measured[worker.name].append(worker.run(PROMPT, tokens))
-                    progress.advance(task)
-    finally:
-        for worker in workers:
-            worker.stop()
-    ratios = {name: _ratio(measured[ours], measured[peer]) for name, (ours, peer) in RATIOS.items()}
-    console.print(_table(measured, ratios))
-    if report is not None:
-        figures = {"ratios": ratios, "rounds": measured, "tokens": tokens, "cores": os.cpu_count()}
-        report.parent.mkdir(parents=True, exist_ok=True)
-        report.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-    return ratios
-
-
-def _ratio(ours: list[Answer], peer: list[Answer]) -> float:
-    """Median over the rounds of the ratio within a round."""
-    pairs = zip(ours, peer, strict=True)
-    return round(statistics.median(a["tokens_per_second"] / b["tokens_per_second"] for a, b in pairs), 3)
-
-
-def _table(measured: dict[str, list[Answer]], ratios: dict[str, float]) -> Table:
-    table = Table(title="one stream, greedy; medians", title_justify="left", caption=_caption(ratios))
-    for name in ("engine", "tok/s", "tokens a pass", "first token ms"):
-        table.add_column(name, justify="left" if name == "engine" else "right")
-    for name, rounds in measured.items():
-        figures = {key: statistics.median(answer[key] for answer in rounds) for key in rounds[0]}
-        table.add_row(
-            name,
-            f"{figures['tokens_per_second']:.1f}",
-            f"{figures['tokens'] / figures['passes']:.2f}",
-            f"{figures['first_token_ms']:.1f}",
+        model = default_checkpoint()
+    except Exception as error:
+        raise StartFailed(str(error)) from error
+    machine = this_machine(threads=os.cpu_count() or 1)
+    console.print(f"{machine}\n{model.name}, interleaved rounds: {rounds}", highlight=False)
+    neighbours = Neighbours()
+    outcomes = _measure(measures, rounds, scale, model, machine)
+    setting = Setting(machine, model.name, rounds, neighbours.share())
+    console.print(table(outcomes))
+    if setting.others_share > _CROWDED:
+        errors.print(
+            f"[yellow]Other processes used {setting.others_share:.0%} of the cores meanwhile; run it again alone."
         )
-    return table
+    if json is not None:
+        write_json(json, outcomes, setting)
+    if plot is not None:
+        write_plot(plot, outcomes, setting)
+    return outcomes
 
 
-def _caption(ratios: dict[str, float]) -> str:
-    return ", ".join(f"{name} {ratio:.2f}" for name, ratio in ratios.items())
+def missed(outcomes: Sequence[Outcome]) -> list[str]:
+    """Measures with a hard target that was not met, or not measured."""
+    return [outcome.measure.name for outcome in outcomes if outcome.measure.target.hard and not outcome.met]
+
+
+def _chosen(only: Sequence[str], quick: bool) -> tuple[Measure, ...]:
+    known = {measure.name: measure for measure in MEASURES}
+    unknown = [name for name in only if name not in known]
+    if unknown:
+        raise InvalidRequest(f"no measure {unknown[0]!r}; known are {', '.join(known)}")
+    names = only or (QUICK if quick else tuple(known))
+    return tuple(known[name] for name in known if name in names)
+
+
+def _measure(
+    measures: Sequence[Measure], rounds: int, scale: Scale, model: Path, machine: Machine
+) -> tuple[Outcome, ...]:
+    found: dict[str, list[Round]] = {measure.name: [] for measure in measures}
+    problems: dict[str, str] = {}
+    prompts = Prompts(model)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Fleet(model, machine.threads) as fleet, Progress(*columns, console=errors, transient=True) as progress:
+        task = progress.add_task("starting", total=len(measures) * (rounds + 1))
+        for number in range(-1, rounds):
+            for measure in measures:
+                stage = "loading" if number < 0 else f"round {number + 1} of {rounds}"
+                progress.update(task, description=f"{stage}: {measure.name}")
+                try:
+                    if number < 0:
+                        _load(measure, fleet)
+                    elif measure.name not in problems:
+                        found[measure.name].append(measure.round(Turn(number, fleet, prompts, scale)))
+                except Unavailable as error:
+                    problems[measure.name] = str(error)
+                progress.advance(task)
+    return tuple(_outcome(measure, found[measure.name], problems.get(measure.name, "")) for measure in measures)
+
+
+def _load(measure: Measure, fleet: Fleet) -> None:
+    for kind in measure.kinds:
+        require(kind)
+    for kind in measure.kinds:
+        fleet[kind]
+
+
+def _outcome(measure: Measure, rounds: Sequence[Round], problem: str) -> Outcome:
+    """A measure that failed in some round has no figure: a median of what worked would hide it."""
+    return Outcome(measure, () if problem else tuple(rounds), problem)

@@ -1,0 +1,1 @@
+"""Engines as workers drive them, one file each."""
