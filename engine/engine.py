@@ -14,6 +14,7 @@ from triroute.engine.config import EngineConfig
 from triroute.engine.core import Core
 from triroute.engine.errors import Duplicate, EngineError
 from triroute.engine.grammar import Constraint
+from triroute.engine.grammar import warm_up as warm_up_grammars
 from triroute.engine.model import Model
 from triroute.engine.sampling import warm_up as warm_up_draws
 from triroute.engine.sequence import Sink
@@ -111,6 +112,7 @@ class Engine:
         self.model = Model(checkpoint.weights, self.config.threads or available_cores())
         self.model.warm_up()
         warm_up_draws(self.model.config.vocab)
+        warm_up_grammars(self.tokenizer)
         self.context_length = self.model.config.context_length
         self.core = Core(self.tokenizer, self.model, self.config)
         self.scheduler, self.loop = self.core.scheduler, self.core.loop

@@ -80,11 +80,11 @@ class Constraint:
 
     def _only(self) -> list[int]:
         """The one token that is allowed, where there is but one."""
-        bits = self.allowed()
-        places = np.flatnonzero(bits)
-        if len(places) != 1 or int(bits[places[0]]).bit_count() != 1:
+        words = self.allowed().view(np.uint32)
+        places = np.flatnonzero(words)
+        if len(places) != 1 or int(words[places[0]]).bit_count() != 1:
             return []
-        return [int(places[0]) * 8 + int(bits[places[0]]).bit_length() - 1]
+        return [int(places[0]) * 32 + int(words[places[0]]).bit_length() - 1]
 
     def _check(self) -> None:
         if self._matcher.is_error():
@@ -102,6 +102,11 @@ def compile_format(response_format: ResponseFormat, tokenizer: Tokenizer) -> Con
     if matcher.is_error():
         raise InvalidRequest(field, f"can't be compiled: {_first_line(matcher)}")
     return Constraint(matcher, tokenizer.end_ids)
+
+
+def warm_up(tokenizer: Tokenizer) -> None:
+    """Build what all constraints share, so that no request waits for it."""
+    compile_format(ResponseFormat(FormatKind.REGEX, "a"), tokenizer).allowed()
 
 
 def _first_line(matcher: LLMatcher) -> str:

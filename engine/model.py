@@ -80,7 +80,7 @@ class Model:
         return self.config.vocab
 
     def new_cache(self, pages: int) -> Storage:
-        """Room for so many pages, flat [layers, pages, kv_heads, 2 (keys, values), PAGE * head_dim]."""
+        """Room for so many pages, flat [pages, layers, kv_heads, 2 (keys, values), PAGE * head_dim]."""
         config = self.config
         return np.zeros(
             config.layers * pages * config.kv_heads * 2 * PAGE * config.head_dim, dtype=self.parameters.embedding.dtype

@@ -17,7 +17,7 @@ from triroute.bench.jobs import Job, Result
 PYTHON = resident()["now"]
 LIBRARIES = import_costs(
     {
-        "NumPy, PyTorch": ("numpy", "torch"),
+        "NumPy": ("numpy",),
         "Numba, LLVM": ("numba", "llvmlite.binding", "numba.extending"),
         "other libraries": ("triroute.engine.engine",),
     }
@@ -111,7 +111,7 @@ def _result(events: list[tuple[float, Event]], began: float) -> Result:
                 text += event.text
                 if event.token_ids:
                     commits.append((at, event))
-                if event.record.kind is not PassKind.PREFILL:
+                if event.record.kind is PassKind.DECODE and event.record.width == 1:
                     passes.append(event.record.duration_us)
             case Finished():
                 text += event.text
@@ -128,5 +128,5 @@ def _result(events: list[tuple[float, Event]], began: float) -> Result:
         first_token_s=first - began,
         decoded=finished.usage.completion_tokens - len(opening.token_ids),
         decode_s=last - first,
-        pass_ms=statistics.median(passes) / 1000,
+        pass_ms=statistics.median(passes) / 1000 if passes else 0.0,
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 from triroute.bench.jobs import Job
-from triroute.engine.sequence import Sequence
+from triroute.engine.ledger import Ledger
 from triroute.engine.server import convert
 from triroute.engine.types import PassRecord
 
@@ -21,7 +21,7 @@ def record_cost(ours: Ours, job: Job) -> dict[str, float]:
     Records are made in the engine's loop and timed there. The server converts them on another thread; that is timed
     after the run.
     """
-    make, clock = Sequence._record, time.perf_counter
+    make, clock = Ledger.record, time.perf_counter
     records: list[PassRecord] = []
     making_s = 0.0
 
@@ -33,7 +33,7 @@ def record_cost(ours: Ours, job: Job) -> dict[str, float]:
         records.append(record)
         return record
 
-    with patch.object(Sequence, "_record", timed):
+    with patch.object(Ledger, "record", timed):
         began = clock()
         result = ours.start(job)()
         loop_s = clock() - began

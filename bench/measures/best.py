@@ -6,7 +6,7 @@ from typing import Any
 
 from triroute.engine.types import ModeName, Plan
 
-BEST_EXACT = Plan(ModeName.AUTOREGRESSIVE, block_length=0)
+BEST_EXACT = Plan(ModeName.LINEAR_SPECULATION, block_length=0)
 
 
 def best_exact() -> dict[str, Any]:

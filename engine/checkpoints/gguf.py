@@ -5,6 +5,7 @@ Q4_1 blocks (32 quants of 4 bits, fp16 scale and minimum) map to the int4 kernel
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from triroute.kernels.cpu.dense import to_bfloat16
 from triroute.kernels.cpu.linear import Linear
 
 _Q4_1_BYTES = 20
+_SLICE = 4096  # rows of a large tensor that are dequantised at once
 
 
 def load_gguf(path: Path, sha256: str) -> Checkpoint:
@@ -79,14 +81,24 @@ class GGUFFile:
         return self.tensors[name]
 
     def weights(self, config: ModelConfig) -> Weights:
-        embedding = self.floats("token_embd.weight")
-        rows = np.empty((len(embedding) + 1, embedding.shape[1]), dtype=np.uint16)
-        rows[:-1], rows[-1] = to_bfloat16(embedding), to_bfloat16(embedding.mean(axis=0))
-        head = self.floats("output.weight") if "output.weight" in self.tensors else embedding
-        scores = Linear.dense(head, narrow=True) if self.dense else Linear.int8(head)
-        del embedding, head
         layers = tuple(self.layer(index, config) for index in range(config.layers))
-        return Weights(config, rows, layers, self.floats("output_norm.weight"), scores)
+        head = self.head("output.weight" if "output.weight" in self.tensors else "token_embd.weight")
+        return Weights(config, self.embedding(config), layers, self.floats("output_norm.weight"), head)
+
+    def embedding(self, config: ModelConfig) -> NDArray[np.uint16]:
+        """bf16 [vocab + 1, hidden]; the mask is the mean of all tokens."""
+        rows = np.empty((config.vocab + 1, config.hidden), dtype=np.uint16)
+        total = np.zeros(config.hidden, dtype=np.float64)
+        for start, part in self.slices("token_embd.weight"):
+            rows[start : start + len(part)] = to_bfloat16(part)
+            total += part.sum(axis=0, dtype=np.float64)
+        rows[-1] = to_bfloat16((total / config.vocab).astype(np.float32))
+        return rows
+
+    def head(self, name: str) -> Linear:
+        if self.dense:
+            return Linear.dense(self.floats(name), narrow=True)
+        return Linear.stacked(Linear.int8(part) for _, part in self.slices(name))
 
     def layer(self, index: int, config: ModelConfig) -> Layer:
         def linear(*names: str) -> Linear:
@@ -115,6 +127,13 @@ class GGUFFile:
         tensor = self.tensor(name)
         numbers: NDArray[np.float32] = gguf.dequantize(tensor.data, tensor.tensor_type).astype(np.float32)
         return numbers
+
+    def slices(self, name: str) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """A large tensor in parts of some rows: where each begins, and its numbers."""
+        tensor = self.tensor(name)
+        for start in range(0, len(tensor.data), _SLICE):
+            part = gguf.dequantize(tensor.data[start : start + _SLICE], tensor.tensor_type)
+            yield start, part.astype(np.float32, copy=False)
 
     def affine(self, name: str) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
         """Quants [out, in] in 0..15, scale and minimum [out, in/32] of a Q4_1 tensor."""

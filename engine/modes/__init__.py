@@ -13,7 +13,7 @@ from triroute.engine.modes.linear_speculation import LinearSpeculation
 from triroute.engine.modes.quadratic_speculation import MOST_BLOCK_LENGTH, QuadraticSpeculation
 from triroute.engine.types import ModeName, Plan
 
-_AUTO_DIFFUSION = 16  # part of the text that diffusion writes, so not chosen by cost
+_AUTO_DIFFUSION = 8  # part of the text that diffusion writes, so not chosen by cost
 
 MODES: dict[ModeName, Callable[[Plan, int, Set[int], Chooser], Mode]] = {
     ModeName.AUTOREGRESSIVE: lambda plan, mask_id, end_ids, chooser: Autoregressive(),

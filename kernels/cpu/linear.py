@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, NamedTuple
@@ -44,6 +44,13 @@ class Linear:
     def int8(cls, weight: NDArray[np.float32]) -> Linear:
         """From weights [out, in], to the nearest of 255 levels an output."""
         return cls(Kind.INT8, len(weight), weight.shape[1], int8.pack(weight))
+
+    @classmethod
+    def stacked(cls, parts: Iterable[Linear]) -> Linear:
+        """Layers of one kind as one; all but the last have outputs in multiples of 16."""
+        layers = list(parts)
+        data = np.concatenate([layer.data for layer in layers])
+        return cls(layers[0].kind, sum(layer.outputs for layer in layers), layers[0].inputs, data)
 
     @classmethod
     def dense(cls, weight: NDArray[np.float32], *, narrow: bool) -> Linear:

@@ -105,7 +105,7 @@ def run_pass(
 ) -> int:
     """Run `rows` through all layers, writing the cache, and the `asked` rows through the head.
 
-    `storage` is flat [layers, pages, kv_heads, 2, PAGE * head_dim]; `scores` fp32 [asked, vocab rounded up to 16].
+    `storage` is flat [pages, layers, kv_heads, 2, PAGE * head_dim]; `scores` fp32 [asked, vocab rounded up to 16].
     All threads call this at once; returns what `counter` came to.
     """
     count, linears, stream = len(rows.tokens), parameters.linears, room.stream
@@ -242,7 +242,7 @@ def _turn_and_store(shape: Any, parameters: Any, rows: Any, storage: Any, produc
     for head in range(kv_heads):
         column = (heads + head) * dim
         rotate(products, row, column, parameters.cosine, parameters.sine, position, np.float32(1.0))
-        at = _place(shape, storage, layer, page, head)
+        at = _place(shape, layer, page, head)
         for i in range(dim):
             keep(storage, at + i * PAGE + offset, products[row, column + i])
             keep(storage, at + PAGE * dim + offset * dim + i, products[row, column + kv_heads * dim + i])
@@ -267,10 +267,10 @@ def _attend(
     """Query heads `part * bundle` and after, of one key-value head."""
     dim, group = shape.head_dim, shape.heads // shape.kv_heads
     heads, first = min(bundle, group - part * bundle), kv_head * group + part * bundle
-    page_stride = shape.kv_heads * 2 * PAGE * dim
+    page_stride = shape.layers * shape.kv_heads * 2 * PAGE * dim
     attend(
         storage,
-        _place(shape, storage, layer, 0, kv_head),
+        _place(shape, layer, 0, kv_head),
         rows.pages.reshape(-1),
         rows.owners[row] * rows.pages.shape[1],
         page_stride,
@@ -291,8 +291,7 @@ def _attend(
 
 
 @compiled
-def _place(shape: Any, storage: Any, layer: int, page: int, kv_head: int) -> int:
+def _place(shape: Any, layer: int, page: int, kv_head: int) -> int:
     """Where the keys of a page begin."""
-    block = 2 * PAGE * shape.head_dim
-    at: int = layer * (len(storage) // shape.layers) + (page * shape.kv_heads + kv_head) * block
+    at: int = ((page * shape.layers + layer) * shape.kv_heads + kv_head) * 2 * PAGE * shape.head_dim
     return at
