@@ -73,7 +73,7 @@ def draw_exact(sampler: Sampler, expected: Sequence[int], scores: Scores, positi
     forced: list[int] = []
     logprobs: list[TokenLogprob] = []
     while True:
-        drawn = sampler.draw(scores[len(tokens)], position + len(tokens))
+        drawn = sampler.draw(scores[len(tokens)], position + len(tokens), judged=False)
         sampler.take(drawn.token)
         run = sampler.take_forced() if drawn.token not in sampler.end_ids else ()
         if drawn.logprob is not None:

@@ -31,10 +31,13 @@ class Sampler:
         """Whether a grammar decides with."""
         return self._constraint is not None
 
-    def draw(self, scores: NDArray[np.float32], position: int) -> Draft:
-        """The token at `position`, as autoregression draws it after what was taken. Raises EngineError."""
+    def draw(self, scores: NDArray[np.float32], position: int, *, judged: bool = True) -> Draft:
+        """The token at `position`, as autoregression draws it after what was taken. Raises EngineError.
+
+        Its confidence is 1 unless `judged`, which costs a look at all scores.
+        """
         allowed = self._constraint.allowed() if self._constraint is not None else None
-        drawn = draw(scores, self.sampling, position, allowed, self._history)
+        drawn = draw(scores, self.sampling, position, allowed, self._history, judged=judged)
         if self.sampling.logprobs is None:
             return Draft(drawn.token, drawn.confidence)
         logprob = TokenLogprob(drawn.token, drawn.log_probability, drawn.top)

@@ -37,12 +37,19 @@ class Drawn:
 
 
 def draw(
-    scores: Row, sampling: Sampling, position: int, allowed: Bits | None = None, history: History | None = None
+    scores: Row,
+    sampling: Sampling,
+    position: int,
+    allowed: Bits | None = None,
+    history: History | None = None,
+    *,
+    judged: bool = True,
 ) -> Drawn:
     """The token at `position` from `scores`, fp32 [vocab], which stay as they are.
 
     `allowed` has a bit a token, lowest bit first, at least one set, up to a multiple of 32. `history` is that of the
-    sampling (`History.of`). Log-probabilities are those of the softmax of `scores` alone.
+    sampling (`History.of`). Log-probabilities are those of the softmax of `scores` alone; without `judged` they are
+    left at 0, with confidence 1, unless the sampling asks for them.
     """
     desk = _desks.of(len(scores))
     row = desk.padded(scores)
@@ -52,6 +59,8 @@ def draw(
     first, second = keys(sampling.seed, position)
     heat = np.float32(sampling.temperature)
     token: int = draw_row(changed, bits, heat, top_k, sampling.top_p, sampling.min_p, first, second, desk.scratch)
+    if not judged and sampling.logprobs is None:
+        return Drawn(token, 1.0, 0.0)
     total: float = log_total(row, desk.scratch)
     log_probability = float(row[token]) - total
     top: tuple[tuple[int, float], ...] = ()

@@ -15,6 +15,7 @@ from triroute.kernels.cpu.rows import gate, keep, normalize, rotate, widen
 from triroute.kernels.cpu.team import meet
 
 _BLOCK = 32
+_FEW = 2
 _LINEARS = 4  # qkv, out, gate_up, down; the head comes after all layers
 
 
@@ -109,22 +110,26 @@ def run_pass(
     All threads call this at once; returns what `counter` came to.
     """
     count, linears, stream = len(rows.tokens), parameters.linears, room.stream
+    # A few rows are prepared by every thread for itself: that costs less than to meet.
+    alone = count <= _FEW
+    own, step = (0, 1) if alone else (thread, threads)
     x, wide = room.activations, room.wide
     hidden, inner, group = shape.hidden, shape.intermediate, shape.heads // shape.kv_heads
     qkv = (shape.heads + 2 * shape.kv_heads) * shape.head_dim
     flat, residual = wide.reshape(-1), stream.reshape(-1)
     products = flat[: count * qkv].reshape((count, qkv))
-    for row in range(thread, count, threads):
+    for row in range(own, count, step):
         widen(parameters.embedding, rows.tokens[row] * hidden, hidden, stream, row * hidden)
     for layer in range(shape.layers):
         first = layer * _LINEARS
-        for row in range(thread, count, threads):
+        for row in range(own, count, step):
             normalize(
                 stream, row * hidden, parameters.norms, 2 * layer * hidden, hidden, shape.eps, x.raw, row * hidden
             )
             prepare(linears, first, x, row, 0, hidden // _BLOCK)
-        met += threads
-        meet(counter, met)
+        if not alone:
+            met += threads
+            meet(counter, met)
 
         multiply(linears, first, x, count, flat, qkv, 0, thread, threads)
         _adapt(shape, parameters, rows, room, first, hidden, qkv, flat, qkv, thread, threads)
@@ -158,10 +163,11 @@ def run_pass(
         met += threads
         meet(counter, met)
 
-        for row in range(thread, count, threads):
+        for row in range(own, count, step):
             prepare(linears, first + 1, x, row, 0, shape.heads * shape.head_dim // _BLOCK)
-        met += threads
-        meet(counter, met)
+        if not alone:
+            met += threads
+            meet(counter, met)
 
         multiply(linears, first + 1, x, count, stream, hidden, 1, thread, threads)
         heads = shape.heads * shape.head_dim
@@ -169,12 +175,13 @@ def run_pass(
         met += threads
         meet(counter, met)
 
-        for row in range(thread, count, threads):
+        for row in range(own, count, step):
             start = (2 * layer + 1) * hidden
             normalize(stream, row * hidden, parameters.norms, start, hidden, shape.eps, x.raw, row * hidden)
             prepare(linears, first + 2, x, row, 0, hidden // _BLOCK)
-        met += threads
-        meet(counter, met)
+        if not alone:
+            met += threads
+            meet(counter, met)
 
         multiply(linears, first + 2, x, count, flat, 2 * inner, 0, thread, threads)
         _adapt(shape, parameters, rows, room, first + 2, hidden, 2 * inner, flat, 2 * inner, thread, threads)
