@@ -20,6 +20,7 @@ Index = Any
 """A whole number known when the kernel runs: an LLVM value of 64 bits."""
 
 LANES = 16
+LINE = 64  # bytes of a cache line
 BYTE, HALF_WORD, WORD, LONG = ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.IntType(64)
 FLOAT16, FLOAT32 = ir.HalfType(), ir.FloatType()
 FLOATS, WORDS = ir.VectorType(FLOAT32, LANES), ir.VectorType(WORD, LANES)
@@ -153,6 +154,13 @@ class Emitter:
         """A `kind` from `index` elements after `pointer`, unaligned."""
         address = self.builder.gep(pointer.address, [index])
         return Lanes(self.builder, self.builder.load(self.builder.bitcast(address, kind.as_pointer()), align=1))
+
+    def prefetch(self, pointer: Pointer, index: Index) -> None:
+        """Ask for the cache line `index` elements after `pointer`, which may lie past the end."""
+        address = self.builder.bitcast(self.builder.gep(pointer.address, [index]), BYTE.as_pointer())
+        kind = ir.FunctionType(ir.VoidType(), [BYTE.as_pointer(), WORD, WORD, WORD])
+        function = cgutils.get_or_insert_function(self.builder.module, kind, "llvm.prefetch.p0i8")
+        self.builder.call(function, [address, WORD(0), WORD(3), WORD(1)])
 
     def store(self, value: Lanes, pointer: Pointer, index: Index) -> None:
         address = self.builder.gep(pointer.address, [index])
