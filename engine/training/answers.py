@@ -58,19 +58,20 @@ def collect(
     missing = [index for index in wanted if index not in known]
     tokens = sum(len(answer.tokens) - answer.prompt for answer in known.values())
     tell(len(known), tokens)
-    finished: queue.Queue[tuple[int, list[int]]] = queue.Queue()
-    for first in range(0, len(missing), _SAVE_EVERY):
-        some = missing[first : first + _SAVE_EVERY]
-        for index in some:
-            _submit(engine, index, wanted[index], recipe, finished.put)
-        for _ in some:
-            index, answered = finished.get()
-            whole = np.array([*wanted[index], *answered], dtype=np.int32)
-            temperature = recipe.temperatures[index % len(recipe.temperatures)]
-            known[index] = Answer(index, whole, len(wanted[index]), prompts[index].workload, temperature)
-            tokens += len(answered)
-            tell(len(known), tokens)
-        _write(path, list(known.values()), meta)
+    finished: queue.Queue[tuple[int, list[int] | None]] = queue.Queue()
+    for index in missing:
+        _submit(engine, index, wanted[index], recipe, finished.put)
+    for count in range(1, len(missing) + 1):
+        index, answered = finished.get()
+        if answered is None:
+            raise TrainingError(f"the engine failed at the answer to prompt {index + 1}; run the same command again")
+        whole = np.array([*wanted[index], *answered], dtype=np.int32)
+        temperature = recipe.temperatures[index % len(recipe.temperatures)]
+        known[index] = Answer(index, whole, len(wanted[index]), prompts[index].workload, temperature)
+        tokens += len(answered)
+        tell(len(known), tokens)
+        if count % _SAVE_EVERY == 0 or count == len(missing):
+            _write(path, list(known.values()), meta)
     return [known[index] for index in sorted(known) if len(known[index].tokens) - known[index].prompt >= _LEAST_TOKENS]
 
 
@@ -125,16 +126,20 @@ def _encode(engine: Engine, prompts: Sequence[Prompt], recipe: Recipe) -> dict[i
 
 
 def _submit(
-    engine: Engine, index: int, ids: tuple[int, ...], recipe: Recipe, finish: Callable[[tuple[int, list[int]]], None]
+    engine: Engine,
+    index: int,
+    ids: tuple[int, ...],
+    recipe: Recipe,
+    finish: Callable[[tuple[int, list[int] | None]], None],
 ) -> None:
-    """Ask for one answer; `finish` gets it, whole or as far as the engine came."""
+    """Ask for one answer; `finish` gets it, or None where the engine failed."""
     answered: list[int] = []
 
     def hear(event: Event) -> None:
         if isinstance(event, Committed):
             answered.extend(event.token_ids)
         elif isinstance(event, (Finished, Failed)):
-            finish((index, answered))
+            finish((index, answered if isinstance(event, Finished) else None))
 
     temperature = recipe.temperatures[index % len(recipe.temperatures)]
     sampling = Sampling(max_tokens=recipe.max_tokens, temperature=temperature, seed=recipe.seed + index)

@@ -29,7 +29,7 @@ from triroute.engine.training.report import Report
 from triroute.engine.training.run import Settings, train
 from triroute.engine.training.state import export, load_state, save_state
 from triroute.engine.training.torch_model import Part, TorchModel
-from triroute.engine.training.trainer import Recipe, Trainer
+from triroute.engine.training.trainer import Recipe, Step, Trainer
 
 RECIPE = Recipe(rank=8, block_length=4, sequences=2, blocks=12, rate=0.01, mask_rate=0.01)
 SHA = "0" * 64
@@ -161,6 +161,28 @@ def test_a_whole_run_and_its_continuation(checkpoint: Checkpoint, tmp_path: Path
     assert len(read_answers(tmp_path / "answers.safetensors")) > 6  # the others' prompts are too long in bytes
     with pytest.raises(TrainingError, match="another recipe"):
         train(replace(settings, max_tokens=24), checkpoint, report)
+
+
+def test_ctrl_c_keeps_what_was_learned(checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    report, step = Report(Console(quiet=True)), Trainer.step
+    settings = Settings(
+        None, tmp_path, RECIPE, minutes=None, steps=5, answers=8, max_tokens=24, public=False, threads=1
+    )
+
+    def interrupted(trainer: Trainer, progress: float) -> Step:
+        if trainer.steps == 3:
+            raise KeyboardInterrupt
+        return step(trainer, progress)
+
+    monkeypatch.setattr(Trainer, "step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(settings, checkpoint, report)
+    monkeypatch.undo()
+    config = checkpoint.weights.config
+    path = tmp_path / "adapter.safetensors"
+    assert load_adapter(path, config, checkpoint.sha256).metadata["steps"] == "3"
+    train(settings, checkpoint, report)
+    assert load_adapter(path, config, checkpoint.sha256).metadata["steps"] == "5"
 
 
 def test_interrupted_answers_go_on(checkpoint: Checkpoint, answers: list[Answer], tmp_path: Path) -> None:
