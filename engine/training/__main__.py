@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 from rich.markup import escape
@@ -19,14 +20,19 @@ from triroute.kernels.cpu.team import available_cores
 _DEFAULT, _RUN = Recipe(), Settings(None, Path(), Recipe())
 _ANSWERS, _RECIPE, _BUDGET = "What to train on", "How", "How long"
 
+Number = TypeVar("Number", int, float)
+
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
 
 
-def _floats(text: str, name: str) -> tuple[float, ...]:
+def _numbers(text: str, kind: Callable[[str], Number], least: Number, name: str) -> tuple[Number, ...]:
     try:
-        return tuple(float(part) for part in text.split(","))
+        numbers = tuple(kind(part) for part in text.split(","))
     except ValueError as error:
         raise typer.BadParameter(f"{text!r} is not numbers with commas between them", param_hint=name) from error
+    if min(numbers) < least:
+        raise typer.BadParameter(f"{min(numbers)} is less than {least}", param_hint=name)
+    return numbers
 
 
 @app.command()
@@ -87,6 +93,9 @@ def train_adapter(
         int,
         typer.Option(min=2, max=64, help="Rows of a draft pass: one exact, the others masks.", rich_help_panel=_RECIPE),
     ] = _DEFAULT.block_length,
+    widths: Annotated[
+        str, typer.Option(help="Masks of a block; each step draws one of these.", rich_help_panel=_RECIPE)
+    ] = ",".join(map(str, _DEFAULT.widths)),
     sequences: Annotated[
         int, typer.Option(min=1, help="Answers a step.", rich_help_panel=_RECIPE)
     ] = _DEFAULT.sequences,
@@ -133,6 +142,7 @@ def train_adapter(
         rank=rank,
         targets=tuple(target for target in TARGETS if target in wanted),
         block_length=block_length,
+        widths=_numbers(widths, int, 1, "--widths"),
         sequences=sequences,
         blocks=blocks,
         rate=lr,
@@ -150,7 +160,7 @@ def train_adapter(
         steps=steps,
         answers=answers,
         max_tokens=max_tokens,
-        temperatures=_floats(temperatures, "--temperatures"),
+        temperatures=_numbers(temperatures, float, 0.0, "--temperatures"),
         prompts=prompts,
         held_out=held_out,
         public=public,

@@ -76,10 +76,10 @@ def _prompt(fields: Any) -> Prompt:
         raise ValueError(f"{strange[0]} must be text")
     if bool(texts["user"]) == bool(texts["raw"]):
         raise ValueError("exactly one of user and raw must hold text")
-    return Prompt(fields["workload"], tools=_tools(fields.get("tools", [])), **texts)
+    return Prompt(fields["workload"], tools=parse_tools(fields.get("tools", [])), **texts)
 
 
-def _tools(listed: Any) -> tuple[Tool, ...]:
+def parse_tools(listed: Any) -> tuple[Tool, ...]:
     """Raises ValueError."""
     good = isinstance(listed, list) and all(isinstance(t, dict) and isinstance(t.get("name"), str) for t in listed)
     if not good:

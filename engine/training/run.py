@@ -53,7 +53,7 @@ class Settings:
     public: bool = True
     resume: bool = True
     threads: int = 2
-    cache_gb: float = 4.0
+    cache_gb: float = 6.0
     save_seconds: float = 120.0
     measure_seconds: float = 240.0
     held_out_blocks: int = 8

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from triroute.engine.training.prompts import WORKLOADS, Prompt, _tools
+from triroute.engine.training.prompts import WORKLOADS, Prompt, parse_tools
 
 _WORDS = Path(__file__).parent / "data" / "words.json"
 _SLOT = re.compile(r"\{(\w+)\}")
@@ -41,7 +41,7 @@ def _make(words: Mapping[str, Any], workload: str, draw: random.Random) -> Promp
     offered = list({one["name"]: one for one in offered}.values())
     draw.shuffle(offered)
     asked = _fill(draw.choice(tool["asks"]), words, draw)
-    return Prompt(workload, _fill(template, words, draw, {"ask": asked}), tools=_tools(offered))
+    return Prompt(workload, _fill(template, words, draw, {"ask": asked}), tools=parse_tools(offered))
 
 
 def _fill(

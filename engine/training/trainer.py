@@ -23,20 +23,22 @@ from triroute.engine.training.torch_model import TorchModel
 class Recipe:
     """How an adapter is trained. `block_length` counts the exact row too, so a block has one mask less.
 
-    A step takes `sequences` answers and `blocks` places in each. Learning rates rise over `warmup` of the run, then
+    A step draws one of `widths`, the masks of its blocks: narrow ones teach more a row, for most drafts that hold stand
+    first, and wide ones keep masks used to company. It takes `sequences` answers, and from each as many rows as
+    `blocks` blocks of full length have. Learning rates rise over `warmup` of the run, then
     fall along a cosine to a hundredth; `mask_rate` is the embedding's. `distil` is the loss's share of the model's own
     distribution, `decay` the weight of a slot over that of the one before. `average` is the decay of a running mean of
     the parameters that is exported in their place, where it is not 0.
     """
 
-    rank: int = 16
+    rank: int = 24
     targets: tuple[str, ...] = ("qkv", "out", "gate_up", "down")
     block_length: int = 8
-    widths: tuple[int, ...] = ()
-    sequences: int = 4
-    blocks: int = 16
-    rate: float = 2e-3
-    mask_rate: float = 2e-3
+    widths: tuple[int, ...] = (2, 3, 3, 4, 7)
+    sequences: int = 2
+    blocks: int = 32
+    rate: float = 3e-3
+    mask_rate: float = 3e-3
     warmup: float = 0.03
     scale: float = 2.0
     distil: float = 0.5
@@ -110,7 +112,7 @@ class Trainer:
     def _batch(self) -> Batch:
         recipe, step = self.recipe, self.steps
         draw = np.random.default_rng((recipe.seed, 1, step))
-        masks = int(draw.choice(recipe.widths)) if recipe.widths else recipe.masks
+        masks = min(int(draw.choice(recipe.widths)), recipe.masks)
         chosen = []
         for place in range(step * recipe.sequences, (step + 1) * recipe.sequences):
             epoch, index = divmod(place, len(self.answers))

@@ -28,6 +28,7 @@ def test_help_is_the_trainers() -> None:
         (["--targets", "qkv,upp"], 2, "'upp' is not one of"),
         (["--minutes", "1", "--steps", "1"], 2, "not both"),
         (["--temperatures", "0;1"], 2, "is not numbers"),
+        (["--widths", "0,3"], 2, "0 is less than 1"),
         (["no.gguf", "--steps", "1"], 1, "is not a file"),
     ],
 )

@@ -31,7 +31,7 @@ from triroute.engine.training.state import export, load_state, save_state
 from triroute.engine.training.torch_model import Part, TorchModel
 from triroute.engine.training.trainer import Recipe, Step, Trainer
 
-RECIPE = Recipe(rank=8, block_length=4, sequences=2, blocks=12, rate=0.01, mask_rate=0.01)
+RECIPE = Recipe(rank=8, block_length=4, widths=(3,), sequences=2, blocks=12, rate=0.01, mask_rate=0.01)
 SHA = "0" * 64
 Make = Callable[[Recipe], Trainer]
 
