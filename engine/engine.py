@@ -8,7 +8,8 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-from triroute.engine.checkpoints import default_checkpoint, load_checkpoint
+from triroute.engine.adapters import packed
+from triroute.engine.checkpoints import default_checkpoint, load_checkpoint, shipped_adapter, with_adapter
 from triroute.engine.checkpoints.weights import Checkpoint
 from triroute.engine.config import EngineConfig
 from triroute.engine.core import Core
@@ -45,9 +46,19 @@ class Engine:
             raise self._load_error
 
     @classmethod
-    def load(cls, path: Path | None, config: EngineConfig) -> Engine:
-        """From a checkpoint file; None takes the embedded default. Raises CheckpointError."""
-        return cls(lambda: load_checkpoint(path or default_checkpoint()), config)
+    def load(
+        cls, path: Path | None, config: EngineConfig, adapter: Path | None = None, *, adapted: bool = True
+    ) -> Engine:
+        """From a checkpoint file; None takes the embedded default. Raises CheckpointError.
+
+        Without an `adapter`, the one that ships for this checkpoint is used, if any, unless not `adapted`.
+        """
+
+        def source() -> Checkpoint:
+            checkpoint = load_checkpoint(path or default_checkpoint())
+            return with_adapter(checkpoint, (adapter or shipped_adapter(checkpoint.sha256)) if adapted else None)
+
+        return cls(source, config)
 
     def close(self) -> None:
         """Stop after the current pass. Requests that still run end with Failed."""
@@ -109,7 +120,9 @@ class Engine:
         self.chat_template = checkpoint.chat_template
         self.model_name = checkpoint.name
         self.checkpoint_sha256 = checkpoint.sha256
-        self.model = Model(checkpoint.weights, self.config.threads or available_cores())
+        adapter = packed(checkpoint.adapter, checkpoint.weights.config.layers)
+        self.model = Model(checkpoint.weights, self.config.threads or available_cores(), adapter)
+        self.adapter_sha256 = checkpoint.adapter.sha256 if checkpoint.adapter else ""
         self.model.warm_up()
         warm_up_draws(self.model.config.vocab)
         warm_up_grammars(self.tokenizer)

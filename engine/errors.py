@@ -2,7 +2,8 @@
 
 EngineError
 ├── InvalidRequest    a request that can't run, with the field that says so
-├── CheckpointError   a checkpoint that can't be loaded
+├── CheckpointError   a checkpoint that can't be loaded, or an adapter that does not fit it
+├── TrainingError     training data that can't be used, or a run that can't go on
 └── Duplicate         a request id that is already running
 """
 
@@ -23,7 +24,11 @@ class InvalidRequest(EngineError):
 
 
 class CheckpointError(EngineError):
-    """A checkpoint that is missing, damaged or of a kind that Triroute does not run."""
+    """A checkpoint or adapter that is missing, damaged or of a kind that Triroute does not run."""
+
+
+class TrainingError(EngineError):
+    """Training data that can't be used, or a training run that can't go on."""
 
 
 class Duplicate(EngineError):

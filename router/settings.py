@@ -25,6 +25,7 @@ class Settings:
     policy: Path = policy.DEFAULT
     engine: tuple[str, ...] = (sys.executable, "-m", "triroute.engine.server")  # the command, without its options
     checkpoint: Path | None = None
+    adapter: Path | None = None  # "none" for none, None for the one that ships
     records: Path = field(default_factory=lambda: home() / "records.sqlite")
     threads: int | None = None
     cache_mb: int = 512

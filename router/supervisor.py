@@ -92,6 +92,7 @@ class Supervisor:
         command = [*settings.engine, "--socket", str(self.socket), "--parent-pipe"]
         command += ["--cache-mb", str(settings.cache_mb)]
         command += ["--checkpoint", str(settings.checkpoint)] if settings.checkpoint else []
+        command += ["--adapter", str(settings.adapter)] if settings.adapter else []
         command += ["--threads", str(settings.threads)] if settings.threads else []
         self.socket.unlink(missing_ok=True)
         self._last_words.clear()

@@ -13,7 +13,8 @@ from rich.table import Table
 
 from triroute.bench.soak.cases import Case, cases
 from triroute.bench.soak.check import Broken, Checker
-from triroute.engine.checkpoints import default_checkpoint, load_checkpoint
+from triroute.engine.adapters import packed
+from triroute.engine.checkpoints import default_checkpoint, load_checkpoint, shipped_adapter, with_adapter
 from triroute.engine.checkpoints.weights import Checkpoint
 from triroute.engine.errors import CheckpointError
 from triroute.engine.model import Model
@@ -29,7 +30,10 @@ def run(model: str, count: int, case_seed: int, report: Path | None) -> bool:
         checkpoint = tiny_checkpoint() if model == "tiny" else load_checkpoint(_path(model))
     except CheckpointError as error:
         raise ValueError(str(error)) from error
-    checker = Checker(checkpoint.tokenizer, Model(checkpoint.weights, 1 if model == "tiny" else available_cores()))
+    checkpoint = with_adapter(checkpoint, shipped_adapter(checkpoint.sha256))
+    adapter = packed(checkpoint.adapter, checkpoint.weights.config.layers)
+    threads = 1 if model == "tiny" else available_cores()
+    checker = Checker(checkpoint.tokenizer, Model(checkpoint.weights, threads, adapter))
     started = time.perf_counter()
     broken = _check_all(checker, count, case_seed, _LONGEST.get(model, _LONGEST["default"]))
     seconds = time.perf_counter() - started

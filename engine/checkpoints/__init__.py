@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
+from triroute.engine.adapters import load_adapter
 from triroute.engine.checkpoints.gguf import load_gguf
 from triroute.engine.checkpoints.weights import Checkpoint
 from triroute.engine.errors import CheckpointError
+from triroute.kernels.cpu.dense import to_bfloat16
 
+_ADAPTERS = Path(__file__).parent / "adapters"
 DEFAULT_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
@@ -23,8 +29,23 @@ def default_checkpoint() -> Path:
     return Path(spec.submodule_search_locations[0]) / DEFAULT_FILE
 
 
+def shipped_adapter(checkpoint_sha256: str) -> Path | None:
+    """The draft adapter that comes with Triroute for a checkpoint, where there is one."""
+    return next(_ADAPTERS.glob(f"{checkpoint_sha256[:12]}.safetensors"), None)
+
+
+def with_adapter(checkpoint: Checkpoint, path: Path | None) -> Checkpoint:
+    """A checkpoint that drafts with the adapter at `path`. Raises CheckpointError, whose message says what to do."""
+    if path is None:
+        return checkpoint
+    adapter = load_adapter(path, checkpoint.weights.config, checkpoint.sha256)
+    embedding = checkpoint.weights.embedding
+    embedding[-1] = to_bfloat16(adapter.mask_embedding) if embedding.dtype == np.uint16 else adapter.mask_embedding
+    return replace(checkpoint, adapter=adapter)
+
+
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Read a GGUF file. Raises CheckpointError, whose message says what to do."""
+    """Read a GGUF file, without an adapter. Raises CheckpointError, whose message says what to do."""
     if not path.is_file():
         raise CheckpointError(f"{path} is not a file; name a .gguf file with --checkpoint, or leave it out")
     with path.open("rb") as file:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from triroute.engine.adapters import DraftAdapter
 from triroute.engine.config import ModelConfig
 from triroute.engine.errors import CheckpointError
 from triroute.engine.tokenizer import Tokenizer
@@ -63,3 +64,4 @@ class Checkpoint:
     weights: Weights
     tokenizer: Tokenizer
     chat_template: str | None
+    adapter: DraftAdapter | None = None

@@ -24,12 +24,13 @@ _MESSAGE_BYTES = 64 * 2**20
 
 
 def main() -> int:
-    """Load, serve, stop. 2 when the checkpoint can't be loaded."""
+    """Load, serve, stop. 2 when the checkpoint or its adapter can't be loaded."""
     options = _parse()
     logging.basicConfig(level=options.log_level, format="%(levelname)s %(name)s: %(message)s")
     config = EngineConfig(threads=options.threads, cache_mb=options.cache_mb)
     try:
-        engine = Engine.load(options.checkpoint, config)
+        none = options.adapter == Path("none")
+        engine = Engine.load(options.checkpoint, config, None if none else options.adapter, adapted=not none)
     except CheckpointError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 2
@@ -69,6 +70,7 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m triroute.engine.server", description=__doc__)
     parser.add_argument("--socket", type=Path, required=True, help="Unix socket to listen on")
     parser.add_argument("--checkpoint", type=Path, help="GGUF file; the embedded model when absent")
+    parser.add_argument("--adapter", type=Path, help="draft adapter; `none` for none, the one that ships when absent")
     parser.add_argument("--threads", type=int, help="threads of a pass; one for each core when absent")
     parser.add_argument("--cache-mb", type=int, default=EngineConfig().cache_mb, help="KV cache, MiB")
     parser.add_argument("--parent-pipe", action="store_true", help="stop when stdin closes")

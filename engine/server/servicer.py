@@ -56,6 +56,7 @@ class EngineServicer(engine_pb2_grpc.EngineServicer):
             variants=sorted({variant for _, variant in MODES if variant}),
             cache_tokens=engine.load_now().cache_tokens,
             version=version("triroute"),
+            adapter_sha256=engine.adapter_sha256,
             end_of_turn_id=min(engine.tokenizer.end_ids),
         )
 

@@ -21,6 +21,17 @@ def pack(weight: NDArray[np.float32], *, narrow: bool) -> NDArray[np.uint8]:
     return (to_bfloat16(lanes) if narrow else lanes).reshape(-1).view(np.uint8)
 
 
+def unpack(data: NDArray[np.uint8], outputs: int, inputs: int, *, narrow: bool) -> NDArray[np.float32]:
+    """Weights [out, in] of what `pack` gave."""
+    lanes = from_bfloat16(data.view(np.uint16)) if narrow else data.view(np.float32)
+    return np.ascontiguousarray(lanes.reshape(-1, inputs, LANES).transpose(0, 2, 1)).reshape(-1, inputs)[:outputs]
+
+
+def from_bfloat16(halves: NDArray[np.uint16]) -> NDArray[np.float32]:
+    """The fp32 numbers that upper halves stand for."""
+    return (halves.astype(np.uint32) << 16).view(np.float32)
+
+
 def to_bfloat16(numbers: NDArray[np.float32]) -> NDArray[np.uint16]:
     """The upper halves of fp32 numbers, rounded to nearest even."""
     bits = np.ascontiguousarray(numbers, dtype=np.float32).view(np.uint32)

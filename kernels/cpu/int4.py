@@ -38,6 +38,17 @@ def pack(quants: NDArray[np.uint8], scale: NDArray[np.float32], minimum: NDArray
     return packed.reshape(-1)
 
 
+def unpack(data: NDArray[np.uint8], outputs: int, inputs: int) -> NDArray[np.float32]:
+    """Weights [out, in] of what `pack` gave."""
+    tiles, blocks = -(-outputs // LANES), inputs // BLOCK
+    packed = data.reshape(tiles, blocks, TILE_BLOCK_BYTES)
+    quads = packed[..., :_QUANT_BYTES].reshape(tiles, blocks, 4, LANES, 4)
+    quants = np.stack([quads & 15, quads >> 4], axis=3).transpose(0, 4, 1, 2, 3, 5).reshape(-1, blocks, BLOCK)
+    ends = np.ascontiguousarray(packed[..., _QUANT_BYTES:]).view(np.float16).reshape(tiles, blocks, 2, LANES)
+    scale, minimum = ends.astype(np.float32).transpose(2, 0, 3, 1).reshape(2, -1, blocks, 1)
+    return (quants * scale + minimum).reshape(-1, inputs)[:outputs]
+
+
 def _tile(rows: int) -> Any:
     """One tile of outputs for so many rows at once.
 

@@ -33,6 +33,15 @@ def pack(weight: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.concatenate([np.ascontiguousarray(quads).view(np.uint8), *tails], axis=1).reshape(-1)
 
 
+def unpack(data: NDArray[np.uint8], outputs: int, inputs: int) -> NDArray[np.float32]:
+    """Weights [out, in] of what `pack` gave."""
+    rows = data.reshape(-(-outputs // LANES), inputs * LANES + TAIL_BYTES)
+    quads = np.ascontiguousarray(rows[:, : inputs * LANES]).view(np.int8).reshape(len(rows), inputs // 4, LANES, 4)
+    scale = np.ascontiguousarray(rows[:, inputs * LANES :][:, : 4 * LANES]).view(np.float32).reshape(-1, 1)
+    weight: NDArray[np.float32] = quads.transpose(0, 2, 1, 3).reshape(-1, inputs) * scale
+    return weight[:outputs]
+
+
 def _tile(rows: int) -> Any:
     """One tile of outputs for so many rows at once.
 

@@ -57,6 +57,14 @@ class Linear:
         """From weights [out, in], kept in bf16 where `narrow`, else in fp32."""
         return cls(Kind.BF16 if narrow else Kind.FP32, len(weight), weight.shape[1], dense.pack(weight, narrow=narrow))
 
+    def floats(self) -> NDArray[np.float32]:
+        """The weights [out, in] that the kernels multiply by."""
+        if self.kind is Kind.INT4:
+            return int4.unpack(self.data, self.outputs, self.inputs)
+        if self.kind is Kind.INT8:
+            return int8.unpack(self.data, self.outputs, self.inputs)
+        return dense.unpack(self.data, self.outputs, self.inputs, narrow=self.kind is Kind.BF16)
+
 
 class Arena(NamedTuple):
     """Many layers in one buffer. `table` int64 [layers, 4]: kind, first byte, outputs, inputs."""

@@ -19,6 +19,8 @@ from triroute.router.cli.screen import errors
 from triroute.router.cli.serve import serve
 from triroute.router.cli.soak import soak
 from triroute.router.cli.trace import trace
+from triroute.router.cli.train_adapter import SETTINGS as TRAIN_SETTINGS
+from triroute.router.cli.train_adapter import train_adapter
 from triroute.router.client import CallFailed
 from triroute.router.errors import InvalidPolicy, TrirouteError
 
@@ -43,6 +45,7 @@ app.command(rich_help_panel=_CLIENT)(trace)
 app.add_typer(policy, name="policy", rich_help_panel=_OPERATOR)
 app.command(rich_help_panel=_OPERATOR)(bench)
 app.command(rich_help_panel=_OPERATOR)(soak)
+app.command(rich_help_panel=_OPERATOR, context_settings=TRAIN_SETTINGS, add_help_option=False)(train_adapter)
 
 
 def _version(wanted: bool) -> None:

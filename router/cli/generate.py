@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from triroute.router.cli.connect import client_of
-from triroute.router.cli.options import DEFAULTS, CacheMB, Checkpoint, PolicyFile, Records, Threads
+from triroute.router.cli.options import DEFAULTS, Adapter, CacheMB, Checkpoint, PolicyFile, Records, Threads
 from triroute.router.cli.outcome import Outcome, run
 from triroute.router.cli.prompts import build, read_lines
 from triroute.router.cli.screen import console, errors, safe
@@ -69,6 +69,7 @@ def generate(
     ] = None,
     policy: PolicyFile = DEFAULTS.policy,
     checkpoint: Checkpoint = None,
+    adapter: Adapter = None,
     records: Records = DEFAULTS.records,
     threads: Threads = None,
     cache_mb: CacheMB = DEFAULTS.cache_mb,
@@ -108,6 +109,7 @@ def generate(
         listen="127.0.0.1:0",
         policy=policy,
         checkpoint=checkpoint,
+        adapter=adapter,
         records=records,
         threads=threads,
         cache_mb=cache_mb,

@@ -13,6 +13,9 @@ DEFAULTS = Settings()
 
 Listen = Annotated[str, typer.Option(help="HOST:PORT to serve on; port 0 takes a free one.")]
 PolicyFile = Annotated[Path, typer.Option("--policy", help="Policy YAML.", show_default="the one that ships")]
+Adapter = Annotated[
+    Path | None, typer.Option(help="Draft adapter, or `none`.", show_default="the one that ships for the checkpoint")
+]
 Checkpoint = Annotated[Path | None, typer.Option(help="GGUF checkpoint.", show_default="the embedded SmolLM2-135M")]
 Records = Annotated[Path, typer.Option(help="SQLite file of step records.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads of a pass.", show_default="all cores")]

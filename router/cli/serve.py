@@ -10,7 +10,7 @@ import typer
 from rich.panel import Panel
 from rich.table import Table
 
-from triroute.router.cli.options import DEFAULTS, CacheMB, Checkpoint, Listen, PolicyFile, Records, Threads
+from triroute.router.cli.options import DEFAULTS, Adapter, CacheMB, Checkpoint, Listen, PolicyFile, Records, Threads
 from triroute.router.cli.screen import console, errors, progress
 from triroute.router.service import Service
 from triroute.router.settings import Settings
@@ -20,6 +20,7 @@ def serve(
     listen: Listen = DEFAULTS.listen,
     policy: PolicyFile = DEFAULTS.policy,
     checkpoint: Checkpoint = None,
+    adapter: Adapter = None,
     records: Records = DEFAULTS.records,
     threads: Threads = None,
     cache_mb: CacheMB = DEFAULTS.cache_mb,
@@ -32,6 +33,7 @@ def serve(
         listen=listen,
         policy=policy,
         checkpoint=checkpoint,
+        adapter=adapter,
         records=records,
         threads=threads,
         cache_mb=cache_mb,

@@ -1,0 +1,1 @@
+"""Draft adapters: what they are trained on, and how. The only part of Triroute that runs PyTorch."""

@@ -1,0 +1,73 @@
+"""The trained part: a low-rank pair for each adapted linear, and the embedding of a mask."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from triroute.engine.training.torch_model import TARGETS, TorchModel
+
+
+class Lora:
+    """fp32 parameters by the names that the adapter file has; they begin as an adapter that does nothing.
+
+    A pair's output is `scale * b @ a @ x` while it trains; files hold `scale * b`.
+    """
+
+    def __init__(self, model: TorchModel, targets: Sequence[str], rank: int, scale: float, seed: int) -> None:
+        self.targets = [target for target in TARGETS if target in targets]
+        self.rank, self.scale, self.dtype = rank, scale, model.dtype
+        self.layers = model.config.layers
+        draw = torch.Generator().manual_seed(seed)
+        self.parameters: dict[str, Tensor] = {"mask_embedding": model.embedding[-1].float().clone()}
+        for index, layer in enumerate(model.layers):
+            for target in self.targets:
+                outputs, inputs = layer[target].shape
+                a = torch.randn(rank, inputs, generator=draw) * inputs**-0.5
+                self.parameters[f"layers.{index}.{target}.a"] = a
+                self.parameters[f"layers.{index}.{target}.b"] = torch.zeros(outputs, rank)
+        for parameter in self.parameters.values():
+            parameter.requires_grad_()
+
+    @property
+    def mask_embedding(self) -> Tensor:
+        return self.parameters["mask_embedding"]
+
+    def groups(self, rate: float, mask_rate: float) -> list[dict[str, object]]:
+        """Optimizer groups."""
+        pairs = [value for name, value in self.parameters.items() if name != "mask_embedding"]
+        return [{"params": pairs, "lr": rate}, {"params": [self.mask_embedding], "lr": mask_rate}]
+
+    def pairs(self) -> list[dict[str, tuple[Tensor, Tensor]]]:
+        """What a pass applies, in the model's dtype; gradients reach the parameters."""
+        scaled = {name: value * self.scale if name.endswith(".b") else value for name, value in self.parameters.items()}
+        return pairs_of(scaled, self.layers, self.dtype)
+
+    def exported(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Such parameters as an adapter file holds them: pairs in bf16 with the scale in b, the embedding in fp32."""
+        scaled = {name: value.detach() * (self.scale if name.endswith(".b") else 1) for name, value in values.items()}
+        return {name: v if name == "mask_embedding" else v.to(torch.bfloat16) for name, v in scaled.items()}
+
+    def load(self, values: Mapping[str, Tensor]) -> None:
+        """Take over parameters of the same names and shapes. Raises KeyError or ValueError."""
+        for name, parameter in self.parameters.items():
+            if values[name].shape != parameter.shape:
+                raise ValueError(f"{name} has shape {tuple(values[name].shape)}, not {tuple(parameter.shape)}")
+            parameter.data.copy_(values[name])
+
+
+def pairs_of(tensors: Mapping[str, Tensor], layers: int, dtype: torch.dtype) -> list[dict[str, tuple[Tensor, Tensor]]]:
+    """A pass's pairs out of an adapter file's tensors."""
+    targets = [target for target in TARGETS if f"layers.0.{target}.a" in tensors]
+    return [
+        {
+            target: (
+                tensors[f"layers.{index}.{target}.a"].to(dtype),
+                tensors[f"layers.{index}.{target}.b"].to(dtype),
+            )
+            for target in targets
+        }
+        for index in range(layers)
+    ]
