@@ -13,6 +13,7 @@ from rich.markup import escape
 
 from triroute.router.cli.bench import bench
 from triroute.router.cli.demo import demo
+from triroute.router.cli.eval_adapter import eval_adapter
 from triroute.router.cli.generate import generate
 from triroute.router.cli.policy import policy
 from triroute.router.cli.screen import errors
@@ -45,6 +46,7 @@ app.command(rich_help_panel=_CLIENT)(trace)
 app.add_typer(policy, name="policy", rich_help_panel=_OPERATOR)
 app.command(rich_help_panel=_OPERATOR)(bench)
 app.command(rich_help_panel=_OPERATOR)(soak)
+app.command(rich_help_panel=_OPERATOR)(eval_adapter)
 app.command(rich_help_panel=_OPERATOR, context_settings=TRAIN_SETTINGS, add_help_option=False)(train_adapter)
 
 

@@ -1,0 +1,1 @@
+"""How often the drafts of an adapter hold, by real decoding."""
