@@ -39,7 +39,7 @@ def test_revision_is_of_the_meaning() -> None:
     [
         ("step: tool_call", "step: toolcall", "p:39:18: rules.when.step: .*did you mean 'tool_call'.*rule tool-call"),
         ("use: {mode: auto", "use: {mod: auto", "p:48:11: rules.use.mod: unknown key 'mod'; did you mean 'mode'"),
-        ("block_length: 4}", "block_length: four}", "p:40:66: rules.use.block_length: .*'four'"),
+        ("block_length: auto}", "block_length: four}", "p:40:66: rules.use.block_length: .*'four'"),
         ("version: 1", "version: 2", "p:3:10: version: 2 is not one of 1"),
         ("version: 1\n", "", "p:1:1|p:3:1: .*'version' is missing"),
         ("[0.5, 0.99]", "[0.9, 0.5]", "confidence_threshold: .least, most. must be positive and in order"),
