@@ -76,7 +76,7 @@ class CleanStream:
         storage = self._storage
         numbers = torch.from_numpy(storage.view(np.int16) if storage.dtype == np.uint16 else storage)
         numbers = numbers.view(torch.bfloat16) if storage.dtype == np.uint16 else numbers.to(torch.bfloat16)
-        pages = numbers.view(config.layers, self._pages, config.kv_heads, 2, -1)[:, : -(-tokens // PAGE)]
+        pages = numbers.view(self._pages, config.layers, config.kv_heads, 2, -1)[: -(-tokens // PAGE)].transpose(0, 1)
         shape = (config.layers, config.kv_heads, -1, config.head_dim)
         keys = pages[:, :, :, 0].unflatten(-1, (config.head_dim, PAGE)).permute(0, 2, 1, 4, 3).reshape(shape)
         values = pages[:, :, :, 1].unflatten(-1, (PAGE, config.head_dim)).transpose(1, 2).reshape(shape)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from triroute.bench import kinds
+from triroute.bench import kinds, neighbours
 from triroute.bench.engines.base import Heard, quantile, run, storm
 from triroute.bench.engines.resident import present, resident
 from triroute.bench.fleet import Worker
@@ -85,12 +85,13 @@ def test_untouched_pages_are_not_present() -> None:
     assert 0 < resident()["now"] <= resident()["peak"]
 
 
-def test_own_work_is_no_neighbour() -> None:
-    neighbours = Neighbours()
-    deadline = time.monotonic() + 0.3
-    while time.monotonic() < deadline:
-        pass
-    assert neighbours.share() <= 1 - 0.5 / (os.cpu_count() or 1)
+def test_own_work_is_no_neighbour(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two busy core seconds one and a half were our own; the rest is what others took of all cores."""
+    busy, own, now = iter([10.0, 12.0]), iter([1.0, 2.5]), iter([100.0, 101.0])
+    monkeypatch.setattr(neighbours, "_busy_s", lambda: next(busy))
+    monkeypatch.setattr(neighbours, "_own_s", lambda: next(own))
+    monkeypatch.setattr(time, "monotonic", lambda: next(now))
+    assert Neighbours().share() == pytest.approx(0.5 / (os.cpu_count() or 1))
 
 
 def test_a_missing_peer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
