@@ -57,7 +57,15 @@ test: lint types unit ## The whole check
 bench: setup ## Speed, memory and overheads against peers, as ratios of one run
 	$(BIN)/triroute bench --json bench/results/bench.json --plot bench/results/bench.png
 
+soak: setup ## Random cases of promise 1: 20,000 on a tiny model, 200 on the embedded one
+	$(BIN)/triroute soak --cases 20000 --json build/soak-tiny.json
+	$(BIN)/triroute soak --cases 200 --model default --json build/soak-default.json
+
+adapter: setup ## Train a draft adapter for the embedded model, for 45 minutes, and report on it
+	$(BIN)/triroute train-adapter --out build/adapter --minutes 45
+	$(BIN)/triroute eval-adapter --adapter build/adapter/adapter.safetensors --json build/adapter/report.json --plot build/adapter/report.png
+
 clean: ## Remove what the targets made
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache proto/.stubs proto/*_pb2*
 
-.PHONY: help setup stubs demo serve format lint types unit test bench clean
+.PHONY: help setup stubs demo serve format lint types unit test bench soak adapter clean
