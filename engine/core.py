@@ -59,9 +59,9 @@ class Core:
                 "shorten the prompt or lower max_tokens",
             )
         vocab = self.tokenizer.vocab_size
-        strange = [token for token, _ in request.sampling.logit_bias if not 0 <= token < vocab]
-        if strange:
-            raise InvalidRequest("sampling.logit_bias", f"names token {strange[0]}; this model has 0 to {vocab - 1}")
+        for token, _ in request.sampling.logit_bias:
+            if not 0 <= token < vocab:
+                raise InvalidRequest(f"sampling.logit_bias[{token}]", f"is outside the vocabulary of {vocab} tokens")
         most = prompt + output + most_scratch(request.plan, self.config.max_block_length)
         if not self.cache.can_ever_hold(most):
             raise InvalidRequest(

@@ -34,8 +34,8 @@ class Loop:
         if not turns:
             return made_room
         started = time.perf_counter()
-        logits = self._forward(turns)
-        answers = [self._advance(turn, rows) for turn, rows in zip(turns, logits, strict=True)]
+        scores = self._forward(turns)
+        answers = [self._advance(turn, rows) for turn, rows in zip(turns, scores, strict=True)]
         ended = time.perf_counter()
         for turn, answer in zip(turns, answers, strict=True):
             self._commit(turn, answer, started, ended, len(turns))

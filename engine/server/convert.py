@@ -50,7 +50,7 @@ def to_request(message: engine_pb2.GenerateRequest, engine: Engine) -> Request:
         request_id=message.request_id,
         prompt_ids=_prompt(message, engine),
         plan=_plan(message.plan, engine.config),
-        sampling=_sampling(message.sampling, engine.tokenizer.vocab_size),
+        sampling=_sampling(message.sampling),
         response_format=_format(message.response_format),
         resume_ids=tuple(message.resume_ids),
         resume_characters=message.resume_characters,
@@ -120,7 +120,7 @@ def _plan(plan: decoding_pb2.DecodePlan, config: EngineConfig) -> Plan:
     )
 
 
-def _sampling(sampling: chat_pb2.Sampling, vocab: int) -> Sampling:
+def _sampling(sampling: chat_pb2.Sampling) -> Sampling:
     default, present = Sampling(), {field.name for field, _ in sampling.ListFields()}
 
     def given(name: str) -> Any:
@@ -128,10 +128,6 @@ def _sampling(sampling: chat_pb2.Sampling, vocab: int) -> Sampling:
 
     if sampling.HasField("max_tokens") and sampling.max_tokens == 0:
         raise InvalidRequest("sampling.max_tokens", "is 0; ask for at least 1")
-    bias = tuple(sorted(sampling.logit_bias.items()))
-    for token, _ in bias:
-        if token >= vocab:
-            raise InvalidRequest(f"sampling.logit_bias[{token}]", f"is outside the vocabulary of {vocab} tokens")
     return Sampling(
         max_tokens=int(given("max_tokens")),
         temperature=given("temperature"),
@@ -143,7 +139,7 @@ def _sampling(sampling: chat_pb2.Sampling, vocab: int) -> Sampling:
         repetition_penalty=given("repetition_penalty"),
         presence_penalty=given("presence_penalty"),
         frequency_penalty=given("frequency_penalty"),
-        logit_bias=bias,
+        logit_bias=tuple(sorted(sampling.logit_bias.items())),
         logprobs=int(sampling.logprobs) if "logprobs" in present else None,
     )
 

@@ -10,10 +10,10 @@ from typing import Annotated, TypeVar
 import typer
 from rich.markup import escape
 
+from triroute.engine.adapters import TARGETS
 from triroute.engine.errors import EngineError
 from triroute.engine.training.report import Report
 from triroute.engine.training.run import Settings, run
-from triroute.engine.training.torch_model import TARGETS
 from triroute.engine.training.trainer import Recipe
 from triroute.kernels.cpu.team import available_cores
 

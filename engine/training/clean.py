@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from triroute.engine.kv_cache import pages_for
 from triroute.engine.model import Block, Model
 from triroute.engine.training.answers import Answer
 from triroute.kernels.cpu.attention import PAGE
@@ -60,7 +61,7 @@ class CleanStream:
 
     def _run(self, answer: Answer) -> Clean:
         tokens = answer.tokens.tolist()
-        pages = -(-len(tokens) // PAGE)
+        pages = pages_for(len(tokens))
         if pages > self._pages:
             self._pages, self._storage = pages, self._model.new_cache(pages)
         asked = range(answer.prompt - 1, len(tokens) - 1)
@@ -76,7 +77,7 @@ class CleanStream:
         storage = self._storage
         numbers = torch.from_numpy(storage.view(np.int16) if storage.dtype == np.uint16 else storage)
         numbers = numbers.view(torch.bfloat16) if storage.dtype == np.uint16 else numbers.to(torch.bfloat16)
-        pages = numbers.view(self._pages, config.layers, config.kv_heads, 2, -1)[: -(-tokens // PAGE)].transpose(0, 1)
+        pages = numbers.view(self._pages, config.layers, config.kv_heads, 2, -1)[: pages_for(tokens)].transpose(0, 1)
         shape = (config.layers, config.kv_heads, -1, config.head_dim)
         keys = pages[:, :, :, 0].unflatten(-1, (config.head_dim, PAGE)).permute(0, 2, 1, 4, 3).reshape(shape)
         values = pages[:, :, :, 1].unflatten(-1, (PAGE, config.head_dim)).transpose(1, 2).reshape(shape)

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from triroute.engine.training.torch_model import TARGETS, TorchModel
+from triroute.engine.adapters import TARGETS
+from triroute.engine.training.torch_model import TorchModel
 
 
 class Lora:

@@ -14,11 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from triroute.engine.adapters import TARGETS
 from triroute.engine.checkpoints.weights import Weights
 from triroute.kernels.cpu.dense import from_bfloat16
 from triroute.kernels.cpu.rows import rotary_table
-
-TARGETS = ("qkv", "out", "gate_up", "down")
 
 Pairs = Sequence[Mapping[str, tuple[Tensor, Tensor]]]  # a layer's targets: a [rank, in], b [out, rank]
 KeysValues = Sequence[tuple[Tensor, Tensor]]  # a layer's keys and values [kv_heads, tokens, head_dim]

@@ -6,25 +6,15 @@ import difflib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from google.protobuf import json_format
 
 from triroute.proto import chat_pb2, decoding_pb2, router_pb2
 from triroute.router.errors import InvalidRequest
+from triroute.router.policy.vocabulary import HintName
 
-_HINTS = (
-    "mode",
-    "variant",
-    "block_length",
-    "confidence_threshold",
-    "max_steps",
-    "verification",
-    "draft_sources",
-    "draft_threshold",
-    "fixed_steps",
-    "step",
-)
+_HINTS = get_args(HintName)
 _SAMPLING = (
     *("max_tokens", "temperature", "top_p", "top_k", "min_p", "seed", "stop", "logprobs"),
     *("repetition_penalty", "presence_penalty", "frequency_penalty", "logit_bias"),

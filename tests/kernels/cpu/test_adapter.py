@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from triroute.engine.adapters import linear_sizes
 from triroute.engine.checkpoints.weights import Layer, Weights
 from triroute.engine.config import ModelConfig
 from triroute.engine.model import Block, Model
 from triroute.engine.span import Branch
 from triroute.engine.testing import TINY
 from triroute.kernels.cpu.adapter import Adapter
-from triroute.kernels.cpu.dense import to_bfloat16
+from triroute.kernels.cpu.dense import from_bfloat16, to_bfloat16
 from triroute.kernels.cpu.linear import Linear
 
 Pair = tuple[NDArray[np.float32], NDArray[np.float32]]
@@ -22,14 +23,11 @@ RANK = 3
 
 
 def _shapes(config: ModelConfig) -> list[tuple[int, int]]:
-    both = (config.heads + 2 * config.kv_heads) * config.head_dim
-    width = config.heads * config.head_dim
-    layer = [(both, config.hidden), (config.hidden, width), (2 * config.intermediate, config.hidden)]
-    return [*layer, (config.hidden, config.intermediate)] * config.layers
+    return [*linear_sizes(config).values()] * config.layers
 
 
 def _rounded(numbers: NDArray[np.float32]) -> NDArray[np.float32]:
-    return (to_bfloat16(numbers).astype(np.uint32) << 16).view(np.float32)
+    return from_bfloat16(to_bfloat16(numbers))
 
 
 def _parts(config: ModelConfig) -> tuple[list[NDArray[np.float32]], list[Pair | None]]:
