@@ -44,7 +44,7 @@ class Scale:
 
     tokens: int = 128
     cases: int = 100  # of each list of prompts, as many as there are
-    storm_tokens: int = 256
+    storm_seconds: float = 12.0
     long_prompt: int = 1000
     arrivals: int = 4
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -23,7 +23,7 @@ from triroute.router.errors import InvalidRequest, StartFailed
 
 FULL_ROUNDS, QUICK_ROUNDS = 5, 3
 _CROWDED = 0.05
-_QUICK_SCALE = Scale(tokens=64, cases=3, storm_tokens=64)
+_QUICK_SCALE = Scale(tokens=64, cases=3, storm_seconds=6.0)
 
 
 def run(
@@ -40,15 +40,16 @@ def run(
     machine = this_machine(threads=os.cpu_count() or 1)
     console.print(f"{machine}\n{model.name}, interleaved rounds: {rounds}", highlight=False)
     neighbours = Neighbours()
-    outcomes = _measure(measures, rounds, scale, model, machine)
+    outcomes: tuple[Outcome, ...] = ()
+    for done, outcomes in _measure(measures, rounds, scale, model, machine):
+        if json is not None:  # after each round: a run that is cut short keeps what it measured
+            write_json(json, outcomes, Setting(machine, model.name, done, neighbours.share()))
     setting = Setting(machine, model.name, rounds, neighbours.share())
     console.print(table(outcomes))
     if setting.others_share > _CROWDED:
         errors.print(
             f"[yellow]Other processes used {setting.others_share:.0%} of the cores meanwhile; run it again alone."
         )
-    if json is not None:
-        write_json(json, outcomes, setting)
     if plot is not None:
         write_plot(plot, outcomes, setting)
     return outcomes
@@ -70,7 +71,8 @@ def _chosen(only: Sequence[str], quick: bool) -> tuple[Measure, ...]:
 
 def _measure(
     measures: Sequence[Measure], rounds: int, scale: Scale, model: Path, machine: Machine
-) -> tuple[Outcome, ...]:
+) -> Iterator[tuple[int, tuple[Outcome, ...]]]:
+    """What is known after each round, with the number of rounds done."""
     found: dict[str, list[Round]] = {measure.name: [] for measure in measures}
     problems: dict[str, str] = {}
     prompts = Prompts(model)
@@ -89,7 +91,11 @@ def _measure(
                 except Unavailable as error:
                     problems[measure.name] = str(error)
                 progress.advance(task)
-    return tuple(_outcome(measure, found[measure.name], problems.get(measure.name, "")) for measure in measures)
+            if number >= 0:
+                yield (
+                    number + 1,
+                    tuple(_outcome(each, found[each.name], problems.get(each.name, "")) for each in measures),
+                )
 
 
 def _load(measure: Measure, fleet: Fleet) -> None:

@@ -56,7 +56,8 @@ def answer(engine: Engine, name: str, arguments: dict[str, Any]) -> Any:
         case "run":
             return asdict(run(engine, [Job.of(fields) for fields in arguments["jobs"]]))
         case "storm":
-            return storm(engine, Job.of(arguments["stream"]), Job.of(arguments["arrival"]), arguments["in_flight"])
+            stream, arrival = Job.of(arguments.pop("stream")), Job.of(arguments.pop("arrival"))
+            return storm(engine, stream, arrival, **arguments)
         case _:
             return getattr(engine, name)(**arguments)
 

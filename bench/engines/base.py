@@ -36,11 +36,14 @@ def run(engine: Engine, jobs: Sequence[Job]) -> Batch:
     return Batch(results, time.perf_counter() - began)
 
 
-def storm(engine: Engine, stream: Job, arrival: Job, in_flight: int) -> dict[str, float]:
-    """Gaps between the tokens of `stream` while `in_flight` fresh copies of `arrival` are always being served."""
+def storm(engine: Engine, stream: Job, arrival: Job, in_flight: int, seconds: float) -> dict[str, float]:
+    """Gaps between the tokens of `stream` while `in_flight` fresh copies of `arrival` are always being served.
+
+    The storm lasts `seconds`, or until the stream ends. The wait that its end cuts short counts as a gap.
+    """
     stamps: list[float] = []
     served: list[float] = []
-    begun, over = threading.Event(), threading.Event()
+    begun, finished, over = threading.Event(), threading.Event(), threading.Event()
 
     def heard(tokens: int) -> None:
         stamps.append(time.perf_counter())
@@ -51,20 +54,28 @@ def storm(engine: Engine, stream: Job, arrival: Job, in_flight: int) -> dict[str
             engine.start(replace(arrival, ids=renewed(arrival.ids, next(_ARRIVALS))))()
             served.append(time.perf_counter())
 
+    def hear_out() -> None:
+        wait()
+        finished.set()
+        over.set()
+
     wait = engine.start(stream, heard)
     begun.wait()
-    crowd = [threading.Thread(target=keep_coming) for _ in range(in_flight)]
-    for thread in crowd:
+    began = time.perf_counter()
+    threads = [threading.Thread(target=target) for target in (hear_out, *[keep_coming] * in_flight)]
+    for thread in threads:
         thread.start()
-    tokens = wait().tokens
+    over.wait(seconds)
     over.set()
-    for thread in crowd:
+    ended = stamps[-1] if finished.is_set() else time.perf_counter()
+    for thread in threads:
         thread.join()
-    gaps = sorted(later - earlier for earlier, later in pairwise(stamps))
+    in_time = [at for at in stamps if began < at <= ended]
+    gaps = sorted(later - earlier for earlier, later in pairwise([began, *in_time, ended]) if later > earlier)
     return {
-        "tokens": tokens,
-        "served": sum(at <= stamps[-1] for at in served),
-        "seconds": stamps[-1] - stamps[0],
+        "tokens": len(in_time),
+        "served": sum(at <= ended for at in served),
+        "seconds": ended - began,
         "p50_ms": 1000 * quantile(gaps, 0.5),
         "p99_ms": 1000 * quantile(gaps, 0.99),
     }

@@ -10,6 +10,7 @@ from triroute.bench.kinds import Kind
 from triroute.bench.measure import Round, Turn, at_most, median_of
 
 _ARRIVAL, _ANSWER = 900, 8
+_TOKENS = 512
 _SERVED = (("served", "seconds"), ("peer_served", "peer_seconds"))
 
 
@@ -23,9 +24,10 @@ class PrefillStorm:
     def round(self, turn: Turn) -> Round:
         story = renewed(turn.prompts.stories[1], turn.number)
         call = {
-            "stream": asdict(Job(story, turn.scale.storm_tokens, endless=True)),
+            "stream": asdict(Job(story, _TOKENS, endless=True)),
             "arrival": asdict(Job(turn.prompts.long(_ARRIVAL), _ANSWER, endless=True)),
             "in_flight": turn.scale.arrivals,
+            "seconds": turn.scale.storm_seconds,
         }
         gaps = {kind: turn.fleet[kind].call("storm", **call) for kind in turn.order(*self.kinds)}
         ours, peer = gaps[Kind.OURS], gaps[Kind.LLAMACPP_8]
