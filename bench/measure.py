@@ -131,12 +131,12 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What a run's figures were taken on. `others_share` is the part of all cores that other processes used."""
+    """What a run's figures were taken on. `others_share`: of all cores, what others used; known at the end."""
 
     machine: Machine
     model: str
     rounds: int
-    others_share: float
+    others_share: float | None = None
 
 
 def median_of(rounds: Sequence[Round], name: str) -> float:

@@ -43,13 +43,14 @@ def run(
     outcomes: tuple[Outcome, ...] = ()
     for done, outcomes in _measure(measures, rounds, scale, model, machine):
         if json is not None:  # after each round: a run that is cut short keeps what it measured
-            write_json(json, outcomes, Setting(machine, model.name, done, neighbours.share()))
-    setting = Setting(machine, model.name, rounds, neighbours.share())
+            write_json(json, outcomes, Setting(machine, model.name, done))
+    share = neighbours.share()
+    setting = Setting(machine, model.name, rounds, share)
     console.print(table(outcomes))
-    if setting.others_share > _CROWDED:
-        errors.print(
-            f"[yellow]Other processes used {setting.others_share:.0%} of the cores meanwhile; run it again alone."
-        )
+    if share > _CROWDED:
+        errors.print(f"[yellow]Other processes used {share:.0%} of the cores meanwhile; run it again alone.")
+    if json is not None:
+        write_json(json, outcomes, setting)
     if plot is not None:
         write_plot(plot, outcomes, setting)
     return outcomes

@@ -1,7 +1,11 @@
-"""Draft adapters: a low-rank pair for linears of mask rows, and what a mask looks like. No PyTorch, no code in files.
+"""Draft adapters: a low-rank pair for linears of mask rows, what a mask looks like, and a head that links drafts.
+
+No PyTorch, no code in files.
 
 The file is safetensors: `mask_embedding` [hidden] fp32, and for each layer i and adapted target t
 `layers.{i}.{t}.a` [rank, in] and `layers.{i}.{t}.b` [out, rank] in bf16; a mask row's product gains `b @ (a @ x)`.
+Where the width `hydra` of the metadata is not 0, `hydra.state`, `hydra.token` [width, hidden], `hydra.memory`
+[width, width] and `hydra.out` [hidden, width] are those of `engine/hydra.py`.
 """
 
 from __future__ import annotations
@@ -21,9 +25,11 @@ from triroute.engine.config import ModelConfig
 from triroute.engine.errors import CheckpointError
 from triroute.kernels.cpu.adapter import Adapter
 from triroute.kernels.cpu.dense import from_bfloat16
+from triroute.kernels.cpu.hydra import Head
 
 FORMAT = "triroute-draft-adapter-1"
 TARGETS = ("qkv", "out", "gate_up", "down")
+HYDRA = ("state", "token", "memory", "out")
 _MOST_BYTES = 1 << 30
 
 Pair = tuple[NDArray[np.float32], NDArray[np.float32]]
@@ -35,7 +41,8 @@ class DraftAdapter:
 
     `layers[i]` holds a [rank, in] and b [out, rank], fp32, of each adapted target.
 
-    Outputs are in the order and layout of the engine's weights. `block_length` is the one it was trained for.
+    Outputs are in the order and layout of the engine's weights. `block_length` is the one it was trained for. `hydra`
+    has the matrices of `HYDRA`, or none.
     """
 
     path: Path
@@ -45,6 +52,7 @@ class DraftAdapter:
     block_length: int
     mask_embedding: NDArray[np.float32]
     layers: tuple[Mapping[str, Pair], ...]
+    hydra: Mapping[str, NDArray[np.float32]]
     metadata: Mapping[str, str]
 
 
@@ -53,6 +61,11 @@ def packed(adapter: DraftAdapter | None, layers: int) -> Adapter:
     if adapter is None:
         return Adapter.none(layers * len(TARGETS))
     return Adapter.of([pairs.get(target) for pairs in adapter.layers for target in TARGETS])
+
+
+def head(adapter: DraftAdapter | None) -> Head | None:
+    """Its head, where it has one."""
+    return Head.of(*(adapter.hydra[name] for name in HYDRA)) if adapter is not None and adapter.hydra else None
 
 
 def linear_sizes(config: ModelConfig) -> dict[str, tuple[int, int]]:
@@ -93,6 +106,10 @@ def load_adapter(path: Path, config: ModelConfig, checkpoint_sha256: str) -> Dra
             }
             for index in range(config.layers)
         )
+        width = int(metadata.get("hydra", "0"))
+        shapes = ((width, config.hidden), (width, config.hidden), (width, width), (config.hidden, width))
+        named = zip(HYDRA if width else (), shapes, strict=False)
+        hydra = {name: _take(tensors, f"hydra.{name}", shape) for name, shape in named}
     except KeyError as error:
         raise CheckpointError(
             f"{path} is damaged: {error.args[0]} is missing or unknown; copy or train it again"
@@ -101,7 +118,7 @@ def load_adapter(path: Path, config: ModelConfig, checkpoint_sha256: str) -> Dra
         raise CheckpointError(f"{path} is damaged: {error}; copy or train it again") from error
     if tensors:
         raise CheckpointError(f"{path} has an unknown tensor {min(tensors)}; copy or train it again")
-    return DraftAdapter(path, sha256, rank, targets, block_length, embedding, layers, metadata)
+    return DraftAdapter(path, sha256, rank, targets, block_length, embedding, layers, hydra, metadata)
 
 
 def _read(path: Path) -> tuple[dict[str, str], dict[str, NDArray[np.float32]], str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from triroute.engine.hydra import Hydra, Trail
 from triroute.engine.modes.base import Draft, Rows
 from triroute.engine.sampler import Sampler
 from triroute.engine.span import Span
@@ -17,21 +18,39 @@ from triroute.engine.types import DraftSource, TokenLogprob
 Scores = NDArray[np.float32]
 
 
-def draw_next(sampler: Sampler, span: Span, scores: Scores, start: int) -> Rows:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a pass gives for the rows that a span asks for: `scores` [rows, vocab], and the `states` [rows, hidden] that
+    they came from, for a head that links drafts, where there is one."""
+
+    scores: Scores
+    states: Scores
+    hydra: Hydra | None = None
+
+    def trail(self, first: int, end: int) -> Trail | None:
+        """A walk along a block's rows."""
+        return self.hydra.trail(self.states[first:end]) if self.hydra is not None else None
+
+
+def draw_next(sampler: Sampler, span: Span, asked: Asked, start: int) -> Rows:
     """The exact tokens of a span that lies at `start`, and drafts after them. Raises EngineError."""
     for token in span.decided:
         sampler.take(token)
     if span.exact is None or (span.decided and span.decided[-1] in sampler.end_ids):
         return Rows()
     after = start + span.exact + 1
-    exact = draw_exact(sampler, span.expected, scores, after)
+    exact = draw_exact(sampler, span.expected, asked.scores, after)
     rows = Rows(exact.tokens, exact.accepted, exact.forced, logprobs=exact.logprobs)
     first, length = _branch(span, span.exact + 1 + exact.accepted)
     beyond = len(exact.tokens) - exact.accepted  # the branch's first row stands where the first of these came
     if not length or exact.tokens[-1] in sampler.end_ids:
         return rows
-    behind = scores[1 + len(span.expected) + first :][beyond - 1 : length]
-    drafts = draw_path(sampler, behind, after + len(exact.tokens), [None] * len(behind))
+    first += 1 + len(span.expected)
+    behind, trail = asked.scores[first + beyond - 1 : first + length], asked.trail(first, first + length)
+    if trail is not None:
+        for token in exact.tokens[exact.accepted : -1]:
+            trail.step(token)
+    drafts = draw_path(sampler, behind, after + len(exact.tokens), [None] * len(behind), trail, exact.tokens[-1])
     return replace(rows, drafts=drafts)
 
 
@@ -86,20 +105,34 @@ def draw_exact(sampler: Sampler, expected: Sequence[int], scores: Scores, positi
             return Exact(tuple(tokens), accepted, tuple(forced), tuple(logprobs))
 
 
-def draw_path(sampler: Sampler, scores: Scores, position: int, fixed: Sequence[int | None]) -> tuple[Draft, ...]:
+def draw_path(
+    sampler: Sampler,
+    scores: Scores,
+    position: int,
+    fixed: Sequence[int | None],
+    trail: Trail | None = None,
+    before: int = 0,
+) -> tuple[Draft, ...]:
     """Tokens for the positions from `position` on, each where the ones before lead; none is taken in the end.
 
-    `scores` [len(fixed), vocab]. A token of `fixed` stays where the grammar allows it. Raises EngineError.
+    `scores` [len(fixed), vocab], which a `trail` changes; `before` is the token before the first. A token of `fixed`
+    stays where the grammar allows it. Raises EngineError.
     """
     path: list[Draft] = []
     forced: deque[int] = deque()
     taken = 0
     for index, stands in enumerate(fixed):
+        if trail is not None:
+            trail.step(path[-1].token if path else before)
         if forced:
             path.append(sampler.forced_draft(forced.popleft()))
         else:
             stays = stands is not None and sampler.accepts(stands)
-            draft = Draft(stands) if stays and stands is not None else sampler.draw(scores[index], position + index)
+            draft = (
+                Draft(stands)
+                if stays and stands is not None
+                else sampler.draw(scores[index], position + index, trail=trail)
+            )
             path.append(draft)
             sampler.take(draft.token)
             forced.extend(sampler.take_forced() if draft.token not in sampler.end_ids else ())

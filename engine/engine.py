@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-from triroute.engine.adapters import packed
+from triroute.engine.adapters import head, packed
 from triroute.engine.checkpoints import default_checkpoint, load_checkpoint, shipped_adapter, with_adapter
 from triroute.engine.checkpoints.weights import Checkpoint
 from triroute.engine.config import EngineConfig
@@ -121,7 +121,9 @@ class Engine:
         self.model_name = checkpoint.name
         self.checkpoint_sha256 = checkpoint.sha256
         adapter = packed(checkpoint.adapter, checkpoint.weights.config.layers)
-        self.model = Model(checkpoint.weights, self.config.threads or available_cores(), adapter)
+        self.model = Model(
+            checkpoint.weights, self.config.threads or available_cores(), adapter, head(checkpoint.adapter)
+        )
         self.adapter_sha256 = checkpoint.adapter.sha256 if checkpoint.adapter else ""
         self.model.warm_up()
         warm_up_draws(self.model.config.vocab)

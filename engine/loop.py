@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence as List
+from itertools import accumulate
 
-import numpy as np
-
-from triroute.engine.drawing import Scores, draw_block, draw_next
+from triroute.engine.drawing import Asked, draw_block, draw_next
 from triroute.engine.errors import EngineError
 from triroute.engine.model import Block, Model
 from triroute.engine.modes.base import Commit, Rows
@@ -34,8 +33,8 @@ class Loop:
         if not turns:
             return made_room
         started = time.perf_counter()
-        scores = self._forward(turns)
-        answers = [self._advance(turn, rows) for turn, rows in zip(turns, scores, strict=True)]
+        asked = self._forward(turns)
+        answers = [self._advance(turn, rows) for turn, rows in zip(turns, asked, strict=True)]
         ended = time.perf_counter()
         for turn, answer in zip(turns, answers, strict=True):
             self._commit(turn, answer, started, ended, len(turns))
@@ -49,23 +48,25 @@ class Loop:
         self._end(sequence, FinishReason.ABORTED)
         return True
 
-    def _forward(self, turns: List[Turn]) -> list[Scores]:
-        """One pass; per turn the scores [rows asked for, vocab]."""
+    def _forward(self, turns: List[Turn]) -> list[Asked]:
+        """One pass; per turn what came of the rows that it asked for."""
         blocks = [Block.of(turn.span, turn.sequence.cached, turn.sequence.pages) for turn in turns]
         asked, row = [], 0
         for turn in turns:
             asked += [row + wanted for wanted in turn.span.asked]
             row += turn.span.width
         scores = self.model.run(blocks, self.scheduler.cache.storage, asked)
-        return np.split(scores, np.cumsum([len(turn.span.asked) for turn in turns])[:-1])
+        states, ends = self.model.states(len(asked)), accumulate(len(turn.span.asked) for turn in turns)
+        parts = [slice(end - len(turn.span.asked), end) for turn, end in zip(turns, ends, strict=True)]
+        return [Asked(scores[part], states[part], self.model.hydra) for part in parts]
 
-    def _advance(self, turn: Turn, scores: Scores) -> Rows | EngineError:
+    def _advance(self, turn: Turn, asked: Asked) -> Rows | EngineError:
         """Draw the tokens that a span asked for."""
         sequence, span = turn.sequence, turn.span
         try:
             if span.exact is not None:
-                return draw_next(sequence.sampler, span, scores, sequence.cached)
-            return Rows(drafts=draw_block(sequence.sampler, span, scores, sequence.cached))
+                return draw_next(sequence.sampler, span, asked, sequence.cached)
+            return Rows(drafts=draw_block(sequence.sampler, span, asked.scores, sequence.cached))
         except EngineError as error:
             return error
 

@@ -14,9 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triroute.engine.checkpoints.weights import Weights
+from triroute.engine.hydra import Hydra
 from triroute.engine.span import Branch, Span
 from triroute.kernels.cpu.adapter import Adapter
 from triroute.kernels.cpu.attention import PAGE
+from triroute.kernels.cpu.hydra import Head
 from triroute.kernels.cpu.lanes import LANES
 from triroute.kernels.cpu.linear import Arena
 from triroute.kernels.cpu.rows import rotary_table
@@ -49,7 +51,9 @@ class Block:
 class Model:
     """Runs passes. Holds weights and rotary tables, and nothing of any request."""
 
-    def __init__(self, weights: Weights, threads: int, adapter: Adapter | None = None) -> None:
+    def __init__(
+        self, weights: Weights, threads: int, adapter: Adapter | None = None, head: Head | None = None
+    ) -> None:
         self.config = config = weights.config
         self.shape = Shape(
             config.layers,
@@ -70,6 +74,7 @@ class Model:
             *rotary_table(config.context_length, config.head_dim, config.rope_base),
             adapter or Adapter.none(len(linears)),
         )
+        self.hydra = Hydra(head, weights.embedding) if head is not None else None
         self.team = Team(threads)
         self._most_rows = self._most_keys = 0
         self._scores = np.zeros((0, -(-config.vocab // LANES) * LANES), dtype=np.float32)
@@ -98,9 +103,18 @@ class Model:
         self.team.run(run_pass, self.shape, self.parameters, rows, cache, self._room, wanted, scores)
         return scores[:, : self.config.vocab]
 
+    def states(self, rows: int) -> NDArray[np.float32]:
+        """What went into the head [rows, hidden] for the first `rows` of those last asked; valid until the next run."""
+        hidden = self.config.hidden
+        return self._room.activations.raw.reshape(-1)[: rows * hidden].reshape(rows, hidden)
+
     def warm_up(self) -> None:
         """Compile the kernels, or load their machine code, so that no request waits for it."""
-        self.run([Block(0, [0], [0])], self.new_cache(1), [0])
+        scores = self.run([Block(0, [0], [0])], self.new_cache(1), [0])
+        if self.hydra is not None:
+            trail = self.hydra.trail(self.states(1))
+            trail.step(0)
+            trail.shift(scores[0], None)
 
     def close(self) -> None:
         """Let the threads end."""

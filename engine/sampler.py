@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from triroute.engine.grammar import Constraint
 from triroute.engine.history import History
+from triroute.engine.hydra import Trail
 from triroute.engine.modes.base import Draft
 from triroute.engine.sampling import draw
 from triroute.engine.types import DraftSource, Sampling, TokenLogprob
@@ -31,12 +32,16 @@ class Sampler:
         """Whether a grammar decides with."""
         return self._constraint is not None
 
-    def draw(self, scores: NDArray[np.float32], position: int, *, judged: bool = True) -> Draft:
+    def draw(
+        self, scores: NDArray[np.float32], position: int, *, judged: bool = True, trail: Trail | None = None
+    ) -> Draft:
         """The token at `position`, as autoregression draws it after what was taken. Raises EngineError.
 
-        Its confidence is 1 unless `judged`, which costs a look at all scores.
+        Its confidence is 1 unless `judged`, which costs a look at all scores. A draft's `trail` moves its scores first.
         """
         allowed = self._constraint.allowed() if self._constraint is not None else None
+        if trail is not None:
+            trail.shift(scores, allowed)
         drawn = draw(scores, self.sampling, position, allowed, self._history, judged=judged)
         if self.sampling.logprobs is None:
             return Draft(drawn.token, drawn.confidence)

@@ -17,6 +17,7 @@ from triroute.engine.grammar import compile_format
 from triroute.engine.tokenizer import Tokenizer, byte_alphabet
 from triroute.engine.types import Committed, Event, Failed, Finished, PassRecord, Request, TokenLogprob
 from triroute.kernels.cpu.dense import to_bfloat16
+from triroute.kernels.cpu.hydra import Head
 from triroute.kernels.cpu.linear import Linear
 
 TINY = ModelConfig(
@@ -97,6 +98,13 @@ def tiny_checkpoint(seed: int = 0) -> Checkpoint:
     layers = tuple(layer() for _ in range(config.layers))
     weights = Weights(config, rows, layers, norm(), Linear.int8(_peaked(embedding)))
     return Checkpoint(Path("tiny"), "tiny", "0" * 64, weights, tiny_tokenizer(), None)
+
+
+def tiny_head(hidden: int = TINY.hidden, width: int = 16) -> Head:
+    """A random head that moves the scores of drafts."""
+    random = np.random.default_rng(1)
+    shapes = ((width, hidden), (width, hidden), (width, width), (hidden, width))
+    return Head.of(*(random.standard_normal(shape, dtype=np.float32) / shape[1] ** 0.5 for shape in shapes))
 
 
 def run_all(engine: Engine, requests: list[Request]) -> dict[str, Answer]:

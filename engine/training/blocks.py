@@ -18,14 +18,16 @@ from triroute.engine.training.torch_model import Part
 class Batch:
     """Mask rows of many blocks, block after block, slot after slot.
 
-    Per row int64: `positions`, `blocks` (numbered over the batch), `slots` (0 first in its block), and the token
-    `targets` that should come, with its `likely` alternatives [rows, k] and their log-probabilities fp32.
+    Per row int64: `positions`, `blocks` (numbered over the batch), `slots` (0 first in its block), the `previous`
+    token, which stands where the mask does, and the token `targets` that should come, with its `likely` alternatives
+    [rows, k] and their log-probabilities fp32.
     """
 
     parts: list[Part]
     positions: Tensor
     blocks: Tensor
     slots: Tensor
+    previous: Tensor
     targets: Tensor
     likely: Tensor
     log_probabilities: Tensor
@@ -42,7 +44,7 @@ def arrange(chosen: Sequence[tuple[Clean, Sequence[int]]], masks: int) -> Batch:
 
     A block at position P sees the tokens before P, and itself; row i proposes the token for P + i + 1.
     """
-    parts, positions, blocks, slots, targets, likely, chances = [], [], [], [], [], [], []
+    parts, positions, blocks, slots, previous, targets, likely, chances = [], [], [], [], [], [], [], []
     row = block = 0
     for clean, starts in chosen:
         answer = clean.answer
@@ -61,6 +63,7 @@ def arrange(chosen: Sequence[tuple[Clean, Sequence[int]]], masks: int) -> Batch:
         positions.append(own_starts + own_slots)
         blocks.append(own_blocks + block)
         slots.append(own_slots)
+        previous.append(answer.tokens[wanted - 1])
         targets.append(answer.tokens[wanted])
         likely.append(clean.likely[wanted - answer.prompt])
         chances.append(clean.log_probabilities[wanted - answer.prompt])
@@ -70,6 +73,7 @@ def arrange(chosen: Sequence[tuple[Clean, Sequence[int]]], masks: int) -> Batch:
         _long(positions),
         _long(blocks),
         _long(slots),
+        _long(previous),
         _long(targets),
         _long(likely),
         torch.from_numpy(np.concatenate(chances)),

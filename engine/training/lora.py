@@ -1,4 +1,4 @@
-"""The trained part: a low-rank pair for each adapted linear, and the embedding of a mask."""
+"""The trained part: a low-rank pair for each adapted linear, the embedding of a mask, and the head behind them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from triroute.engine.adapters import TARGETS
+from triroute.engine.adapters import TARGETS, DraftAdapter
+from triroute.engine.errors import TrainingError
+from triroute.engine.training.hydra import PREFIX, first_parameters
 from triroute.engine.training.torch_model import TorchModel
 
 
@@ -17,7 +19,9 @@ class Lora:
     A pair's output is `scale * b @ a @ x` while it trains; files hold `scale * b`.
     """
 
-    def __init__(self, model: TorchModel, targets: Sequence[str], rank: int, scale: float, seed: int) -> None:
+    def __init__(
+        self, model: TorchModel, targets: Sequence[str], rank: int, hydra: int, scale: float, seed: int
+    ) -> None:
         self.targets = [target for target in TARGETS if target in targets]
         self.rank, self.scale, self.dtype = rank, scale, model.dtype
         self.layers = model.config.layers
@@ -29,6 +33,8 @@ class Lora:
                 a = torch.randn(rank, inputs, generator=draw) * inputs**-0.5
                 self.parameters[f"layers.{index}.{target}.a"] = a
                 self.parameters[f"layers.{index}.{target}.b"] = torch.zeros(outputs, rank)
+        if hydra:
+            self.parameters |= first_parameters(hydra, model.config.hidden, draw)
         for parameter in self.parameters.values():
             parameter.requires_grad_()
 
@@ -36,10 +42,12 @@ class Lora:
     def mask_embedding(self) -> Tensor:
         return self.parameters["mask_embedding"]
 
-    def groups(self, rate: float, mask_rate: float) -> list[dict[str, object]]:
+    def groups(self, rate: float, mask_rate: float, hydra_rate: float) -> list[dict[str, object]]:
         """Optimizer groups."""
-        pairs = [value for name, value in self.parameters.items() if name != "mask_embedding"]
-        return [{"params": pairs, "lr": rate}, {"params": [self.mask_embedding], "lr": mask_rate}]
+        pairs = [value for name, value in self.parameters.items() if name.startswith("layers.")]
+        head = [value for name, value in self.parameters.items() if name.startswith(PREFIX)]
+        rates = [(pairs, rate), ([self.mask_embedding], mask_rate), (head, hydra_rate)]
+        return [{"params": parameters, "lr": peak} for parameters, peak in rates if parameters]
 
     def pairs(self) -> list[dict[str, tuple[Tensor, Tensor]]]:
         """What a pass applies, in the model's dtype; gradients reach the parameters."""
@@ -50,6 +58,19 @@ class Lora:
         """Such parameters as an adapter file holds them: pairs in bf16 with the scale in b, the embedding in fp32."""
         scaled = {name: value.detach() * (self.scale if name.endswith(".b") else 1) for name, value in values.items()}
         return {name: v if name == "mask_embedding" else v.to(torch.bfloat16) for name, v in scaled.items()}
+
+    def begin_with(self, adapter: DraftAdapter) -> None:
+        """Take over what an adapter of the same rank has. Raises TrainingError."""
+        tensors = {"mask_embedding": adapter.mask_embedding}
+        for index, pairs in enumerate(adapter.layers):
+            for target, (a, b) in pairs.items():
+                tensors |= {f"layers.{index}.{target}.a": a, f"layers.{index}.{target}.b": b / self.scale}
+        tensors |= {f"{PREFIX}{name}": matrix for name, matrix in adapter.hydra.items()}
+        for name, array in tensors.items():
+            parameter = self.parameters.get(name)
+            if parameter is None or parameter.shape != array.shape:
+                raise TrainingError(f"{adapter.path} can't be gone on with: {name} has other sizes than these options")
+            parameter.data.copy_(torch.from_numpy(array.copy()))
 
     def load(self, values: Mapping[str, Tensor]) -> None:
         """Take over parameters of the same names and shapes. Raises KeyError or ValueError."""

@@ -15,12 +15,13 @@ from triroute.engine.training.blocks import Batch
 class Choice:
     """Tokens that a step tells apart.
 
-    `ids` int64 [n], their rows of the head [n, hidden], what to add to their scores fp32 [n], and of each token of the
-    vocabulary its place among them, -1 for none.
+    `ids` int64 [n], their rows of head and embedding [n, hidden], what to add to their scores fp32 [n], and of each
+    token of the vocabulary its place among them, -1 for none.
     """
 
     ids: Tensor
     head: Tensor
+    embedding: Tensor
     correction: Tensor
     places: Tensor
 
@@ -32,9 +33,10 @@ class Vocabulary:
     sampling), so that none of those becomes likely unnoticed.
     """
 
-    def __init__(self, known: Tensor, head: Tensor, others: int = 4096) -> None:
-        """`known` int64, ascending; `head` [vocab, hidden]."""
-        self._head = head
+    def __init__(self, known: Tensor, head: Tensor, embedding: Tensor, others: int = 4096) -> None:
+        """`known` int64, ascending; `head` and `embedding` [vocab, hidden]."""
+        self._head, self._embedding = head, embedding
+        self._tied = torch.equal(head, embedding)
         self._known = known
         rest = torch.ones(len(head), dtype=torch.bool)
         rest[known] = False
@@ -50,7 +52,8 @@ class Vocabulary:
             correction[len(self._known) :] = math.log(len(self._rest) / self._drawn)
         places = torch.full((len(self._head),), -1, dtype=torch.int64)
         places[ids] = torch.arange(len(ids))
-        return Choice(ids, self._head[ids], correction, places)
+        head = self._head[ids]
+        return Choice(ids, head, head if self._tied else self._embedding[ids], correction, places)
 
 
 def losses(scores: Tensor, batch: Batch, choice: Choice, distil: float) -> Tensor:

@@ -14,6 +14,7 @@ from torch.nn import functional
 from triroute.engine.training.answers import Answer
 from triroute.engine.training.blocks import accepted, arrange, places
 from triroute.engine.training.clean import CleanStream
+from triroute.engine.training.hydra import PREFIX, best, corrections
 from triroute.engine.training.lora import pairs_of
 from triroute.engine.training.torch_model import TorchModel
 
@@ -42,6 +43,7 @@ def measure(
 
     `tensors` are those of an adapter file.
     """
+    hydra = {name: tensor for name, tensor in tensors.items() if name.startswith(PREFIX)}
     pairs, embedding = pairs_of(tensors, model.config.layers, model.dtype), tensors["mask_embedding"]
     lengths: dict[str, list[int]] = defaultdict(list)
     for answer in answers:
@@ -51,7 +53,12 @@ def measure(
         batch = arrange([(clean, starts)], masks)
         rows = embedding.expand(len(batch.positions), -1)
         states, _ = model.run(rows, batch.positions, batch.parts, pairs)
-        drafts = functional.linear(states, model.head).argmax(dim=-1)
+        scores = functional.linear(states, model.head)
+        if hydra:
+            added = corrections(hydra, states, batch, model.embedding)
+            drafts = best(scores, added, model.embedding)
+        else:
+            drafts = scores.argmax(dim=-1)
         lengths[answer.workload] += accepted(batch, drafts).tolist()
     every = [length for several in lengths.values() for length in several]
     return Acceptance(

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from triroute.engine.adapters import load_adapter
 from triroute.engine.checkpoints import default_checkpoint, load_checkpoint
 from triroute.engine.checkpoints.weights import Checkpoint
 from triroute.engine.config import EngineConfig
@@ -50,6 +51,7 @@ class Settings:
     temperatures: tuple[float, ...] = (0.0, 0.7, 0.0, 1.0)
     prompts: Path | None = None
     held_out: Path | None = None
+    start: Path | None = None
     public: bool = True
     resume: bool = True
     threads: int = 2
@@ -132,7 +134,9 @@ class _Run:
     ) -> None:
         recipe, out = settings.recipe, settings.out
         torch_model = TorchModel(checkpoint.weights)
-        lora = Lora(torch_model, recipe.targets, recipe.rank, recipe.scale, recipe.seed)
+        lora = Lora(torch_model, recipe.targets, recipe.rank, recipe.hydra, recipe.scale, recipe.seed)
+        if settings.start is not None:
+            lora.begin_with(load_adapter(settings.start, checkpoint.weights.config, checkpoint.sha256))
         stream = CleanStream(model, int(settings.cache_gb * 2**30))
         self.settings, self.report, self.held_out = settings, report, held_out
         self.sha256 = checkpoint.sha256

@@ -78,6 +78,7 @@ def export(path: Path, trainer: Trainer, checkpoint_sha256: str) -> None:
         "format": ADAPTER_FORMAT,
         "checkpoint_sha256": checkpoint_sha256,
         "rank": str(recipe.rank),
+        "hydra": str(recipe.hydra),
         "targets": ",".join(trainer.lora.targets),
         "block_length": str(recipe.block_length),
         "steps": str(trainer.steps),

@@ -14,6 +14,7 @@ from torch.nn import functional
 from triroute.engine.training.answers import Answer
 from triroute.engine.training.blocks import Batch, accepted, arrange, places
 from triroute.engine.training.clean import CleanStream
+from triroute.engine.training.hydra import corrections
 from triroute.engine.training.lora import Lora
 from triroute.engine.training.loss import Vocabulary, losses, slot_weights
 from triroute.engine.training.torch_model import TorchModel
@@ -28,10 +29,12 @@ class Recipe:
     `blocks` blocks of full length have. Learning rates rise over `warmup` of the run, then
     fall along a cosine to a hundredth; `mask_rate` is the embedding's. `distil` is the loss's share of the model's own
     distribution, `decay` the weight of a slot over that of the one before. `average` is the decay of a running mean of
-    the parameters that is exported in their place, where it is not 0.
+    the parameters that is exported in their place, where it is not 0. `hydra` is the width of the head that knows what
+    was drafted before, 0 for none; `alone` is the share of the loss of the scores that it gets to choose from.
     """
 
     rank: int = 24
+    hydra: int = 256
     targets: tuple[str, ...] = ("qkv", "out", "gate_up", "down")
     block_length: int = 8
     widths: tuple[int, ...] = (2, 3, 3, 4, 7)
@@ -39,9 +42,11 @@ class Recipe:
     blocks: int = 32
     rate: float = 3e-3
     mask_rate: float = 3e-3
+    hydra_rate: float = 2e-3
     warmup: float = 0.03
     scale: float = 2.0
     distil: float = 0.5
+    alone: float = 0.25
     decay: float = 0.8
     weight_decay: float = 0.0
     clip: float = 1.0
@@ -72,13 +77,16 @@ class Trainer:
         self.model, self.lora, self.stream, self.answers, self.recipe = model, lora, stream, answers, recipe
         self.steps = 0
         self.optimizer = torch.optim.AdamW(
-            lora.groups(recipe.rate, recipe.mask_rate), betas=(0.9, 0.98), weight_decay=recipe.weight_decay, fused=True
+            lora.groups(recipe.rate, recipe.mask_rate, recipe.hydra_rate),
+            betas=(0.9, 0.98),
+            weight_decay=recipe.weight_decay,
+            fused=True,
         )
         for group in self.optimizer.param_groups:
             group["peak"] = group["lr"]
         self.mean = {name: value.detach().clone() for name, value in lora.parameters.items()} if recipe.average else {}
         tokens = np.unique(np.concatenate([answer.tokens for answer in answers])).astype(np.int64)
-        self.vocabulary = Vocabulary(torch.from_numpy(tokens), model.head)
+        self.vocabulary = Vocabulary(torch.from_numpy(tokens), model.head, model.embedding[:-1])
 
     def step(self, progress: float) -> Step:
         """One update."""
@@ -91,7 +99,14 @@ class Trainer:
         choice = self.vocabulary.choose(self.recipe.seed + self.steps)
         scores = functional.linear(states, choice.head)
         weights = slot_weights(batch, self.recipe.decay)
-        loss = (losses(scores, batch, choice, self.recipe.distil) * weights).sum()
+        if self.recipe.hydra:
+            alone = losses(scores, batch, choice, 0.0)
+            added = corrections(self.lora.parameters, states, batch, self.model.embedding)
+            scores = scores + functional.linear(added, choice.embedding)
+            whole = losses(scores, batch, choice, self.recipe.distil)
+            loss = (torch.lerp(whole, alone, self.recipe.alone) * weights).sum()
+        else:
+            loss = (losses(scores, batch, choice, self.recipe.distil) * weights).sum()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.lora.parameters.values(), self.recipe.clip)

@@ -104,14 +104,13 @@ def log_total(row: Any, scratch: Any) -> float:
 
 
 @compiled
-def first_tokens(row: Any, most: int, scratch: Any) -> int:
+def first_tokens(row: Any, allowed: Any, most: int, scratch: Any) -> int:
     """The likeliest tokens of `row`, at most `most`, in order, to the front of `scratch.tokens`; how many."""
-    peak_all(row, row, len(row), scratch.best, scratch.where)
-    largest = _join(scratch)[0]
+    largest = _top(row, allowed, scratch)[0]
     one = np.float32(1)
-    count: int = _filtered(row, row[:0], largest, one, _NEAR, False, most, 1.0, scratch)
+    count: int = _filtered(row, allowed, largest, one, _NEAR, False, most, 1.0, scratch)
     if count < 0:
-        count = _filtered(row, row[:0], largest, one, np.float32(-_INFINITY), True, most, 1.0, scratch)
+        count = _filtered(row, allowed, largest, one, np.float32(-_INFINITY), True, most, 1.0, scratch)
     values, tokens = scratch.values, scratch.tokens
     for end in range(1, count):
         value, token, place = values[end], tokens[end], end

@@ -10,7 +10,7 @@ from triroute.bench.soak.cases import Case, cases
 from triroute.bench.soak.check import Checker
 from triroute.engine.engine import Engine
 from triroute.engine.model import Model
-from triroute.engine.testing import Answer, run_all, run_one, tiny_checkpoint
+from triroute.engine.testing import Answer, run_all, run_one, tiny_checkpoint, tiny_head
 from triroute.engine.types import (
     FinishReason,
     FormatKind,
@@ -102,7 +102,7 @@ requests = st.builds(
 def test_any_request_in_any_company() -> None:
     """Two thousand cases of up to five requests, with everything that a request can ask for."""
     checkpoint = tiny_checkpoint()
-    model = Model(checkpoint.weights, threads=1)
+    model = Model(checkpoint.weights, threads=1, head=tiny_head())
     checker = Checker(checkpoint.tokenizer, model)
 
     @settings(max_examples=2000, deadline=None, suppress_health_check=list(HealthCheck))

@@ -31,7 +31,7 @@ from triroute.engine.training.state import export, load_state, save_state
 from triroute.engine.training.torch_model import Part, TorchModel
 from triroute.engine.training.trainer import Recipe, Step, Trainer
 
-RECIPE = Recipe(rank=8, block_length=4, widths=(3,), sequences=2, blocks=12, rate=0.01, mask_rate=0.01)
+RECIPE = Recipe(rank=8, hydra=16, block_length=4, widths=(3,), sequences=2, blocks=12, rate=0.01, mask_rate=0.01)
 SHA = "0" * 64
 Make = Callable[[Recipe], Trainer]
 
@@ -40,7 +40,7 @@ Make = Callable[[Recipe], Trainer]
 def make(checkpoint: Checkpoint, model: Model, answers: list[Answer]) -> Make:
     def trainer(recipe: Recipe) -> Trainer:
         twin = TorchModel(checkpoint.weights)
-        lora = Lora(twin, recipe.targets, recipe.rank, recipe.scale, recipe.seed)
+        lora = Lora(twin, recipe.targets, recipe.rank, recipe.hydra, recipe.scale, recipe.seed)
         return Trainer(twin, lora, CleanStream(model, 1 << 28), answers[:24], recipe)
 
     return trainer
