@@ -122,6 +122,15 @@ def train_adapter(
         float,
         typer.Option(min=0.0, max=1.0, help="Weight of a slot over that of the one before.", rich_help_panel=_RECIPE),
     ] = _DEFAULT.decay,
+    hard: Annotated[
+        float,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="Share of blocks that begin behind a token that the model was unsure of.",
+            rich_help_panel=_RECIPE,
+        ),
+    ] = _DEFAULT.hard,
     average: Annotated[
         float,
         typer.Option(
@@ -158,6 +167,7 @@ def train_adapter(
         mask_rate=lr,
         distil=loss,
         decay=decay,
+        hard=hard,
         average=average,
         seed=seed,
     )

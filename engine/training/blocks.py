@@ -39,6 +39,14 @@ def places(clean: Clean, masks: int) -> tuple[int, int]:
     return answer.prompt, max(answer.prompt + 1, len(answer.tokens) - masks)
 
 
+def beginnings(clean: Clean, first: int, end: int, hard: float) -> NDArray[np.float64]:
+    """Chances [end - first] of blocks to begin there: even, but a share `hard` by how unsure the token before was."""
+    before = np.arange(first, end) - 1 - clean.answer.prompt
+    unsure = np.where(before < 0, 1.0, 1.0 - np.exp(clean.log_probabilities[:, 0])[before]) + 1e-3
+    chances: NDArray[np.float64] = (1 - hard) / len(unsure) + hard * unsure / unsure.sum()
+    return chances / chances.sum()
+
+
 def arrange(chosen: Sequence[tuple[Clean, Sequence[int]]], masks: int) -> Batch:
     """Blocks of at most `masks` rows at the given positions of each sequence; rows past its end are left out.
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from triroute.engine.training.answers import Answer
-from triroute.engine.training.blocks import Batch, accepted, arrange, places
+from triroute.engine.training.blocks import Batch, accepted, arrange, beginnings, places
 from triroute.engine.training.clean import CleanStream
 from triroute.engine.training.hydra import corrections
 from triroute.engine.training.lora import Lora
@@ -30,7 +30,8 @@ class Recipe:
     fall along a cosine to a hundredth; `mask_rate` is the embedding's. `distil` is the loss's share of the model's own
     distribution, `decay` the weight of a slot over that of the one before. `average` is the decay of a running mean of
     the parameters that is exported in their place, where it is not 0. `hydra` is the width of the head that knows what
-    was drafted before, 0 for none; `alone` is the share of the loss of the scores that it gets to choose from.
+    was drafted before, 0 for none; `alone` is the share of the loss of the scores that it gets to choose from. `hard` is
+    the share of blocks that begin behind a token that the model was unsure of, as a cycle does behind a failed draft.
     """
 
     rank: int = 24
@@ -47,6 +48,7 @@ class Recipe:
     scale: float = 2.0
     distil: float = 0.5
     alone: float = 0.25
+    hard: float = 0.5
     decay: float = 0.8
     weight_decay: float = 0.0
     clip: float = 1.0
@@ -135,7 +137,10 @@ class Trainer:
             clean = self.stream.get(self.answers[order[index]])
             first, end = places(clean, 2)
             count = min(recipe.blocks * recipe.masks // masks, end - first)
-            chosen.append((clean, (np.sort(draw.choice(end - first, count, replace=False)) + first).tolist()))
+            chances = beginnings(clean, first, end, recipe.hard)
+            chosen.append(
+                (clean, (np.sort(draw.choice(end - first, count, replace=False, p=chances)) + first).tolist())
+            )
         return arrange(chosen, masks)
 
     def _factor(self, progress: float) -> float:
