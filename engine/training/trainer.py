@@ -30,8 +30,8 @@ class Recipe:
     fall along a cosine to a hundredth; `mask_rate` is the embedding's. `distil` is the loss's share of the model's own
     distribution, `decay` the weight of a slot over that of the one before. `average` is the decay of a running mean of
     the parameters that is exported in their place, where it is not 0. `hydra` is the width of the head that knows what
-    was drafted before, 0 for none; `alone` is the share of the loss of the scores that it gets to choose from. `hard` is
-    the share of blocks that begin behind a token that the model was unsure of, as a cycle does behind a failed draft.
+    was drafted before, 0 for none; `alone` is the share of the loss of the scores that it gets to choose from. A share
+    `hard` of blocks begins behind tokens that the model was unsure of, as cycles begin behind drafts that failed.
     """
 
     rank: int = 24
