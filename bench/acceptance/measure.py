@@ -1,9 +1,9 @@
-"""Decode prompts with diffusion drafts alone, and count what became of them."""
+"""Decode prompts with diffusion drafts, and count what became of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from triroute.engine.engine import Engine
 from triroute.engine.testing import Answer, run_all
@@ -11,17 +11,21 @@ from triroute.engine.training.prompts import Prompt
 from triroute.engine.types import DraftSource, ModeName, PassKind, PassRecord, Plan, Request, Sampling
 
 _TOGETHER = 8
-_DRAFTS = frozenset({DraftSource.DIFFUSION})
+_ALONE = frozenset({DraftSource.DIFFUSION})
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """One way to decode. `block_length` counts the exact token and the masks."""
+    """One way to decode. `block_length` counts the exact token and the masks.
+
+    `lookup` lets drafts come from prompt lookup, too, as they do where a policy says nothing else.
+    """
 
     workload: str
     mode: ModeName = ModeName.LINEAR_SPECULATION
     block_length: int = 8
     temperature: float = 0.0
+    lookup: bool = False
 
 
 @dataclass(slots=True)
@@ -88,7 +92,9 @@ class Tally:
 def measure(engine: Engine, prompts: Sequence[Prompt], setup: Setup, tokens: int) -> Tally:
     """Decode every prompt of a workload in one way."""
     tally = Tally()
-    plan = Plan(setup.mode, setup.block_length, draft_sources=_DRAFTS)
+    plan = Plan(setup.mode, setup.block_length)
+    if not setup.lookup:
+        plan = replace(plan, draft_sources=_ALONE)
     chosen = [prompt for prompt in prompts if prompt.workload == setup.workload]
     for start in range(0, len(chosen), _TOGETHER):
         requests = [

@@ -21,8 +21,8 @@ def write_plot(path: Path, tallies: Mapping[Setup, Tally]) -> None:
     for colour, workload in zip(_COLOURS, workloads, strict=False):
         shares = tallies[Setup(workload)].by_slot
         slots.plot(range(1, len(shares) + 1), shares, marker="o", color=colour, label=workload)
-        chosen = [s for s in tallies if s.workload == workload and s.mode is ModeName.LINEAR_SPECULATION]
-        greedy = sorted((s for s in chosen if not s.temperature), key=lambda setup: setup.block_length)
+        linear = [s for s in tallies if s.workload == workload and s.mode is ModeName.LINEAR_SPECULATION]
+        greedy = sorted((s for s in linear if not s.temperature and not s.lookup), key=lambda setup: setup.block_length)
         values = [tallies[setup].accepted_per_cycle for setup in greedy]
         lengths.plot([str(setup.block_length) for setup in greedy], values, marker="o", color=colour)
     slots.set(title="drafts that hold up to a slot, block length 8, greedy", xlabel="slot", ylim=(0, 1))

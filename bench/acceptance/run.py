@@ -62,8 +62,10 @@ def _setups(workloads: list[str]) -> Iterator[Setup]:
         for block_length in BLOCK_LENGTHS:
             for temperature in TEMPERATURES:
                 yield Setup(workload, LINEAR, block_length, temperature)
-        yield Setup(workload, QUADRATIC, 4)
-        yield Setup(workload, QUADRATIC, 8)
+        for lookup in (False, True):
+            yield Setup(workload, QUADRATIC, 4, lookup=lookup)
+            yield Setup(workload, QUADRATIC, 8, lookup=lookup)
+        yield Setup(workload, LINEAR, 8, lookup=True)
 
 
 def _limited(prompts: list[Prompt], limit: int | None) -> Iterator[Prompt]:
@@ -76,13 +78,19 @@ def _limited(prompts: list[Prompt], limit: int | None) -> Iterator[Prompt]:
 
 def _print(tallies: dict[Setup, Tally]) -> None:
     console = Console()
-    table = Table(title="drafts accepted a cycle, linear, greedy; block length", title_justify="left")
+    table = Table(
+        title="drafts accepted a cycle, linear, greedy, by block length; tokens a pass at 8", title_justify="left"
+    )
     table.add_column("workload")
-    for name in (*map(str, BLOCK_LENGTHS), "tok/pass", "quadratic"):
+    for name in (*map(str, BLOCK_LENGTHS), "tok/pass", "quadratic", "+ lookup", "quadratic"):
         table.add_column(name, justify="right")
     for workload in (*dict.fromkeys(setup.workload for setup in tallies), "all"):
         accepted = [f"{_joined(tallies, workload, LINEAR, n, 0.0).accepted_per_cycle:.2f}" for n in BLOCK_LENGTHS]
-        rates = [_joined(tallies, workload, mode, 8, 0.0).tokens_per_pass for mode in (LINEAR, QUADRATIC)]
+        rates = [
+            _joined(tallies, workload, mode, 8, 0.0, lookup).tokens_per_pass
+            for lookup in (False, True)
+            for mode in (LINEAR, QUADRATIC)
+        ]
         table.add_row(workload, *accepted, *(f"{rate:.2f}" for rate in rates))
     console.print(table)
     whole = _joined(tallies, "all", LINEAR, 8, 0.0)
@@ -94,11 +102,19 @@ def _print(tallies: dict[Setup, Tally]) -> None:
     console.print(f"speed of light: an ideal sampler would get {whole.speed_of_light:.2f} times the tokens a pass")
 
 
-def _joined(tallies: dict[Setup, Tally], workload: str, mode: ModeName, block_length: int, temperature: float) -> Tally:
+def _joined(
+    tallies: dict[Setup, Tally],
+    workload: str,
+    mode: ModeName,
+    block_length: int,
+    temperature: float,
+    lookup: bool = False,
+) -> Tally:
     """One workload's counts, or those of all together."""
     total = Tally()
     for setup, tally in tallies.items():
-        alike = (setup.mode, setup.block_length, setup.temperature) == (mode, block_length, temperature)
+        way = (setup.mode, setup.block_length, setup.temperature, setup.lookup)
+        alike = way == (mode, block_length, temperature, lookup)
         if alike and workload in (setup.workload, "all"):
             total.join(tally)
     return total
@@ -111,6 +127,7 @@ def _figures(engine: Engine, asked: Asked, prompts: int, tallies: dict[Setup, Ta
             "mode": setup.mode.value,
             "block_length": setup.block_length,
             "temperature": setup.temperature,
+            "prompt_lookup": setup.lookup,
             "tokens": tally.tokens,
             "passes": tally.passes,
             "tokens_per_pass": round(tally.tokens_per_pass, 3),
