@@ -114,7 +114,7 @@ class Chooser:
         """Expected tokens a second of all that share the passes."""
         passes = len(candidate.rows)
         held = self._history.expected(candidate.key, candidate.drafts) if candidate.key else 0.0
-        seconds = sum(self._seconds(rows, view) for rows in candidate.rows)
+        seconds = sum(self._seconds(rows, view) for rows in candidate.rows) + candidate.masks * self._costs.per_draft
         return (passes * (view.company.sequences + 1) + held) / seconds
 
     def _seconds(self, own: int, view: View) -> float:
