@@ -9,7 +9,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from triroute.engine.hydra import Hydra, Trail
+from triroute.engine.hydra import Hydra
+from triroute.engine.links import Links
+from triroute.engine.lookup import Echo
 from triroute.engine.modes.base import Draft, Rows
 from triroute.engine.sampler import Sampler
 from triroute.engine.span import Span
@@ -21,15 +23,16 @@ Scores = NDArray[np.float32]
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What a pass gives for the rows that a span asks for: `scores` [rows, vocab], and the `states` [rows, hidden] that
-    they came from, for a head that links drafts, where there is one."""
+    they came from. Drafts are linked by `hydra` and `echo`, where there are such."""
 
     scores: Scores
     states: Scores
     hydra: Hydra | None = None
+    echo: Echo | None = None
 
-    def trail(self, first: int, end: int) -> Trail | None:
-        """A walk along a block's rows."""
-        return self.hydra.trail(self.states[first:end]) if self.hydra is not None else None
+    def links(self, first: int, end: int) -> Links:
+        """For a block in such rows."""
+        return Links(self.hydra.trail(self.states[first:end]) if self.hydra is not None else None, self.echo)
 
 
 def draw_next(sampler: Sampler, span: Span, asked: Asked, start: int) -> Rows:
@@ -46,11 +49,9 @@ def draw_next(sampler: Sampler, span: Span, asked: Asked, start: int) -> Rows:
     if not length or exact.tokens[-1] in sampler.end_ids:
         return rows
     first += 1 + len(span.expected)
-    behind, trail = asked.scores[first + beyond - 1 : first + length], asked.trail(first, first + length)
-    if trail is not None:
-        for token in exact.tokens[exact.accepted : -1]:
-            trail.step(token)
-    drafts = draw_path(sampler, behind, after + len(exact.tokens), [None] * len(behind), trail, exact.tokens[-1])
+    behind, links = asked.scores[first + beyond - 1 : first + length], asked.links(first, first + length)
+    links.begin(exact.tokens[: exact.accepted], exact.tokens[exact.accepted : -1])
+    drafts = draw_path(sampler, behind, after + len(exact.tokens), [None] * len(behind), links, exact.tokens[-1])
     return replace(rows, drafts=drafts)
 
 
@@ -110,20 +111,20 @@ def draw_path(
     scores: Scores,
     position: int,
     fixed: Sequence[int | None],
-    trail: Trail | None = None,
+    links: Links | None = None,
     before: int = 0,
 ) -> tuple[Draft, ...]:
     """Tokens for the positions from `position` on, each where the ones before lead; none is taken in the end.
 
-    `scores` [len(fixed), vocab], which a `trail` changes; `before` is the token before the first. A token of `fixed`
+    `scores` [len(fixed), vocab], which `links` change; `before` is the token before the first. A token of `fixed`
     stays where the grammar allows it. Raises EngineError.
     """
     path: list[Draft] = []
     forced: deque[int] = deque()
     taken = 0
     for index, stands in enumerate(fixed):
-        if trail is not None:
-            trail.step(path[-1].token if path else before)
+        if links is not None:
+            links.step(path[-1].token if path else before)
         if forced:
             path.append(sampler.forced_draft(forced.popleft()))
         else:
@@ -131,7 +132,7 @@ def draw_path(
             draft = (
                 Draft(stands)
                 if stays and stands is not None
-                else sampler.draw(scores[index], position + index, trail=trail)
+                else sampler.draw(scores[index], position + index, links=links)
             )
             path.append(draft)
             sampler.take(draft.token)

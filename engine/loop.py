@@ -57,8 +57,12 @@ class Loop:
             row += turn.span.width
         scores = self.model.run(blocks, self.scheduler.cache.storage, asked)
         states, ends = self.model.states(len(asked)), accumulate(len(turn.span.asked) for turn in turns)
-        parts = [slice(end - len(turn.span.asked), end) for turn, end in zip(turns, ends, strict=True)]
-        return [Asked(scores[part], states[part], self.model.hydra) for part in parts]
+        found = []
+        for turn, end in zip(turns, ends, strict=True):
+            part = slice(end - len(turn.span.asked), end)
+            echo = turn.sequence.echo() if turn.span.branches else None
+            found.append(Asked(scores[part], states[part], self.model.hydra, echo))
+        return found
 
     def _advance(self, turn: Turn, asked: Asked) -> Rows | EngineError:
         """Draw the tokens that a span asked for."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from triroute.engine.grammar import Constraint
 from triroute.engine.history import History
-from triroute.engine.hydra import Trail
+from triroute.engine.links import Links
 from triroute.engine.modes.base import Draft
 from triroute.engine.sampling import draw
 from triroute.engine.types import DraftSource, Sampling, TokenLogprob
@@ -33,20 +33,23 @@ class Sampler:
         return self._constraint is not None
 
     def draw(
-        self, scores: NDArray[np.float32], position: int, *, judged: bool = True, trail: Trail | None = None
+        self, scores: NDArray[np.float32], position: int, *, judged: bool = True, links: Links | None = None
     ) -> Draft:
         """The token at `position`, as autoregression draws it after what was taken. Raises EngineError.
 
-        Its confidence is 1 unless `judged`, which costs a look at all scores. A draft's `trail` moves its scores first.
+        Its confidence is 1 unless `judged`, which costs a look at all scores. A draft's `links` move its scores first.
         """
         allowed = self._constraint.allowed() if self._constraint is not None else None
-        if trail is not None:
-            trail.shift(scores, allowed)
+        source = DraftSource.DIFFUSION
+        if links is not None:
+            links.shift(scores, allowed)
         drawn = draw(scores, self.sampling, position, allowed, self._history, judged=judged)
+        if links is not None and links.repeats(drawn.token):
+            source = DraftSource.PROMPT_LOOKUP
         if self.sampling.logprobs is None:
-            return Draft(drawn.token, drawn.confidence)
+            return Draft(drawn.token, drawn.confidence, source)
         logprob = TokenLogprob(drawn.token, drawn.log_probability, drawn.top)
-        return Draft(drawn.token, drawn.confidence, DraftSource.DIFFUSION, logprob)
+        return Draft(drawn.token, drawn.confidence, source, logprob)
 
     def forced_draft(self, token: int) -> Draft:
         """What the grammar left no choice about, as a draft."""

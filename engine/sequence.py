@@ -8,7 +8,7 @@ from collections.abc import Callable
 from triroute.engine.drawing import follow
 from triroute.engine.errors import EngineError, InvalidRequest
 from triroute.engine.ledger import Ledger
-from triroute.engine.lookup import PromptLookup
+from triroute.engine.lookup import Echo, PromptLookup
 from triroute.engine.modes.base import Commit, Company, Found, Mode, View
 from triroute.engine.output import Output
 from triroute.engine.sampler import Sampler
@@ -133,6 +133,11 @@ class Sequence:
         kept, self._resumed_text = self.output.push(resumed)
         self.tokens.extend(kept)
         return () if self.finish else forced[len(resumed) - at :]
+
+    def echo(self) -> Echo | None:
+        """What it repeats, where drafts may come from that."""
+        wanted = DraftSource.PROMPT_LOOKUP in self.request.plan.draft_sources
+        return self._lookup.echo(self.tokens) if wanted else None
 
     def _find(self, most: int) -> Found:
         """What prompt lookup offers, as far as the grammar follows."""
