@@ -26,7 +26,8 @@ from triroute.engine.training.journal import Journal
 from triroute.engine.training.lora import Lora
 from triroute.engine.training.measure import measure
 from triroute.engine.training.report import Report
-from triroute.engine.training.run import Settings, train
+from triroute.engine.training.run import train
+from triroute.engine.training.settings import Settings
 from triroute.engine.training.state import export, load_state, save_state
 from triroute.engine.training.torch_model import Part, TorchModel
 from triroute.engine.training.trainer import Recipe, Step, Trainer
