@@ -16,7 +16,7 @@ from triroute.engine.adapters import TARGETS
 from triroute.engine.errors import EngineError
 from triroute.engine.training.joint.checkpoint import FILE
 from triroute.engine.training.joint.trainer import JointRecipe
-from triroute.engine.training.processes import DEVICES, local_processes
+from triroute.engine.training.processes import Device, local_processes
 from triroute.engine.training.report import Report
 from triroute.engine.training.run import ADAPTER_FILE, run
 from triroute.engine.training.settings import Settings
@@ -37,8 +37,6 @@ class Kind(StrEnum):
     ADAPTER = "adapter"
     JOINT = "joint"
 
-
-Device = StrEnum("Device", [(name.upper(), name) for name in DEVICES])
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
 
@@ -247,7 +245,7 @@ def train_adapter(
         start=start,
         public=public,
         resume=resume,
-        device=device.value,
+        device=device,
         threads=threads or max(1, available_cores() // local_processes()),
         cache_gb=cache_gb,
     )

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import StrEnum
 
 import torch
 from torch import distributed, nn
@@ -18,8 +19,15 @@ from torch.nn.parallel import DistributedDataParallel
 from triroute.engine.errors import TrainingError
 from triroute.engine.training.torch_model import CPU
 
-DEVICES = ("auto", "cpu", "cuda")
 _PATIENCE = timedelta(days=1)  # the others wait while the first one has the model write answers
+
+
+class Device(StrEnum):
+    """Where to train. `AUTO` takes a GPU if there is one."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +60,8 @@ ALONE = Group()
 
 
 @contextmanager
-def joined(device: str) -> Iterator[Group]:
-    """The group that this process was started in, with one of `DEVICES`. Raises TrainingError."""
+def joined(device: Device) -> Iterator[Group]:
+    """The group that this process was started in. Raises TrainingError."""
     if not distributed.is_torchelastic_launched():
         yield Group(device=_device(device, 0))
         return
@@ -68,8 +76,8 @@ def local_processes() -> int:
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
-def _device(name: str, index: int) -> torch.device:
-    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
+def _device(asked: Device, index: int) -> torch.device:
+    if asked is Device.CPU or (asked is Device.AUTO and not torch.cuda.is_available()):
         return CPU
     count = torch.cuda.device_count()
     if index >= count:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from triroute.engine.training.joint.trainer import JointRecipe
+from triroute.engine.training.processes import Device
 from triroute.engine.training.trainer import Recipe
 
 
@@ -29,7 +30,7 @@ class Settings:
     held_out: Path | None = None
     start: Path | None = None
     public: bool = True
-    device: str = "auto"
+    device: Device = Device.AUTO
     resume: bool = True
     threads: int = 2
     cache_gb: float = 6.0
