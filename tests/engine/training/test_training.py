@@ -164,6 +164,21 @@ def test_a_whole_run_and_its_continuation(checkpoint: Checkpoint, tmp_path: Path
         train(replace(settings, max_tokens=24), checkpoint, report)
 
 
+def test_answers_to_other_prompts_are_refused(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    """As many, of the same kinds, but for a word."""
+    report, asked = Report(Console(quiet=True)), tmp_path / "asked.jsonl"
+    settings = Settings(
+        None, tmp_path, RECIPE, None, 1, max_tokens=24, prompts=asked, held_out=asked, public=False, threads=1
+    )
+    lines = [f'{{"workload": "plan", "raw": "Plan a picnic for {guests}"}}\n' for guests in range(8)]
+    asked.write_text("".join(lines))
+    train(settings, checkpoint, report)
+    train(settings, checkpoint, report)
+    asked.write_text("".join(lines).replace("picnic for 3", "parade for 3"))
+    with pytest.raises(TrainingError, match=r"answers\.safetensors was made with other prompts; delete it"):
+        train(settings, checkpoint, report)
+
+
 def test_ctrl_c_keeps_what_was_learned(checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     report, step = Report(Console(quiet=True)), Trainer.step
     settings = Settings(
