@@ -65,7 +65,11 @@ adapter: setup ## Train a draft adapter for the embedded model, for 45 minutes, 
 	$(BIN)/triroute train-adapter --out build/adapter --minutes 45
 	$(BIN)/triroute eval-adapter --adapter build/adapter/adapter.safetensors --json build/adapter/report.json --plot build/adapter/report.png
 
+MINUTES ?= 20
+gpu: setup ## On a machine with a GPU: kernel tests, benchmarks, MINUTES of adapter training, its report, into build/gpu
+	$(BIN)/python -m triroute.bench.gpu --minutes $(MINUTES)
+
 clean: ## Remove what the targets made
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache proto/.stubs proto/*_pb2*
 
-.PHONY: help setup stubs demo serve format lint types unit test bench soak adapter clean
+.PHONY: help setup stubs demo serve format lint types unit test bench soak adapter gpu clean

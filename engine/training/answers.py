@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import queue
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from triroute.engine.training.prompts import WORKLOADS, Prompt
 from triroute.engine.types import Committed, Event, Failed, Finished, Plan, Request, Sampling
 
 FORMAT = "triroute-answers-1"
+_OTHERS = {"checkpoint_sha256": "another checkpoint", "recipe": "another recipe", "prompts": "other prompts"}
 _SAVE_EVERY = 256
 _LEAST_TOKENS = 4  # shorter answers have nothing to draft
 
@@ -52,7 +55,7 @@ def collect(
 
     `tell` hears of the answers and tokens there are so far. Raises TrainingError.
     """
-    meta = {"checkpoint_sha256": engine.checkpoint_sha256, "recipe": repr(recipe), "prompts": str(len(prompts))}
+    meta = {"checkpoint_sha256": engine.checkpoint_sha256, "recipe": repr(recipe), "prompts": digest(prompts)}
     known = {answer.index: answer for answer in (read_answers(path, meta) if path.exists() else [])}
     wanted = _encode(engine, prompts, recipe)
     missing = [index for index in wanted if index not in known]
@@ -80,7 +83,7 @@ def read_answers(path: Path, expected: dict[str, str] | None = None) -> list[Ans
     tensors, meta = read_tensors(path, FORMAT)
     strange = [key for key, value in (expected or {}).items() if meta.get(key) != value]
     if strange:
-        raise TrainingError(f"{path} was made with another {strange[0]}; delete it, or name another --out")
+        raise TrainingError(f"{path} was made with {_OTHERS[strange[0]]}; delete it, or name another --out")
     try:
         ends = np.cumsum(tensors["lengths"])
         return [
@@ -96,6 +99,11 @@ def read_answers(path: Path, expected: dict[str, str] | None = None) -> list[Ans
         ]
     except (KeyError, ValueError, IndexError) as error:
         raise TrainingError(f"{path} is damaged: {error}; delete it") from error
+
+
+def digest(prompts: Sequence[Prompt]) -> str:
+    """SHA-256 of prompts' contents and order."""
+    return hashlib.sha256(json.dumps([astuple(prompt) for prompt in prompts]).encode()).hexdigest()
 
 
 def _write(path: Path, answers: Sequence[Answer], meta: dict[str, str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -11,7 +12,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from triroute.engine.training.clean import Clean
-from triroute.engine.training.torch_model import Part
+from triroute.engine.training.torch_model import CPU, Part
+
+
+class Blocks(Protocol):
+    """Rows of draft blocks, as `Batch` has them."""
+
+    @property
+    def blocks(self) -> Tensor: ...
+    @property
+    def slots(self) -> Tensor: ...
+    @property
+    def targets(self) -> Tensor: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +55,12 @@ def beginnings(clean: Clean, first: int, end: int, hard: float) -> NDArray[np.fl
     """Chances [end - first] of blocks to begin there: even, but a share `hard` by how unsure the token before was."""
     before = np.arange(first, end) - 1 - clean.answer.prompt
     unsure = np.where(before < 0, 1.0, 1.0 - np.exp(clean.log_probabilities[:, 0])[before]) + 1e-3
-    chances: NDArray[np.float64] = (1 - hard) / len(unsure) + hard * unsure / unsure.sum()
-    return chances / chances.sum()
+    chances = (1 - hard) / len(unsure) + hard * unsure / unsure.sum()
+    evened: NDArray[np.float64] = chances / chances.sum()
+    return evened
 
 
-def arrange(chosen: Sequence[tuple[Clean, Sequence[int]]], masks: int) -> Batch:
+def arrange(chosen: Sequence[tuple[Clean, Sequence[int]]], masks: int, device: torch.device = CPU) -> Batch:
     """Blocks of at most `masks` rows at the given positions of each sequence; rows past its end are left out.
 
     A block at position P sees the tokens before P, and itself; row i proposes the token for P + i + 1.
@@ -65,8 +78,8 @@ def arrange(chosen: Sequence[tuple[Clean, Sequence[int]]], masks: int) -> Batch:
         seen = np.concatenate(
             [np.arange(length) < own_starts[:, None], own_blocks[:, None] == own_blocks], axis=1, dtype=bool
         )
-        past = [(layer[0], layer[1]) for layer in clean.past]
-        parts.append(Part(row, row + rows, torch.from_numpy(seen), past))
+        past = [(layer[0], layer[1]) for layer in clean.past.to(device)]
+        parts.append(Part(row, row + rows, torch.from_numpy(seen).to(device), past))
         wanted = own_starts + own_slots + 1
         positions.append(own_starts + own_slots)
         blocks.append(own_blocks + block)
@@ -76,27 +89,28 @@ def arrange(chosen: Sequence[tuple[Clean, Sequence[int]]], masks: int) -> Batch:
         likely.append(clean.likely[wanted - answer.prompt])
         chances.append(clean.log_probabilities[wanted - answer.prompt])
         row, block = row + rows, block + len(starts)
+
+    def long(arrays: list[NDArray[np.int64]]) -> Tensor:
+        return torch.from_numpy(np.concatenate(arrays).astype(np.int64)).to(device)
+
     return Batch(
         parts,
-        _long(positions),
-        _long(blocks),
-        _long(slots),
-        _long(previous),
-        _long(targets),
-        _long(likely),
-        torch.from_numpy(np.concatenate(chances)),
+        long(positions),
+        long(blocks),
+        long(slots),
+        long(previous),
+        long(targets),
+        long(likely),
+        torch.from_numpy(np.concatenate(chances)).to(device),
     )
 
 
-def accepted(batch: Batch, drafts: Tensor) -> Tensor:
+def accepted(batch: Blocks, drafts: Tensor) -> Tensor:
     """Length int64 [blocks] of each block's prefix of `drafts` [rows] that are the targets."""
     right = drafts == batch.targets
     wrong_before = torch.cumsum(~right, dim=0)
     first = batch.slots == 0
     base = (wrong_before - (~right).long())[first][batch.blocks]
     held = (wrong_before == base).long()
-    return torch.zeros(int(batch.blocks[-1]) + 1, dtype=torch.int64).index_add_(0, batch.blocks, held)
-
-
-def _long(arrays: list[NDArray[np.int64]]) -> Tensor:
-    return torch.from_numpy(np.concatenate(arrays).astype(np.int64))
+    lengths = torch.zeros(int(batch.blocks[-1]) + 1, dtype=torch.int64, device=drafts.device)
+    return lengths.index_add_(0, batch.blocks, held)

@@ -37,7 +37,7 @@ def corrections(parameters: Mapping[str, Tensor], states: Tensor, batch: Batch, 
     kind = states.dtype
     state, token, memory, out = (parameters[f"{PREFIX}{name}"].to(kind) for name in ("state", "token", "memory", "out"))
     inputs = functional.linear(states, state) + functional.linear(even(embedding[batch.previous]).to(kind), token)
-    kept = torch.zeros(int(batch.blocks[-1]) + 1, memory.shape[0], dtype=kind)
+    kept = torch.zeros(int(batch.blocks[-1]) + 1, memory.shape[0], dtype=kind, device=states.device)
     order, found = [], []
     for slot in range(int(batch.slots.max()) + 1):
         rows = (batch.slots == slot).nonzero()[:, 0]

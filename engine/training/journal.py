@@ -10,14 +10,17 @@ from pathlib import Path
 from triroute.engine.errors import TrainingError
 from triroute.engine.training.files import write_bytes
 
-_COLUMNS = ("step", "seconds", "loss", "accepted", "rows_per_second", "rate", "held_out_accepted")
+_LOSSES = ("loss", "diffusion_loss", "ar_loss")
+_CHANCES = ("accepted", "guessed", "held_out_accepted")
+_COLUMNS = ("step", "seconds", *_LOSSES, *_CHANCES, "rows_per_second", "rate")
 
 
 @dataclass(slots=True)
 class Journal:
     """Lines by step, kept in memory and written whole, so that the file never has half a line.
 
-    A line that measures has only step, seconds and held_out_accepted.
+    A line that measures has only step, seconds and held_out_accepted; the joint recipe's lines have the two parts of
+    the loss, and the share of masked tokens that were `guessed`.
     """
 
     path: Path
@@ -55,12 +58,13 @@ class Journal:
             return False
         figure = Figure(figsize=(9, 4), layout="constrained")
         losses, chances = figure.subplots(1, 2)
-        for axes, columns in ((losses, ("loss",)), (chances, ("accepted", "held_out_accepted"))):
+        for axes, columns in ((losses, _LOSSES), (chances, _CHANCES)):
             for column in columns:
                 points = [(float(line["seconds"]) / 60, float(line[column])) for line in self.lines if line.get(column)]
                 if column != "held_out_accepted":
                     points = _smooth(points)
-                axes.plot(*zip(*points, strict=True) if points else ([], []), label=column.replace("_", " "))
+                if points:
+                    axes.plot(*zip(*points, strict=True), label=column.replace("_", " "))
             axes.set_xlabel("minutes")
             axes.legend()
         picture = io.BytesIO()

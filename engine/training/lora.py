@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 
 from triroute.engine.adapters import TARGETS, DraftAdapter
 from triroute.engine.errors import TrainingError
@@ -26,17 +27,16 @@ class Lora:
         self.rank, self.scale, self.dtype = rank, scale, model.dtype
         self.layers = model.config.layers
         draw = torch.Generator().manual_seed(seed)
-        self.parameters: dict[str, Tensor] = {"mask_embedding": model.embedding[-1].float().clone()}
+        drawn: dict[str, Tensor] = {"mask_embedding": model.embedding[-1].float().clone()}
         for index, layer in enumerate(model.layers):
             for target in self.targets:
                 outputs, inputs = layer[target].shape
                 a = torch.randn(rank, inputs, generator=draw) * inputs**-0.5
-                self.parameters[f"layers.{index}.{target}.a"] = a
-                self.parameters[f"layers.{index}.{target}.b"] = torch.zeros(outputs, rank)
+                drawn[f"layers.{index}.{target}.a"] = a
+                drawn[f"layers.{index}.{target}.b"] = torch.zeros(outputs, rank)
         if hydra:
-            self.parameters |= first_parameters(hydra, model.config.hidden, draw)
-        for parameter in self.parameters.values():
-            parameter.requires_grad_()
+            drawn |= first_parameters(hydra, model.config.hidden, draw)
+        self.parameters = {name: Parameter(value.to(model.device)) for name, value in drawn.items()}
 
     @property
     def mask_embedding(self) -> Tensor:
@@ -71,13 +71,6 @@ class Lora:
             if parameter is None or parameter.shape != array.shape:
                 raise TrainingError(f"{adapter.path} can't be gone on with: {name} has other sizes than these options")
             parameter.data.copy_(torch.from_numpy(array.copy()))
-
-    def load(self, values: Mapping[str, Tensor]) -> None:
-        """Take over parameters of the same names and shapes. Raises KeyError or ValueError."""
-        for name, parameter in self.parameters.items():
-            if values[name].shape != parameter.shape:
-                raise ValueError(f"{name} has shape {tuple(values[name].shape)}, not {tuple(parameter.shape)}")
-            parameter.data.copy_(values[name])
 
 
 def pairs_of(tensors: Mapping[str, Tensor], layers: int, dtype: torch.dtype) -> list[dict[str, tuple[Tensor, Tensor]]]:

@@ -38,7 +38,7 @@ class Vocabulary:
         self._head, self._embedding = head, embedding
         self._tied = torch.equal(head, embedding)
         self._known = known
-        rest = torch.ones(len(head), dtype=torch.bool)
+        rest = torch.ones(len(head), dtype=torch.bool, device=head.device)
         rest[known] = False
         self._rest = rest.nonzero()[:, 0]
         self._drawn = min(others, len(self._rest))
@@ -46,12 +46,12 @@ class Vocabulary:
     def choose(self, seed: int) -> Choice:
         """Those of one step."""
         order = torch.randperm(len(self._rest), generator=torch.Generator().manual_seed(seed))[: self._drawn]
-        ids = torch.cat((self._known, self._rest[order]))
-        correction = torch.zeros(len(ids))
+        ids = torch.cat((self._known, self._rest[order.to(self._rest.device)]))
+        correction = torch.zeros(len(ids), device=ids.device)
         if self._drawn:
             correction[len(self._known) :] = math.log(len(self._rest) / self._drawn)
-        places = torch.full((len(self._head),), -1, dtype=torch.int64)
-        places[ids] = torch.arange(len(ids))
+        places = torch.full((len(self._head),), -1, dtype=torch.int64, device=ids.device)
+        places[ids] = torch.arange(len(ids), device=ids.device)
         head = self._head[ids]
         return Choice(ids, head, head if self._tied else self._embedding[ids], correction, places)
 
@@ -71,5 +71,5 @@ def losses(scores: Tensor, batch: Batch, choice: Choice, distil: float) -> Tenso
 
 def slot_weights(batch: Batch, decay: float) -> Tensor:
     """Weights fp32 [rows] that fall by `decay` a slot: a draft counts only where all before it held."""
-    weights = torch.pow(torch.tensor(decay), batch.slots.float())
+    weights = torch.pow(decay, batch.slots.float())
     return weights / weights.sum()

@@ -29,6 +29,17 @@ class Acceptance:
     by_workload: dict[str, float] = field(default_factory=dict)
     by_slot: tuple[float, ...] = ()
 
+    @classmethod
+    def of(cls, lengths: Mapping[str, Sequence[int]], slots: int) -> Acceptance:
+        """From the lengths of the agreeing prefixes of each workload's blocks."""
+        every = [length for several in lengths.values() for length in several]
+        return cls(
+            float(np.mean(every)),
+            len(every),
+            {workload: float(np.mean(several)) for workload, several in sorted(lengths.items())},
+            tuple(float(np.mean([length > slot for length in every])) for slot in range(slots)),
+        )
+
 
 @torch.no_grad()
 def measure(
@@ -50,7 +61,7 @@ def measure(
         clean = stream.get(answer)
         first, end = places(clean, masks)
         starts = np.unique(np.linspace(first, end - 1, blocks).astype(int)).tolist()
-        batch = arrange([(clean, starts)], masks)
+        batch = arrange([(clean, starts)], masks, model.device)
         rows = embedding.expand(len(batch.positions), -1)
         states, _ = model.run(rows, batch.positions, batch.parts, pairs)
         scores = functional.linear(states, model.head)
@@ -60,10 +71,4 @@ def measure(
         else:
             drafts = scores.argmax(dim=-1)
         lengths[answer.workload] += accepted(batch, drafts).tolist()
-    every = [length for several in lengths.values() for length in several]
-    return Acceptance(
-        float(np.mean(every)),
-        len(every),
-        {workload: float(np.mean(several)) for workload, several in sorted(lengths.items())},
-        tuple(float(np.mean([length > slot for length in every])) for slot in range(masks)),
-    )
+    return Acceptance.of(lengths, masks)

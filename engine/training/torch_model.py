@@ -6,11 +6,12 @@ applies to all rows of a call: calls for chain rows pass none.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -18,6 +19,9 @@ from triroute.engine.adapters import TARGETS
 from triroute.engine.checkpoints.weights import Weights
 from triroute.kernels.cpu.dense import from_bfloat16
 from triroute.kernels.cpu.rows import rotary_table
+
+CPU = torch.device("cpu")
+NORMS = ("attention_norm", "mlp_norm")
 
 Pairs = Sequence[Mapping[str, tuple[Tensor, Tensor]]]  # a layer's targets: a [rank, in], b [out, rank]
 KeysValues = Sequence[tuple[Tensor, Tensor]]  # a layer's keys and values [kv_heads, tokens, head_dim]
@@ -34,26 +38,26 @@ class Part:
 
 
 class TorchModel:
-    """Frozen weights in `dtype`; the residual stream, norms, angles and softmax are fp32."""
+    """Weights in `dtype`, frozen until others are used; the residual stream, norms, angles and softmax are fp32."""
 
-    def __init__(self, weights: Weights, dtype: torch.dtype = torch.bfloat16) -> None:
+    def __init__(self, weights: Weights, dtype: torch.dtype = torch.bfloat16, device: torch.device = CPU) -> None:
         self.config = config = weights.config
-        self.dtype = dtype
-
-        def tensor(numbers: np.ndarray) -> Tensor:
-            return torch.from_numpy(np.ascontiguousarray(numbers)).to(dtype)
-
-        table = weights.embedding
-        self.embedding = tensor(from_bfloat16(table) if table.dtype == np.uint16 else table)
-        self.layers = [{name: tensor(getattr(layer, name).floats()) for name in TARGETS} for layer in weights.layers]
-        self.norms = [
-            tuple(torch.from_numpy(norm.copy()) for norm in (layer.attention_norm, layer.mlp_norm))
-            for layer in weights.layers
-        ]
-        self.norm = torch.from_numpy(weights.norm.copy())
-        self.head = tensor(weights.head.floats())
+        self.dtype, self.device = dtype, device
         cosine, sine = rotary_table(config.context_length, config.head_dim, config.rope_base)
-        self.cosine, self.sine = torch.from_numpy(cosine), torch.from_numpy(sine)
+        self.cosine, self.sine = (torch.from_numpy(table).to(self.device) for table in (cosine, sine))
+        self.use(tensors_of(weights))
+
+    def use(self, tensors: Iterable[tuple[str, Tensor]]) -> None:
+        """Take these weights, named as by `tensors_of`; gradients of what is run then reach them."""
+        named = {
+            name: tensor.to(self.device, torch.float32 if name.endswith("norm") else self.dtype)
+            for name, tensor in tensors
+        }
+        self.embedding, self.norm, self.head = named["embedding"], named["norm"], named["head"]
+        self.layers = [
+            {name: named[f"layers.{index}.{name}"] for name in (*TARGETS, *NORMS)}
+            for index in range(self.config.layers)
+        ]
 
     def run(
         self, stream: Tensor, positions: Tensor, parts: Sequence[Part], pairs: Pairs | None = None
@@ -66,8 +70,7 @@ class TorchModel:
         cosine, sine = self.cosine[positions][:, None], self.sine[positions][:, None]
         for index, weights in enumerate(self.layers):
             pair = pairs[index] if pairs is not None else {}
-            attention_norm, mlp_norm = self.norms[index]
-            x = self._normalize(stream, attention_norm)
+            x = self._normalize(stream, weights["attention_norm"])
             qkv = self._linear(x, weights, pair, "qkv").view(len(x), -1, config.head_dim)
             queries, keys, values = qkv.split((config.heads, config.kv_heads, config.kv_heads), dim=1)
             queries = self._rotate(queries, cosine, sine)
@@ -75,7 +78,9 @@ class TorchModel:
             made.append((keys, values))
             mixed = [self._attend(queries, keys, values, part, index) for part in parts]
             stream = stream + self._linear(torch.cat(mixed), weights, pair, "out")
-            gate, up = self._linear(self._normalize(stream, mlp_norm), weights, pair, "gate_up").chunk(2, dim=-1)
+            gate, up = self._linear(self._normalize(stream, weights["mlp_norm"]), weights, pair, "gate_up").chunk(
+                2, dim=-1
+            )
             stream = stream + self._linear(functional.silu(gate) * up, weights, pair, "down")
         return self._normalize(stream, self.norm), made
 
@@ -112,3 +117,20 @@ class TorchModel:
         weights = scores.masked_fill(~part.seen, float("-inf")).softmax(dim=-1).to(self.dtype)
         mixed: Tensor = weights.view(config.kv_heads, config.group * rows, -1) @ values
         return mixed.view(config.kv_heads, config.group, rows, -1).permute(2, 0, 1, 3).reshape(rows, -1)
+
+
+def tensors_of(weights: Weights) -> Iterator[tuple[str, Tensor]]:
+    """A model's weights by name, fp32: embedding [vocab + 1, hidden], head, norm, each layer's own."""
+    table = weights.embedding
+    yield "embedding", _tensor(from_bfloat16(table) if table.dtype == np.uint16 else table)
+    for index, layer in enumerate(weights.layers):
+        for name in TARGETS:
+            yield f"layers.{index}.{name}", _tensor(getattr(layer, name).floats())
+        for name in NORMS:
+            yield f"layers.{index}.{name}", _tensor(getattr(layer, name))
+    yield "norm", _tensor(weights.norm)
+    yield "head", _tensor(weights.head.floats())
+
+
+def _tensor(numbers: NDArray[np.float32]) -> Tensor:
+    return torch.from_numpy(np.array(numbers, order="C"))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from triroute.engine.training.answers import Answer
@@ -16,8 +15,10 @@ from triroute.engine.training.blocks import Batch, accepted, arrange, beginnings
 from triroute.engine.training.clean import CleanStream
 from triroute.engine.training.hydra import corrections
 from triroute.engine.training.lora import Lora
-from triroute.engine.training.loss import Vocabulary, losses, slot_weights
+from triroute.engine.training.loss import Choice, Vocabulary, losses, slot_weights
+from triroute.engine.training.processes import ALONE, Group
 from triroute.engine.training.torch_model import TorchModel
+from triroute.engine.training.updates import Updates
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,88 +63,101 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one step came to: mean loss, drafts accepted in a row, mask rows, learning rate."""
+    """What one step came to: mean loss, rows, learning rate, and `figures` for the log, of which the first is shown."""
 
     loss: float
-    accepted: float
     rows: int
     rate: float
+    figures: Mapping[str, float]
+
+
+class Objective(nn.Module):
+    """What a batch of draft blocks loses. A module, so that processes can share its gradients."""
+
+    def __init__(self, model: TorchModel, lora: Lora, recipe: Recipe) -> None:
+        super().__init__()
+        self.model, self.lora, self.recipe = model, lora, recipe
+        self.trained = nn.ParameterList(lora.parameters.values())
+
+    def forward(self, batch: Batch, choice: Choice) -> tuple[Tensor, Tensor]:
+        """The loss, and the scores of chosen tokens [rows, n]."""
+        recipe, lora = self.recipe, self.lora
+        rows = lora.mask_embedding.expand(len(batch.positions), -1)
+        states, _ = self.model.run(rows, batch.positions, batch.parts, lora.pairs())
+        scores = functional.linear(states, choice.head)
+        weights = slot_weights(batch, recipe.decay)
+        if not recipe.hydra:
+            return (losses(scores, batch, choice, recipe.distil) * weights).sum(), scores
+        alone = losses(scores, batch, choice, 0.0)
+        added = corrections(lora.parameters, states, batch, self.model.embedding)
+        scores = scores + functional.linear(added, choice.embedding)
+        whole = losses(scores, batch, choice, recipe.distil)
+        return (torch.lerp(whole, alone, recipe.alone) * weights).sum(), scores
 
 
 class Trainer:
-    """Holds the parameters and their optimizer. `progress` in 0..1 places a step on the learning rate's curve."""
+    """Draws batches and updates an adapter. `progress` in 0..1 places a step on the learning rate's curve."""
 
     def __init__(
-        self, model: TorchModel, lora: Lora, stream: CleanStream, answers: Sequence[Answer], recipe: Recipe
+        self,
+        model: TorchModel,
+        lora: Lora,
+        stream: CleanStream,
+        answers: Sequence[Answer],
+        recipe: Recipe,
+        group: Group = ALONE,
     ) -> None:
         self.model, self.lora, self.stream, self.answers, self.recipe = model, lora, stream, answers, recipe
-        self.steps = 0
-        self.optimizer = torch.optim.AdamW(
+        self.group = group
+        self.objective = group.shared(Objective(model, lora, recipe))
+        self.updates = Updates(
+            lora.parameters,
             lora.groups(recipe.rate, recipe.mask_rate, recipe.hydra_rate),
-            betas=(0.9, 0.98),
+            warmup=recipe.warmup,
+            clip=recipe.clip,
             weight_decay=recipe.weight_decay,
-            fused=True,
+            average=recipe.average,
         )
-        for group in self.optimizer.param_groups:
-            group["peak"] = group["lr"]
-        self.mean = {name: value.detach().clone() for name, value in lora.parameters.items()} if recipe.average else {}
         tokens = np.unique(np.concatenate([answer.tokens for answer in answers])).astype(np.int64)
-        self.vocabulary = Vocabulary(torch.from_numpy(tokens), model.head, model.embedding[:-1])
+        self.vocabulary = Vocabulary(torch.from_numpy(tokens).to(model.device), model.head, model.embedding[:-1])
+
+    @property
+    def steps(self) -> int:
+        return self.updates.steps
 
     def step(self, progress: float) -> Step:
         """One update."""
         batch = self._batch()
-        factor = self._factor(progress)
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["peak"] * factor
-        rows = self.lora.mask_embedding.expand(len(batch.positions), -1)
-        states, _ = self.model.run(rows, batch.positions, batch.parts, self.lora.pairs())
         choice = self.vocabulary.choose(self.recipe.seed + self.steps)
-        scores = functional.linear(states, choice.head)
-        weights = slot_weights(batch, self.recipe.decay)
-        if self.recipe.hydra:
-            alone = losses(scores, batch, choice, 0.0)
-            added = corrections(self.lora.parameters, states, batch, self.model.embedding)
-            scores = scores + functional.linear(added, choice.embedding)
-            whole = losses(scores, batch, choice, self.recipe.distil)
-            loss = (torch.lerp(whole, alone, self.recipe.alone) * weights).sum()
-        else:
-            loss = (losses(scores, batch, choice, self.recipe.distil) * weights).sum()
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.lora.parameters.values(), self.recipe.clip)
-        self.optimizer.step()
-        self.steps += 1
-        # a mean that began with the untrained parameters forgets them sooner
-        share = 1 - min(self.recipe.average, self.steps / (self.steps + 10))
-        for name, value in self.mean.items():
-            value.lerp_(self.lora.parameters[name].detach(), share)
+        loss, scores = self.objective(batch, choice)
+        factor = self.updates.apply(loss, progress)
         drafts = choice.ids[scores.detach().argmax(dim=-1)]
         held = accepted(batch, drafts).double().mean().item()
-        return Step(loss.item(), held, len(batch.positions), self.recipe.rate * factor)
+        return Step(loss.item(), len(batch.positions), self.recipe.rate * factor, {"accepted": held})
 
     def exported(self) -> dict[str, Tensor]:
         """Tensors of the adapter file: the means where there are any."""
-        return self.lora.exported(self.mean or self.lora.parameters)
+        return self.lora.exported(self.updates.mean or self.lora.parameters)
 
     def _batch(self) -> Batch:
-        recipe, step = self.recipe, self.steps
-        draw = np.random.default_rng((recipe.seed, 1, step))
+        recipe, step, group = self.recipe, self.steps, self.group
+        draw = np.random.default_rng((recipe.seed, 1, step, *([group.rank] if group.rank else [])))
         masks = min(int(draw.choice(recipe.widths)), recipe.masks)
         chosen = []
-        for place in range(step * recipe.sequences, (step + 1) * recipe.sequences):
-            epoch, index = divmod(place, len(self.answers))
-            order = np.random.default_rng((recipe.seed, 2, epoch)).permutation(len(self.answers))
-            clean = self.stream.get(self.answers[order[index]])
+        for answer in turn(self.answers, recipe.seed, step * group.size + group.rank, recipe.sequences):
+            clean = self.stream.get(answer)
             first, end = places(clean, 2)
             count = min(recipe.blocks * recipe.masks // masks, end - first)
             chances = beginnings(clean, first, end, recipe.hard)
             chosen.append(
                 (clean, (np.sort(draw.choice(end - first, count, replace=False, p=chances)) + first).tolist())
             )
-        return arrange(chosen, masks)
+        return arrange(chosen, masks, self.model.device)
 
-    def _factor(self, progress: float) -> float:
-        if progress < self.recipe.warmup:
-            return max(progress / self.recipe.warmup, 0.02)
-        return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+
+def turn(answers: Sequence[Answer], seed: int, number: int, count: int) -> Iterator[Answer]:
+    """The `count` answers whose turn it is at `number`: all of them, in a new order, before any comes again."""
+    for place in range(number * count, (number + 1) * count):
+        epoch, index = divmod(place, len(answers))
+        order = np.random.default_rng((seed, 2, epoch)).permutation(len(answers))
+        yield answers[order[index]]

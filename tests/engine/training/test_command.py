@@ -30,6 +30,9 @@ def test_help_is_the_trainers() -> None:
         (["--temperatures", "0;1"], 2, "is not numbers"),
         (["--widths", "0,3"], 2, "0 is less than 1"),
         (["no.gguf", "--steps", "1"], 1, "is not a file"),
+        (["--recipe", "joint", "--rank", "8"], 2, "--rank: means nothing for --recipe joint"),
+        (["--ar-weight", "1"], 2, "--ar-weight: means nothing for --recipe adapter"),
+        (["--device", "tpu"], 2, "'tpu' is not one of"),
     ],
 )
 def test_mistakes_are_messages(arguments: list[str], code: int, message: str, tmp_path: Path) -> None:

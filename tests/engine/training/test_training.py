@@ -26,7 +26,8 @@ from triroute.engine.training.journal import Journal
 from triroute.engine.training.lora import Lora
 from triroute.engine.training.measure import measure
 from triroute.engine.training.report import Report
-from triroute.engine.training.run import Settings, train
+from triroute.engine.training.run import train
+from triroute.engine.training.settings import Settings
 from triroute.engine.training.state import export, load_state, save_state
 from triroute.engine.training.torch_model import Part, TorchModel
 from triroute.engine.training.trainer import Recipe, Step, Trainer
@@ -161,6 +162,21 @@ def test_a_whole_run_and_its_continuation(checkpoint: Checkpoint, tmp_path: Path
     assert len(read_answers(tmp_path / "answers.safetensors")) > 6  # the others' prompts are too long in bytes
     with pytest.raises(TrainingError, match="another recipe"):
         train(replace(settings, max_tokens=24), checkpoint, report)
+
+
+def test_answers_to_other_prompts_are_refused(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    """As many, of the same kinds, but for a word."""
+    report, asked = Report(Console(quiet=True)), tmp_path / "asked.jsonl"
+    settings = Settings(
+        None, tmp_path, RECIPE, None, 1, max_tokens=24, prompts=asked, held_out=asked, public=False, threads=1
+    )
+    lines = [f'{{"workload": "plan", "raw": "Plan a picnic for {guests}"}}\n' for guests in range(8)]
+    asked.write_text("".join(lines))
+    train(settings, checkpoint, report)
+    train(settings, checkpoint, report)
+    asked.write_text("".join(lines).replace("picnic for 3", "parade for 3"))
+    with pytest.raises(TrainingError, match=r"answers\.safetensors was made with other prompts; delete it"):
+        train(settings, checkpoint, report)
 
 
 def test_ctrl_c_keeps_what_was_learned(checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

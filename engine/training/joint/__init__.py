@@ -1,0 +1,1 @@
+"""The joint recipe: a whole checkpoint, trained to write autoregressively and by block diffusion alike."""
