@@ -49,7 +49,7 @@ def steps(out: Path, work: Path, minutes: float, device: str, *, smoke: bool) ->
     adapter = work / "adapter.safetensors"
     few = ("--prompts", str(_SMOKE))
     small_eval = (*few, "--tokens", "8") if smoke else ()
-    small_train = (*few, "--held-out", str(_SMOKE), "--max-tokens", "24", "--steps", "2")
+    small_train = (*few, "--held-out", str(_SMOKE), "--max-tokens", "16", "--steps", "1", "--threads", "1")
     budget = small_train if smoke else ("--minutes", f"{minutes:g}")
     bench = ("--only", "ar", "--rounds", "1") if smoke else ()
     tests = "tests/kernels/cpu/test_rows.py" if smoke else "tests/kernels"
