@@ -144,13 +144,22 @@ class RedisStore:
                 async with asyncio.timeout(limit):
                     answer = await call()
             except (RedisError, OSError, TimeoutError) as error:
+                _leave_if_cancelled()
                 unavailable = self._breaker.failed(str(error) or f"no answer in {limit * 1000:.0f} ms")
                 if attempt == tries or self._breaker.open:
                     raise unavailable from error
             else:
+                _leave_if_cancelled()
                 self._breaker.succeeded()
                 return answer
         raise AssertionError("unreachable: the last try returns or raises")
+
+
+def _leave_if_cancelled() -> None:
+    """The client may swallow a cancellation that comes while it connects."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _client(url: str, timeout: float | None) -> Any:
