@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -21,7 +22,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from triroute.router.errors import InvalidPolicy, NotFound, StoreUnavailable
+from triroute.router.errors import InvalidPolicy, NotFound, StartFailed, StoreUnavailable
 from triroute.router.policy.store.base import Acknowledgement, Change, Kind, Move, StoreHealth, digest
 from triroute.router.policy.store.breaker import Breaker
 from triroute.router.policy.store.memory import moved, one_of
@@ -30,6 +31,7 @@ TIMEOUT_SECONDS = 0.05
 _TRIES = 3  # of a call on behalf of an operator
 _KEPT = 1_000  # changes
 _SPEAKS_SECONDS = 10
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 # In one step: compare, keep the text, move the pointer, append to the stream.
 # KEYS active, revision, changes. ARGV kind, revision, text, digest, author, reason, expected, number, at_us, kept.
@@ -62,7 +64,9 @@ class RedisStore:
     """Every call takes at most 50 ms a try; after three failures in a row, calls fail at once for half a second."""
 
     def __init__(self, url: str, fleet: str) -> None:
-        """Raises InvalidRequest for a URL that is none."""
+        """Raises StartFailed for a URL or a name that is none."""
+        if not _NAME.fullmatch(fleet):
+            raise StartFailed(f"--fleet {fleet!r} is no name; use letters, digits, dots, dashes and underscores")
         self._prefix = f"triroute:policy:v1:{{{fleet}}}"
         self._redis = _client(url, TIMEOUT_SECONDS)
         self._waiting = _client(url, None)
@@ -163,15 +167,20 @@ def _leave_if_cancelled() -> None:
 
 
 def _client(url: str, timeout: float | None) -> Any:
-    """No retries inside: the breaker must see each failure."""
-    return Redis.from_url(
-        url,
-        decode_responses=True,
-        socket_timeout=timeout,
-        socket_connect_timeout=TIMEOUT_SECONDS,
-        retry=Retry(NoBackoff(), 0),
-        client_name="triroute",
-    )
+    """No retries inside: the breaker must see each failure. Raises StartFailed."""
+    try:
+        return Redis.from_url(
+            url,
+            decode_responses=True,
+            socket_timeout=timeout,
+            socket_connect_timeout=TIMEOUT_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+            client_name="triroute",
+        )
+    except ValueError as error:
+        raise StartFailed(
+            f"--redis {_shown(url)} is no URL of a Redis; write redis://HOST:PORT/DB, rediss://... or unix://PATH"
+        ) from error
 
 
 def _change(fields: Mapping[str, str]) -> Change:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from triroute.router.errors import InvalidPolicy, NotFound, RevisionMoved, StoreUnavailable
+from triroute.router.errors import InvalidPolicy, NotFound, RevisionMoved, StartFailed, StoreUnavailable
 from triroute.router.policy.store import Acknowledgement, Kind, Move, Store
 from triroute.router.policy.store.memory import MemoryStore
 from triroute.router.policy.store.redis import RedisStore
@@ -155,3 +155,10 @@ async def test_outage_fails_fast_and_ends(
 
 async def test_passwords_are_not_shown() -> None:
     assert RedisStore("redis://user:secret@example:6379/0", "x").health().where == "Redis at redis://example:6379/0"
+
+
+@pytest.mark.parametrize(("url", "fleet"), [("example:6379", "x"), ("http://a:secret@x", "x"), ("redis://x", "{x}")])
+async def test_what_is_no_redis_is_named(url: str, fleet: str) -> None:
+    with pytest.raises(StartFailed, match=r"--(redis|fleet) .* is no (URL of a Redis|name)") as caught:
+        RedisStore(url, fleet)
+    assert "secret" not in str(caught.value)
