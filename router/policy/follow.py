@@ -85,8 +85,9 @@ class Follower:
         """Raises InvalidPolicy, NotFound or StoreUnavailable."""
         text = await self.store.text(change.revision)
         policy = await asyncio.to_thread(parse_safely, text, what)
-        # Another version of Triroute may compute another revision; decisions carry the one that the history knows.
-        policy = dataclasses.replace(policy, revision=change.revision)
+        if policy.revision != change.revision:
+            # Another version of Triroute may compute another revision; decisions carry the one that the history knows.
+            policy = dataclasses.replace(policy, revision=change.revision)
         self.live.swap(policy, f"{change.kind.value} by {change.author}: {change.reason}")
         await self._keep(Copy(change.number, change.revision, text, self._serving.file_revision))
 

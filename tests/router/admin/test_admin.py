@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import stat
 import sys
 import tempfile
@@ -193,3 +194,11 @@ async def test_commands(service: Service, folder: Path) -> None:
     assert [line.split()[0] for line in out.splitlines()] == ["#", "2", "1", "0"]
     assert (await command(service, "history", policy("second").revision[:12]))[1] == text("second")
     assert await decided(service) == first
+
+
+async def test_socket_of_a_crashed_router_is_taken_over(settings: Settings, folder: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(folder / "admin.sock"))
+    async with Service(settings) as service, AdminClient(service.admin.address) as client:
+        assert (await client.get()).text == text("first")
+    assert not (folder / "admin.sock").exists()
