@@ -1,4 +1,4 @@
-"""The store of a fleet: Redis 6.2 or newer, or Valkey. One hash tag keeps a fleet's keys on one node of a cluster.
+"""The store of a fleet: Redis 6.2 or newer, at one address. A hash tag holds a fleet's keys together.
 
 triroute:policy:v1:{FLEET}:revision:SHA256   hash: a revision's text; written once, never changed
 triroute:policy:v1:{FLEET}:active            hash: the latest change; moved by compare-and-set
