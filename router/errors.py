@@ -4,7 +4,9 @@ TrirouteError
 ├── InvalidRequest        the caller's input, field by field
 ├── HintRefused           a hint outside the policy's limits or permissions
 ├── InvalidPolicy         a policy file, with file:line:column
-├── NotFound              no such record or request
+├── NotFound              no such record, request or revision
+├── RevisionMoved         another change of the policy came first
+├── StoreUnavailable      the store of policies does not answer; nothing is changed, and serving goes on
 ├── Overloaded            try again later
 ├── EngineUnavailable     the engine is gone and could not be brought back
 ├── EngineFailed          the engine failed on this request
@@ -66,8 +68,20 @@ class InvalidPolicy(TrirouteError):
     reason = "INVALID_POLICY"
 
 
+class RevisionMoved(TrirouteError):
+    """The expected revision is not the active one."""
+
+    reason = "REVISION_MOVED"
+
+
+class StoreUnavailable(TrirouteError):
+    """The store of policies does not answer."""
+
+    reason = "STORE_UNAVAILABLE"
+
+
 class NotFound(TrirouteError):
-    """No such record or running request."""
+    """No such record, running request or policy revision."""
 
     reason = "NOT_FOUND"
 
@@ -111,6 +125,8 @@ STATUS: dict[type[TrirouteError], tuple[grpc.StatusCode, int]] = {
     HintRefused: (grpc.StatusCode.INVALID_ARGUMENT, 400),
     InvalidPolicy: (grpc.StatusCode.FAILED_PRECONDITION, 400),
     NotFound: (grpc.StatusCode.NOT_FOUND, 404),
+    RevisionMoved: (grpc.StatusCode.ABORTED, 409),
+    StoreUnavailable: (grpc.StatusCode.UNAVAILABLE, 503),
     Overloaded: (grpc.StatusCode.RESOURCE_EXHAUSTED, 429),
     EngineUnavailable: (grpc.StatusCode.UNAVAILABLE, 503),
     EngineFailed: (grpc.StatusCode.INTERNAL, 500),

@@ -9,12 +9,11 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 
 from triroute.proto import decoding_pb2, engine_pb2, router_pb2
-from triroute.router import policy
 from triroute.router.classifier import classify
 from triroute.router.convert import from_decision, to_engine, to_request
 from triroute.router.engine_client import EngineLost
 from triroute.router.errors import EngineUnavailable, Overloaded, ServiceFailed, TrirouteError
-from triroute.router.policy import Policy
+from triroute.router.policy.live import ActivePolicy
 from triroute.router.records import RecordWriter
 from triroute.router.run import Run
 from triroute.router.settings import Settings
@@ -28,10 +27,15 @@ class Pipeline:
     """Everything that a step passes through. One for the service."""
 
     def __init__(
-        self, settings: Settings, active: Policy, supervisor: Supervisor, telemetry: Telemetry, records: RecordWriter
+        self,
+        settings: Settings,
+        live: ActivePolicy,
+        supervisor: Supervisor,
+        telemetry: Telemetry,
+        records: RecordWriter,
     ) -> None:
         self.settings = settings
-        self.policy = active
+        self.live = live
         self.supervisor = supervisor
         self.engine = supervisor.client
         self.telemetry = telemetry
@@ -73,7 +77,7 @@ class Pipeline:
     def decide(self, message: router_pb2.GenerateRequest) -> router_pb2.Decision:
         """How a request would be decoded. Raises TrirouteError."""
         request = to_request(message)
-        decision = policy.decide(self.policy, request, classify(request), self.engine.load)
+        decision = self.live.decide(request, classify(request), self.engine.load)
         return from_decision(decision, "", "")
 
     async def abort(self, request_id: str) -> bool:
@@ -108,7 +112,7 @@ class Pipeline:
 
     def _decide(self, run: Run, trace: str) -> None:
         step = classify(run.request)
-        run.decision = policy.decide(self.policy, run.request, step, self.engine.load)
+        run.decision = self.live.decide(run.request, step, self.engine.load)
         run.decided = from_decision(run.decision, run.request_id, trace)
         run.decided_ns = time.time_ns()
 

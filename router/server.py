@@ -35,7 +35,7 @@ class RouterServicer(router_pb2_grpc.RouterServicer):
                 async for event in events:
                     yield event
         except Exception as error:
-            await _abort(context, error)
+            await abort(context, error)
 
     async def Decide(
         self, message: router_pb2.GenerateRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -43,7 +43,7 @@ class RouterServicer(router_pb2_grpc.RouterServicer):
         try:
             return self.pipeline.decide(message)
         except Exception as error:
-            await _abort(context, error)
+            await abort(context, error)
 
     async def Abort(
         self, message: router_pb2.AbortRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -58,10 +58,10 @@ class RouterServicer(router_pb2_grpc.RouterServicer):
             await asyncio.to_thread(self.pipeline.records.flush)
             return await asyncio.to_thread(self.records.find, message.id)
         except Exception as error:
-            await _abort(context, error)
+            await abort(context, error)
 
 
-async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: Exception) -> NoReturn:
+async def abort(context: grpc.aio.ServicerContext[Any, Any], error: Exception) -> NoReturn:
     """End the call with the error's status; a bug ends it as INTERNAL, and is logged."""
     if not isinstance(error, TrirouteError):
         call_id = uuid.uuid4().hex

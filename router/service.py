@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from contextlib import AsyncExitStack
 from types import TracebackType
 
@@ -12,9 +13,11 @@ from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
 from triroute.proto import router_pb2, router_pb2_grpc
-from triroute.router import policy
+from triroute.router.admin.listener import AdminListener
 from triroute.router.errors import StartFailed
 from triroute.router.pipeline import Pipeline
+from triroute.router.policy import Policy
+from triroute.router.policy.keeper import PolicyKeeper
 from triroute.router.records import RecordStore, RecordWriter
 from triroute.router.server import RouterServicer
 from triroute.router.settings import Settings
@@ -34,7 +37,7 @@ class Service:
         self.settings = settings
         self.progress = progress
         self.address = settings.listen
-        self.policy = policy.load(settings.policy)
+        self.keeper = PolicyKeeper(settings)
         self.records = RecordStore(settings.records)
 
     async def __aenter__(self) -> Service:
@@ -57,13 +60,25 @@ class Service:
             stack.push_async_callback(asyncio.to_thread, writer.close)
             self.supervisor = Supervisor(self.settings)
             stack.push_async_callback(self.supervisor.close)
+            port = self.address.rpartition(":")[2]
+            self.keeper.follower.replica = self.settings.replica or f"{socket.gethostname()}:{port}"
+            self.admin = AdminListener(self.keeper, int(port))
+            self.admin.bind()
+            stack.push_async_callback(self.admin.stop)
             await self.supervisor.start(self.progress)
-            self.pipeline = Pipeline(self.settings, self.policy, self.supervisor, telemetry, writer)
+            await stack.enter_async_context(self.keeper)
+            self.pipeline = Pipeline(self.settings, self.keeper.live, self.supervisor, telemetry, writer)
             stack.push_async_callback(self.pipeline.settle)
             await self._serve()
+            await self.admin.start()
             stack.push_async_callback(self._stop)
             self._stack = stack.pop_all()
         return self
+
+    @property
+    def policy(self) -> Policy:
+        """The active one."""
+        return self.keeper.live.policy
 
     async def drain(self) -> None:
         """Take no new calls; let running steps finish, up to `drain_seconds`. Health watchers are not waited for."""

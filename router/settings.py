@@ -11,10 +11,15 @@ from triroute.router import policy
 
 
 def home() -> Path:
-    """Where Triroute keeps its records: $TRIROUTE_HOME, or the user's state folder."""
+    """Where Triroute keeps its records and sockets: $TRIROUTE_HOME, or the user's state folder."""
     given = os.environ.get("TRIROUTE_HOME")
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(given) if given else Path(state) / "triroute"
+
+
+def admin_socket(port: int) -> Path:
+    """Where the PolicyAdmin of the service on this port listens by default."""
+    return home() / "admin" / f"{port}.sock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,4 +39,9 @@ class Settings:
     drain_seconds: float = 30.0
     start_seconds: float = 120.0
     message_bytes: int = 16 * 2**20
+    admin: str = ""  # where PolicyAdmin listens: HOST:PORT, unix:PATH, "auto" for a socket in `home`, "" for nowhere
+    redis: str = ""  # URL of the fleet's store; "" for a router that stands alone
+    fleet: str = "default"  # routers of one fleet, in one Redis, follow one policy
+    replica: str = ""  # this router's name in the fleet; "" for HOST:PORT
+    last_good: Path | None = None  # keep the last good policy here, for a start without the store
     otlp_endpoint: str = field(default_factory=lambda: os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", ""))

@@ -16,6 +16,7 @@ from triroute.router.cli.demo import demo
 from triroute.router.cli.eval_adapter import eval_adapter
 from triroute.router.cli.generate import generate
 from triroute.router.cli.policy import policy
+from triroute.router.cli.policy_live import add_to
 from triroute.router.cli.screen import errors
 from triroute.router.cli.serve import serve
 from triroute.router.cli.soak import soak
@@ -23,9 +24,9 @@ from triroute.router.cli.trace import trace
 from triroute.router.cli.train_adapter import SETTINGS as TRAIN_SETTINGS
 from triroute.router.cli.train_adapter import train_adapter
 from triroute.router.client import CallFailed
-from triroute.router.errors import InvalidPolicy, TrirouteError
+from triroute.router.errors import InvalidPolicy, RevisionMoved, TrirouteError
 
-FAILED, INVALID_POLICY = 1, 3
+FAILED, INVALID_POLICY, REVISION_MOVED = 1, 3, 6
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -43,6 +44,7 @@ app.command(rich_help_panel=_SERVICE)(serve)
 app.command(rich_help_panel=_SERVICE)(demo)
 app.command(rich_help_panel=_CLIENT)(generate)
 app.command(rich_help_panel=_CLIENT)(trace)
+add_to(policy)
 app.add_typer(policy, name="policy", rich_help_panel=_OPERATOR)
 app.command(rich_help_panel=_OPERATOR)(bench)
 app.command(rich_help_panel=_OPERATOR)(soak)
@@ -69,7 +71,10 @@ def _options(
 
 
 def main() -> None:
-    """The console script. 0 when all went well, 1 for a failure, 2 for wrong usage, 3 for an invalid policy."""
+    """The console script. 0 when all went well, 1 for a failure, 2 for wrong usage, 3 for an invalid policy.
+
+    6 is for a policy that somebody else changed first.
+    """
     try:
         app()
     except InvalidPolicy as error:
@@ -77,7 +82,7 @@ def main() -> None:
         sys.exit(INVALID_POLICY)
     except TrirouteError as error:
         errors.print(f"[red]{error.reason}[/red] {escape(error.message)}", soft_wrap=True)
-        sys.exit(FAILED)
+        sys.exit(REVISION_MOVED if isinstance(error, RevisionMoved) else FAILED)
     except CallFailed as error:
         errors.print(f"[red]{error.code}[/red] {escape(error.message)}", soft_wrap=True)
         sys.exit(FAILED)

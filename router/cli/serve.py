@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,7 +14,7 @@ from rich.table import Table
 from triroute.router.cli.options import DEFAULTS, Adapter, CacheMB, Checkpoint, Listen, PolicyFile, Records, Threads
 from triroute.router.cli.screen import console, errors, progress
 from triroute.router.service import Service
-from triroute.router.settings import Settings
+from triroute.router.settings import Settings, home
 
 
 def serve(
@@ -24,6 +25,18 @@ def serve(
     records: Records = DEFAULTS.records,
     threads: Threads = None,
     cache_mb: CacheMB = DEFAULTS.cache_mb,
+    admin: Annotated[
+        str, typer.Option(help="Where PolicyAdmin listens: unix:PATH, HOST:PORT, or `none`.", show_default="a socket")
+    ] = "auto",
+    redis: Annotated[
+        str, typer.Option(envvar="TRIROUTE_REDIS", help="URL of the Redis whose fleet this router joins.")
+    ] = DEFAULTS.redis,
+    fleet: Annotated[str, typer.Option(help="Which fleet in that Redis.")] = DEFAULTS.fleet,
+    replica: Annotated[str, typer.Option(help="This router's name in the fleet.", show_default="HOST:PORT")] = "",
+    last_good: Annotated[
+        Path | None,
+        typer.Option(help="Keep the last good policy in this file.", show_default="with --redis, one for the fleet"),
+    ] = None,
     drain: Annotated[float, typer.Option(min=0, help="Seconds that running steps get after Ctrl-C.")] = (
         DEFAULTS.drain_seconds
     ),
@@ -38,6 +51,11 @@ def serve(
         threads=threads,
         cache_mb=cache_mb,
         drain_seconds=drain,
+        admin="" if admin == "none" else admin,
+        redis=redis,
+        fleet=fleet,
+        replica=replica,
+        last_good=last_good or (home() / f"policy-{fleet}.json" if redis else None),
     )
     asyncio.run(_serve(settings))
 
@@ -82,6 +100,8 @@ def _welcome(service: Service) -> Panel:
         "address": service.address,
         "model": service.supervisor.description.model,
         "policy": f"{service.policy.name} {service.policy.revision[:12]}",
+        "admin": service.admin.address or "none",
+        "store": service.keeper.store.health().where,
         "records": str(service.settings.records),
         "traces": service.settings.otlp_endpoint or "kept out; set OTEL_EXPORTER_OTLP_ENDPOINT to export them",
         "try": f'triroute generate --address {service.address} "Plan a picnic"',

@@ -65,7 +65,7 @@ async def start(settings: Settings) -> None:
 async def test_bug_is_named_in_the_log_and_nowhere_else(
     service: Service, stub: router_pb2_grpc.RouterStub, caplog: pytest.LogCaptureFixture
 ) -> None:
-    sound, service.pipeline.policy = service.pipeline.policy, None  # type: ignore[assignment]
+    sound, service.pipeline.live = service.pipeline.live, None  # type: ignore[assignment]
     with pytest.raises(grpc.aio.AioRpcError) as streamed:
         [event async for event in stub.Generate(ask())]
     with pytest.raises(grpc.aio.AioRpcError) as single:
@@ -76,7 +76,7 @@ async def test_bug_is_named_in_the_log_and_nowhere_else(
         assert f"{request_id} failed by a bug of ours" in caplog.text
         assert "AttributeError" in caplog.text
         assert b"AttributeError" not in status_of(error).SerializeToString()
-    service.pipeline.policy = sound
+    service.pipeline.live = sound
     assert (await stub.Decide(ask())).rule_id
 
 

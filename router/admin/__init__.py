@@ -1,0 +1,1 @@
+"""The service by which operators change the policy of running routers."""

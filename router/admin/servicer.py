@@ -1,0 +1,153 @@
+"""triroute.v1.PolicyAdmin over one `PolicyKeeper`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from typing import Any, TypeVar
+
+import grpc
+
+from triroute.proto import policy_admin_pb2, policy_admin_pb2_grpc
+from triroute.router.admin.convert import from_change, status_of
+from triroute.router.errors import InvalidPolicy, InvalidRequest, NotFound, Violation
+from triroute.router.policy.follow import parse_safely
+from triroute.router.policy.keeper import PolicyKeeper
+from triroute.router.policy.store import Kind, Move
+from triroute.router.policy.store.base import SHORTEST_PREFIX
+from triroute.router.policy.store.memory import moved
+from triroute.router.server import abort
+
+_LISTED = 20
+_MOST_LISTED = 1_000
+_LOOK_SECONDS = 0.25
+_LONGEST_AUTHOR, _LONGEST_REASON = 128, 512
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Answer = TypeVar("Answer")
+Asked = policy_admin_pb2.ApplyPolicyRequest | policy_admin_pb2.RollbackPolicyRequest
+
+
+class PolicyAdminServicer(policy_admin_pb2_grpc.PolicyAdminServicer):
+    """Checks what is asked, moves the store, and lets this router follow at once."""
+
+    def __init__(self, keeper: PolicyKeeper) -> None:
+        self.keeper = keeper
+        self.store = keeper.store
+
+    async def Validate(
+        self, message: policy_admin_pb2.ValidatePolicyRequest, context: Context
+    ) -> policy_admin_pb2.ValidatePolicyResponse:
+        try:
+            policy = await asyncio.to_thread(parse_safely, message.text, message.source or "policy")
+        except InvalidPolicy as error:
+            return policy_admin_pb2.ValidatePolicyResponse(problems=error.message.split("\n"))
+        return policy_admin_pb2.ValidatePolicyResponse(valid=True, revision=policy.revision, name=policy.name)
+
+    async def Apply(
+        self, message: policy_admin_pb2.ApplyPolicyRequest, context: Context
+    ) -> policy_admin_pb2.PolicyChange:
+        return await _answer(self._apply(message), context)
+
+    async def Get(self, message: policy_admin_pb2.GetPolicyRequest, context: Context) -> policy_admin_pb2.PolicyText:
+        return await _answer(self._get(message.revision), context)
+
+    async def List(
+        self, message: policy_admin_pb2.ListPolicyChangesRequest, context: Context
+    ) -> policy_admin_pb2.ListPolicyChangesResponse:
+        return await _answer(self._list(message.limit), context)
+
+    async def Rollback(
+        self, message: policy_admin_pb2.RollbackPolicyRequest, context: Context
+    ) -> policy_admin_pb2.PolicyChange:
+        return await _answer(self._rollback(message), context)
+
+    async def Watch(
+        self, message: policy_admin_pb2.WatchPolicyRequest, context: Context
+    ) -> AsyncIterator[policy_admin_pb2.PolicyStatus]:
+        try:
+            told = None
+            while True:
+                status = await status_of(self.keeper)
+                seen = _without_times(status)
+                if seen != told:
+                    yield status
+                told = seen
+                await asyncio.sleep(_LOOK_SECONDS)
+        except Exception as error:
+            await abort(context, error)
+
+    async def _apply(self, message: policy_admin_pb2.ApplyPolicyRequest) -> policy_admin_pb2.PolicyChange:
+        _check(message)
+        policy = await asyncio.to_thread(parse_safely, message.text, message.source or "policy")
+        return await self._move(message, Kind.APPLY, policy.revision, message.text)
+
+    async def _rollback(self, message: policy_admin_pb2.RollbackPolicyRequest) -> policy_admin_pb2.PolicyChange:
+        _check(message)
+        if message.revision:
+            revision = await self.store.find(message.revision)
+        else:
+            latest = await self.store.latest()
+            revision = latest.previous if latest else ""
+            if not revision:
+                raise NotFound("there is no revision before the active one; `triroute policy history` lists them")
+        text = await self.store.text(revision)
+        await asyncio.to_thread(parse_safely, text, f"revision {revision[:12]}")
+        return await self._move(message, Kind.ROLLBACK, revision, text)
+
+    async def _move(self, message: Asked, kind: Kind, revision: str, text: str) -> policy_admin_pb2.PolicyChange:
+        expected = None
+        if message.HasField("expected_revision"):
+            latest = await self.store.latest()
+            expected = latest.revision if latest else ""
+            if not expected.startswith(message.expected_revision):
+                raise moved(expected, message.expected_revision)
+        change = await self.store.move(Move(kind, revision, text, message.author, message.reason, expected))
+        await self.keeper.follower.catch_up()
+        return from_change(change)
+
+    async def _get(self, prefix: str) -> policy_admin_pb2.PolicyText:
+        if prefix:
+            revision = await self.store.find(prefix)
+        else:
+            latest = await self.store.latest()
+            revision = latest.revision if latest else ""
+        return policy_admin_pb2.PolicyText(revision=revision, text=await self.store.text(revision))
+
+    async def _list(self, limit: int) -> policy_admin_pb2.ListPolicyChangesResponse:
+        changes = await self.store.history(min(limit or _LISTED, _MOST_LISTED))
+        return policy_admin_pb2.ListPolicyChangesResponse(changes=map(from_change, changes))
+
+
+async def _answer(work: Awaitable[Answer], context: Context) -> Answer:
+    try:
+        return await work
+    except Exception as error:
+        await abort(context, error)
+
+
+def _check(message: Asked) -> None:
+    """Raises InvalidRequest."""
+    wrong = []
+    for name, longest in (("author", _LONGEST_AUTHOR), ("reason", _LONGEST_REASON)):
+        value = getattr(message, name)
+        if not value.strip():
+            wrong.append(Violation(name, "is missing; it stays in the history"))
+        elif len(value) > longest:
+            wrong.append(Violation(name, f"has {len(value)} characters; at most {longest}"))
+    expected = message.expected_revision
+    if message.HasField("expected_revision") and len(expected) < SHORTEST_PREFIX:
+        wrong.append(
+            Violation("expected_revision", f"{expected!r} is too short; give at least {SHORTEST_PREFIX} digits")
+        )
+    if wrong:
+        raise InvalidRequest.of(*wrong)
+
+
+def _without_times(status: policy_admin_pb2.PolicyStatus) -> bytes:
+    """What must differ for a status to be news."""
+    copy = policy_admin_pb2.PolicyStatus()
+    copy.CopyFrom(status)
+    for replica in copy.replicas:
+        replica.at_us = 0
+    return copy.SerializeToString(deterministic=True)

@@ -1,0 +1,50 @@
+"""The active policy: swapped as a whole, and never by a bad one."""
+
+from __future__ import annotations
+
+import logging
+
+from triroute.router.policy.decide import decide
+from triroute.router.policy.load import Policy
+from triroute.router.types import Decision, Load, Request, Step
+
+log = logging.getLogger("triroute.policy")
+
+
+class ActivePolicy:
+    """What the pipeline asks. A decision is made by one policy from beginning to end, and carries its revision."""
+
+    def __init__(self, first: Policy) -> None:
+        self.policy = first
+        self.swaps = 0
+        self.refused = 0  # policies, since the start
+        self.refusal = ""  # why the last one was
+
+    def decide(self, request: Request, step: Step, load: Load) -> Decision:
+        """By the policy of this moment. Raises HintRefused."""
+        return decide(self.policy, request, step, load)
+
+    def swap(self, policy: Policy, why: str) -> None:
+        """From now on, decide by this one."""
+        before, self.policy = self.policy, policy
+        self.swaps += 1
+        log.info(
+            "policy %s (%s) follows %s (%s): %s",
+            policy.revision[:12],
+            policy.name,
+            before.revision[:12],
+            before.name,
+            why,
+        )
+
+    def refuse(self, what: str, error: str) -> None:
+        """Count and log a policy that can't become active; the one in force stays."""
+        self.refused += 1
+        self.refusal = error
+        log.error(
+            "%s is refused, policy %s (%s) stays in force:\n%s",
+            what,
+            self.policy.revision[:12],
+            self.policy.name,
+            error,
+        )

@@ -1,0 +1,112 @@
+"""What every store keeps, and what it promises."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+ANY = None  # as the expected revision: whatever is active
+SHORTEST_PREFIX = 6
+
+
+class Kind(StrEnum):
+    """How a change came about."""
+
+    SEED = "seed"
+    FILE = "file"
+    APPLY = "apply"
+    ROLLBACK = "rollback"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One move of the active revision. `number` counts them; `at_us` is microseconds since 1970 UTC."""
+
+    number: int
+    revision: str
+    previous: str
+    kind: Kind
+    author: str
+    reason: str
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A change that is asked for. It fails unless `expected` is active, or is ANY.
+
+    A seed is for an empty store, and has its own `number`: after a loss of data, the greatest number's seed stays.
+    """
+
+    kind: Kind
+    revision: str
+    text: str
+    author: str
+    reason: str
+    expected: str | None = ANY
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """What one router says of the change `number` to `revision`; `serving` is what its decisions carry."""
+
+    replica: str
+    number: int
+    revision: str
+    accepted: bool
+    error: str
+    serving: str
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoreHealth:
+    """`error` is empty while the store answers."""
+
+    where: str
+    error: str = ""
+
+
+class Store(Protocol):
+    """Every method but `health` raises StoreUnavailable; none is called on a request's path.
+
+    A revision's text never changes once it is written.
+    """
+
+    async def latest(self) -> Change | None:
+        """The change that made the active revision active. None in an empty store."""
+
+    async def wait(self, after: int, seconds: float) -> None:
+        """Return soon after a change with a greater number, or after so many seconds."""
+
+    async def text(self, revision: str) -> str:
+        """A revision's text. Raises NotFound."""
+
+    async def find(self, prefix: str) -> str:
+        """The revision that begins so, among the changes that are kept. Raises NotFound."""
+
+    async def move(self, move: Move) -> Change:
+        """Make a revision active. Where it is already, nothing changes. Raises RevisionMoved."""
+
+    async def history(self, limit: int) -> list[Change]:
+        """Latest first."""
+
+    async def acknowledge(self, said: Acknowledgement) -> None:
+        """Keep what a router says, for ten seconds."""
+
+    async def acknowledgements(self) -> list[Acknowledgement]:
+        """What routers said in the last ten seconds, by name."""
+
+    def health(self) -> StoreHealth:
+        """Whether it answers, as far as is known."""
+
+    async def close(self) -> None:
+        """Let go of its connections."""
+
+
+def digest(text: str) -> str:
+    """SHA-256 of a text, hex."""
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,60 @@
+"""The last good policy on disk, for a start without the store."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+log = logging.getLogger("triroute.policy")
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A policy that was served: the number of its change, its text, and the revision of the policy's file then."""
+
+    number: int
+    revision: str
+    text: str
+    file_revision: str
+
+
+class LastGood:
+    """One file, replaced as a whole. A disk that fails is logged once, and never stops a change."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self._failing = False
+
+    def read(self) -> Copy | None:
+        """None where there is none, or none that can be read."""
+        if self.path is None:
+            return None
+        try:
+            found = json.loads(self.path.read_text(encoding="utf-8"))
+            return Copy(int(found["number"]), str(found["revision"]), str(found["text"]), str(found["file_revision"]))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            log.error("the copy of the last good policy, %s, can't be read: %s", self.path, error)
+            return None
+
+    def write(self, copy: Copy) -> None:
+        """Replace it. Blocks on the disk."""
+        if self.path is None:
+            return
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile("w", dir=self.path.parent, delete=False, encoding="utf-8") as file:
+                json.dump(asdict(copy), file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(file.name, self.path)
+            self._failing = False
+        except OSError as error:
+            if not self._failing:
+                log.error("the last good policy can't be kept in %s: %s", self.path, error)
+            self._failing = True

@@ -1,0 +1,99 @@
+"""The store of a router that stands alone."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from triroute.router.errors import NotFound, RevisionMoved
+from triroute.router.policy.store.base import (
+    SHORTEST_PREFIX,
+    Acknowledgement,
+    Change,
+    Kind,
+    Move,
+    StoreHealth,
+)
+
+_KEPT = 1_000  # changes
+
+
+class MemoryStore:
+    """Keeps its changes until the process ends."""
+
+    def __init__(self) -> None:
+        self._texts: dict[str, str] = {}
+        self._changes: list[Change] = []
+        self._said: dict[str, Acknowledgement] = {}
+        self._moved = asyncio.Event()
+
+    async def latest(self) -> Change | None:
+        return self._changes[-1] if self._changes else None
+
+    async def wait(self, after: int, seconds: float) -> None:
+        self._moved.clear()
+        latest = await self.latest()
+        if latest is not None and latest.number > after:
+            return
+        try:
+            await asyncio.wait_for(self._moved.wait(), seconds)
+        except TimeoutError:
+            return
+
+    async def text(self, revision: str) -> str:
+        if revision not in self._texts:
+            raise NotFound(f"no policy revision {revision[:12]}; `triroute policy history` lists them")
+        return self._texts[revision]
+
+    async def find(self, prefix: str) -> str:
+        return one_of(prefix, self._changes)
+
+    async def move(self, move: Move) -> Change:
+        latest = await self.latest()
+        active = latest.revision if latest else ""
+        if latest is not None and (move.kind is Kind.SEED or active == move.revision):
+            return latest
+        if move.expected not in (None, active):
+            raise moved(active, move.expected or "")
+        number = move.number if move.kind is Kind.SEED else (latest.number if latest else 0) + 1
+        change = Change(number, move.revision, active, move.kind, move.author, move.reason, time.time_ns() // 1000)
+        self._texts.setdefault(move.revision, move.text)
+        self._changes = [*self._changes[-_KEPT + 1 :], change]
+        self._moved.set()
+        return change
+
+    async def history(self, limit: int) -> list[Change]:
+        return self._changes[::-1][:limit]
+
+    async def acknowledge(self, said: Acknowledgement) -> None:
+        self._said[said.replica] = said
+
+    async def acknowledgements(self) -> list[Acknowledgement]:
+        return [self._said[name] for name in sorted(self._said)]
+
+    def health(self) -> StoreHealth:
+        return StoreHealth("memory")
+
+    async def close(self) -> None:
+        return
+
+
+def moved(active: str, expected: str) -> RevisionMoved:
+    """The error of a change that came second."""
+    return RevisionMoved(
+        f"the active revision is {active[:12] or 'none'}, not {expected[:12]}: another change came first; "
+        "look at it with `triroute policy history`, then apply again"
+    )
+
+
+def one_of(prefix: str, changes: list[Change]) -> str:
+    """The one revision that begins so. Raises NotFound."""
+    if len(prefix) < SHORTEST_PREFIX:
+        raise NotFound(f"{prefix!r} is no revision; give at least {SHORTEST_PREFIX} of its digits")
+    found = sorted({change.revision for change in changes if change.revision.startswith(prefix)})
+    if len(found) != 1:
+        several = (
+            f"means several revisions, {', '.join(name[:12] for name in found)}" if found else "is not in the history"
+        )
+        raise NotFound(f"revision {prefix} {several}; `triroute policy history` lists them")
+    return found[0]

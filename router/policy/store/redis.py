@@ -1,0 +1,197 @@
+"""The store of a fleet: Redis 6.2 or newer, at one address. A hash tag holds a fleet's keys together.
+
+triroute:policy:v1:{FLEET}:revision:SHA256   hash: a revision's text; written once, never changed
+triroute:policy:v1:{FLEET}:active            hash: the latest change; moved by compare-and-set
+triroute:policy:v1:{FLEET}:changes           stream: every change, its id is the change's number
+triroute:policy:v1:{FLEET}:ack:REPLICA       JSON, for ten seconds: what a router says of the latest change
+triroute:policy:v1:{FLEET}:replicas          sorted set: routers by the time at which they last spoke
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from triroute.router.errors import InvalidPolicy, NotFound, StartFailed, StoreUnavailable
+from triroute.router.policy.store.base import Acknowledgement, Change, Kind, Move, StoreHealth, digest
+from triroute.router.policy.store.breaker import Breaker
+from triroute.router.policy.store.memory import moved, one_of
+
+TIMEOUT_SECONDS = 0.05
+_TRIES = 3  # of a call on behalf of an operator
+_KEPT = 1_000  # changes
+_SPEAKS_SECONDS = 10
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+# In one step: compare, keep the text, move the pointer, append to the stream.
+# KEYS active, revision, changes. ARGV kind, revision, text, digest, author, reason, expected, number, at_us, kept.
+# Returns {1, ...the active hash} when the revision is active now, else {0, the active revision}.
+_MOVE = """
+local active = redis.call('HMGET', KEYS[1], 'revision', 'number', 'kind')
+local now, number = active[1] or '', tonumber(active[2] or '0')
+if ARGV[1] == 'seed' then
+    if active[1] and not (active[3] == 'seed' and number < tonumber(ARGV[8])) then
+        return {1, redis.call('HGETALL', KEYS[1])}
+    end
+    number = tonumber(ARGV[8])
+else
+    if now == ARGV[2] then return {1, redis.call('HGETALL', KEYS[1])} end
+    if ARGV[7] ~= '*' and ARGV[7] ~= now then return {0, now} end
+    number = number + 1
+end
+if redis.call('EXISTS', KEYS[2]) == 0 then
+    redis.call('HSET', KEYS[2], 'text', ARGV[3], 'digest', ARGV[4])
+end
+local change = {'number', string.format('%d', number), 'revision', ARGV[2], 'previous', now, 'kind', ARGV[1],
+                'author', ARGV[5], 'reason', ARGV[6], 'at_us', ARGV[9]}
+redis.call('HSET', KEYS[1], unpack(change))
+redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[10], string.format('%d-1', number), unpack(change))
+return {1, redis.call('HGETALL', KEYS[1])}
+"""
+
+
+class RedisStore:
+    """Every call takes at most 50 ms a try; after three failures in a row, calls fail at once for half a second."""
+
+    def __init__(self, url: str, fleet: str) -> None:
+        """Raises StartFailed for a URL or a name that is none."""
+        if not _NAME.fullmatch(fleet):
+            raise StartFailed(f"--fleet {fleet!r} is no name; use letters, digits, dots, dashes and underscores")
+        self._prefix = f"triroute:policy:v1:{{{fleet}}}"
+        self._redis = _client(url, TIMEOUT_SECONDS)
+        self._waiting = _client(url, None)
+        self._breaker = Breaker(f"Redis at {_shown(url)}")
+
+    async def latest(self) -> Change | None:
+        found = await self._call(lambda: self._redis.hgetall(self._key("active")))
+        return _change(found) if found else None
+
+    async def wait(self, after: int, seconds: float) -> None:
+        """Blocks in Redis, on a connection of its own."""
+        stream = {self._key("changes"): f"{after}-1"}
+        limit = seconds + TIMEOUT_SECONDS
+        await self._call(lambda: self._waiting.xread(stream, 1, int(seconds * 1000)), limit, tries=1)
+
+    async def text(self, revision: str) -> str:
+        found = await self._call(lambda: self._redis.hgetall(self._key(f"revision:{revision}")))
+        if not found:
+            raise NotFound(f"no policy revision {revision[:12]}; `triroute policy history` lists them")
+        text = str(found.get("text", ""))
+        if digest(text) != found.get("digest"):
+            raise InvalidPolicy(f"revision {revision[:12]}:1:1: its text in Redis was changed; apply the policy again")
+        return text
+
+    async def find(self, prefix: str) -> str:
+        return one_of(prefix, await self.history(_KEPT))
+
+    async def move(self, move: Move) -> Change:
+        keys = [self._key("active"), self._key(f"revision:{move.revision}"), self._key("changes")]
+        expected = "*" if move.expected is None else move.expected
+        values = [move.kind.value, move.revision, move.text, digest(move.text), move.author, move.reason]
+        values += [expected, str(move.number), str(time.time_ns() // 1000), str(_KEPT)]
+        # A try that timed out may have moved the pointer: the next one then finds the revision active, and all is well.
+        done, answer = await self._call(lambda: self._redis.eval(_MOVE, len(keys), *keys, *values))
+        if not done:
+            raise moved(str(answer), expected)
+        return _change(answer if isinstance(answer, dict) else dict(zip(answer[::2], answer[1::2], strict=True)))
+
+    async def history(self, limit: int) -> list[Change]:
+        entries = await self._call(lambda: self._redis.xrevrange(self._key("changes"), count=limit))
+        return [_change(fields) for _, fields in entries]
+
+    async def acknowledge(self, said: Acknowledgement) -> None:
+        body = json.dumps(dataclasses.asdict(said))
+
+        async def write() -> None:
+            async with self._redis.pipeline(transaction=False) as pipe:
+                pipe.set(self._key(f"ack:{said.replica}"), body, ex=_SPEAKS_SECONDS)
+                pipe.zadd(self._key("replicas"), {said.replica: said.at_us})
+                pipe.zremrangebyscore(self._key("replicas"), "-inf", said.at_us - _SPEAKS_SECONDS * 1_000_000)
+                pipe.expire(self._key("replicas"), 60 * _SPEAKS_SECONDS)
+                await pipe.execute()
+
+        await self._call(write)
+
+    async def acknowledgements(self) -> list[Acknowledgement]:
+        names = await self._call(lambda: self._redis.zrange(self._key("replicas"), 0, -1))
+        keys = [self._key(f"ack:{name}") for name in sorted(names)]
+        said = await self._call(lambda: self._redis.mget(keys)) if keys else []
+        return [Acknowledgement(**json.loads(body)) for body in said if body]
+
+    def health(self) -> StoreHealth:
+        return StoreHealth(self._breaker.name, self._breaker.error)
+
+    async def close(self) -> None:
+        for client in (self._redis, self._waiting):
+            await client.aclose()
+
+    def _key(self, name: str) -> str:
+        return f"{self._prefix}:{name}"
+
+    async def _call(
+        self, call: Callable[[], Awaitable[Any]], limit: float = TIMEOUT_SECONDS, tries: int = _TRIES
+    ) -> Any:
+        """Raises StoreUnavailable. Every call here may be made twice."""
+        for attempt in range(1, tries + 1):
+            self._breaker.check()
+            try:
+                async with asyncio.timeout(limit):
+                    answer = await call()
+            except (RedisError, OSError, TimeoutError) as error:
+                _leave_if_cancelled()
+                unavailable = self._breaker.failed(str(error) or f"no answer in {limit * 1000:.0f} ms")
+                if attempt == tries or self._breaker.open:
+                    raise unavailable from error
+            else:
+                _leave_if_cancelled()
+                self._breaker.succeeded()
+                return answer
+        raise AssertionError("unreachable: the last try returns or raises")
+
+
+def _leave_if_cancelled() -> None:
+    """The client may swallow a cancellation that comes while it connects."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
+def _client(url: str, timeout: float | None) -> Any:
+    """No retries inside: the breaker must see each failure. Raises StartFailed."""
+    try:
+        return Redis.from_url(
+            url,
+            decode_responses=True,
+            socket_timeout=timeout,
+            socket_connect_timeout=TIMEOUT_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+            client_name="triroute",
+        )
+    except ValueError as error:
+        raise StartFailed(
+            f"--redis {_shown(url)} is no URL of a Redis; write redis://HOST:PORT/DB, rediss://... or unix://PATH"
+        ) from error
+
+
+def _change(fields: Mapping[str, str]) -> Change:
+    try:
+        kind, number, at_us = Kind(fields["kind"]), int(fields["number"]), int(fields["at_us"])
+        return Change(number, fields["revision"], fields["previous"], kind, fields["author"], fields["reason"], at_us)
+    except (KeyError, ValueError) as error:
+        raise StoreUnavailable(f"the history in Redis was changed by hand and can't be read: {error!r}") from error
+
+
+def _shown(url: str) -> str:
+    """Without a password."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}".partition("?")[0]
