@@ -14,12 +14,13 @@ from triroute.router.classifier import classify
 from triroute.router.convert import from_decision, to_engine, to_request
 from triroute.router.engine_client import EngineLost
 from triroute.router.errors import EngineUnavailable, Overloaded, ServiceFailed, TrirouteError
-from triroute.router.policy import Policy
+from triroute.router.policy import Latches, Policy
 from triroute.router.records import RecordWriter
 from triroute.router.run import Run
 from triroute.router.settings import Settings
 from triroute.router.supervisor import Supervisor
 from triroute.router.telemetry import Telemetry, trace_id
+from triroute.router.types import Load
 
 log = logging.getLogger("triroute.pipeline")
 
@@ -34,6 +35,7 @@ class Pipeline:
         self.policy = active
         self.supervisor = supervisor
         self.engine = supervisor.client
+        self.latches = Latches()
         self.telemetry = telemetry
         self.records = records
         self.running: dict[str, Run] = {}
@@ -73,7 +75,7 @@ class Pipeline:
     def decide(self, message: router_pb2.GenerateRequest) -> router_pb2.Decision:
         """How a request would be decoded. Raises TrirouteError."""
         request = to_request(message)
-        decision = policy.decide(self.policy, request, classify(request), self.engine.load)
+        decision = policy.decide(self.policy, request, classify(request), self._load())
         return from_decision(decision, "", "")
 
     async def abort(self, request_id: str) -> bool:
@@ -108,9 +110,13 @@ class Pipeline:
 
     def _decide(self, run: Run, trace: str) -> None:
         step = classify(run.request)
-        run.decision = policy.decide(self.policy, run.request, step, self.engine.load)
+        run.decision = policy.decide(self.policy, run.request, step, self._load())
         run.decided = from_decision(run.decision, run.request_id, trace)
         run.decided_ns = time.time_ns()
+
+    def _load(self) -> Load:
+        """The engine's load, and which of the policy's load switches past loads have left tripped."""
+        return self.latches.see(self.engine.load, self.policy.compiled.trips)
 
     async def _decode(self, run: Run) -> AsyncGenerator[router_pb2.GenerateEvent, None]:
         async with aclosing(self._events(run)) as events:
