@@ -10,6 +10,8 @@ from rich.table import Table
 
 from triroute.router import policy as policies
 from triroute.router.cli.options import DEFAULTS
+from triroute.router.cli.policy_diff import diff
+from triroute.router.cli.policy_explain import explain
 from triroute.router.cli.policy_lint import lint
 from triroute.router.cli.policy_tests import run_tests
 from triroute.router.cli.screen import console
@@ -22,6 +24,8 @@ EPILOG = (
 policy = typer.Typer(no_args_is_help=True, help="Write, check and test policies.", epilog=EPILOG)
 policy.command()(lint)
 policy.command("test")(run_tests)
+policy.command()(explain)
+policy.command()(diff)
 
 
 @policy.command()

@@ -65,7 +65,7 @@ def compile_policy(file: PolicyFile) -> Compiled:
     rules = []
     for rule, whole in zip(file.rules, formulas, strict=True):
         use = merged(file.defaults, rule.use)
-        plan, clamps = clamped(plan_of(use), file.limits)
+        plan, clamps = clamped(plan_of(use), use, file.limits)
         tests = tuple(compiled(part, places) for part in whole.parts)
         enforced = rule.enforcement == "enforce"
         rules.append(CompiledRule(rule.id, tests, whole.parts, enforced, plan, clamps, extras_of(use, file.limits)))

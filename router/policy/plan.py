@@ -41,15 +41,16 @@ def variant_for(mode: Mode, variant: Variant | None) -> Variant | None:
     return (variant or Variant.LINEAR) if mode is Mode.SELF_SPECULATION else None
 
 
-def clamped(plan: DecodePlan, limits: Limits) -> tuple[DecodePlan, tuple[Clamp, ...]]:
-    """The plan within the limits. A block length of 0 is `auto`, and the engine keeps to the limits itself."""
+def clamped(plan: DecodePlan, use: Decoding, limits: Limits) -> tuple[DecodePlan, tuple[Clamp, ...]]:
+    """The plan within the limits, and what of `use` they moved. A block length of 0 is `auto`, and stays."""
     clamps = []
     for name in NUMBERS:
         asked = getattr(plan, name)
         least, most = getattr(limits, name)
         became = min(max(asked, least), most)
         if became != asked and not (name == "block_length" and asked == 0):
-            clamps.append(Clamp(name, asked, became))
+            if getattr(use, name) is not None:
+                clamps.append(Clamp(name, asked, became))
             plan = dataclasses.replace(plan, **{name: became})
     return plan, tuple(clamps)
 
@@ -69,7 +70,8 @@ def extras_of(use: Use, limits: Limits) -> Extras:
 
 def _segments(segments: Segments, use: Use, limits: Limits) -> list[tuple[SegmentKind, DecodePlan]]:
     named = [(SegmentKind(name), getattr(segments, name)) for name in Segments.model_fields]
-    return [(kind, clamped(plan_of(merged(use, _as_use(own))), limits)[0]) for kind, own in named if own is not None]
+    uses = [(kind, merged(use, _as_use(own))) for kind, own in named if own is not None]
+    return [(kind, clamped(plan_of(own), own, limits)[0]) for kind, own in uses]
 
 
 def _as_use(own: Decoding) -> Use:
