@@ -17,6 +17,7 @@ from triroute.router.types import (
     DraftSource,
     FormatKind,
     Hints,
+    LatencyClass,
     Message,
     Mode,
     Request,
@@ -56,6 +57,11 @@ ROLES = {
     chat_pb2.ROLE_ASSISTANT: Role.ASSISTANT,
     chat_pb2.ROLE_TOOL: Role.TOOL,
 }
+LATENCIES = {
+    router_pb2.LATENCY_CLASS_INTERACTIVE: LatencyClass.INTERACTIVE,
+    router_pb2.LATENCY_CLASS_STANDARD: LatencyClass.STANDARD,
+    router_pb2.LATENCY_CLASS_BATCH: LatencyClass.BATCH,
+}
 CHOICES = {
     chat_pb2.ToolChoice.KIND_AUTO: ToolChoiceKind.AUTO,
     chat_pb2.ToolChoice.KIND_NONE: ToolChoiceKind.NONE,
@@ -69,7 +75,7 @@ MOST_TOP_K = 1_000_000
 MOST_STOPS, LONGEST_STOP = 16, 256
 LEAST_REPETITION, MOST_REPETITION, MOST_PENALTY = 0.1, 2.0, 2.0
 MOST_BIASES, MOST_BIAS, MOST_LOGPROBS = 1_024, 100.0, 20
-MOST_TAGS, LONGEST_TAG, LONGEST_SESSION = 16, 64, 128
+MOST_TAGS, LONGEST_TAG, LONGEST_SESSION, LONGEST_TENANT = 16, 64, 128, 128
 MOST_TOOLS, MOST_MESSAGES = 128, 1_000
 _TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -104,6 +110,10 @@ def to_request(message: router_pb2.GenerateRequest) -> Request:
             draft_threshold=hints.draft_threshold if given("draft_threshold") else None,
             fixed_steps=hints.fixed_steps if given("fixed_steps") else None,
         ),
+        tenant=message.tenant,
+        expected_tokens=message.expected_tokens if message.HasField("expected_tokens") else None,
+        latency_class=LATENCIES.get(message.latency_class),
+        first_token_ms=message.first_token_ms if message.HasField("first_token_ms") else None,
     )
 
 
@@ -313,6 +323,11 @@ def _labels(message: router_pb2.GenerateRequest) -> Iterator[Violation]:
         yield Violation("session_id", f"has over {LONGEST_SESSION} characters")
     if len(message.tags) > MOST_TAGS or any(not 1 <= len(tag) <= LONGEST_TAG for tag in message.tags):
         yield Violation("tags", f"at most {MOST_TAGS}, of 1 to {LONGEST_TAG} characters each")
+    if len(message.tenant) > LONGEST_TENANT:
+        yield Violation("tenant", f"has over {LONGEST_TENANT} characters")
+    if message.latency_class and message.latency_class not in LATENCIES:
+        words = ", ".join(f"{number} ({word})" for number, word in _words(LATENCIES).items())
+        yield Violation("latency_class", f"{message.latency_class} is unknown; known are {words}")
 
 
 def _hints(hints: router_pb2.DecodeHints) -> Iterator[Violation]:

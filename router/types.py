@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -42,6 +43,23 @@ class Verification(StrEnum):
     """When a draft token is accepted."""
 
     EXACT = "exact"
+
+
+class LatencyClass(StrEnum):
+    """How soon somebody needs the step."""
+
+    INTERACTIVE = "interactive"
+    STANDARD = "standard"
+    BATCH = "batch"
+
+
+class SegmentKind(StrEnum):
+    """What a part of the output is."""
+
+    PROSE = "prose"
+    CODE = "code"
+    TOOL_CALL = "tool_call"
+    THINKING = "thinking"
 
 
 class Role(StrEnum):
@@ -152,7 +170,7 @@ class Hints:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One agent step. Exactly one of `messages` and `text` is not empty."""
+    """One agent step. Exactly one of `messages` and `text` is not empty. None and "": the caller did not say."""
 
     messages: tuple[Message, ...] = ()
     text: str = ""
@@ -163,6 +181,10 @@ class Request:
     session_id: str = ""
     tags: frozenset[str] = frozenset()
     hints: Hints = Hints()
+    tenant: str = ""
+    expected_tokens: int | None = None
+    latency_class: LatencyClass | None = None
+    first_token_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,12 +197,32 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Trip:
+    """A switch on a figure of the load: trips at `bound` (past it where not `inclusive`), resets at `reset`."""
+
+    figure: str
+    bound: float
+    inclusive: bool
+    reset: float
+
+    def state(self, value: float) -> bool | None:
+        """Tripped, reset, or None between the two: as it was before."""
+        if value > self.bound or (self.inclusive and value == self.bound):
+            return True
+        return False if value <= self.reset else None
+
+
+@dataclass(frozen=True, slots=True)
 class Load:
-    """How busy the engine is: requests running, requests waiting, share of the KV cache in use [0, 1]."""
+    """How busy the engine is: requests running, requests waiting, share of the KV cache in use [0, 1].
+
+    `tripped`: the switches that earlier loads have left tripped.
+    """
 
     running: int = 0
     waiting: int = 0
     cache_used: float = 0.0
+    tripped: frozenset[Trip] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +238,21 @@ class DecodePlan:
     draft_sources: frozenset[DraftSource] = frozenset(DraftSource)
     draft_threshold: float = 0.0
     fixed_steps: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """What a rule asks for beyond the decoder. Carried for those who read decisions; no engine runs any of it yet.
+
+    `escalation` is (when, to which mode, how often at most); `segments` has a plan for each kind that differs.
+    """
+
+    grammar: str = "as_asked"
+    verification: str = Verification.EXACT.value
+    escalation: tuple[tuple[str, ...], Mode, int] | None = None
+    segments: tuple[tuple[SegmentKind, DecodePlan], ...] = ()
+    capture: str = "features"
+    audit: str = "best_effort"
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,13 +283,19 @@ class HintOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """How a step will be decoded, and why."""
+    """How a step will be decoded, and why. `trace` is called for words only where somebody reads them."""
 
     step: Step
     rule_id: str
     plan: DecodePlan
     policy_revision: str
-    passed_over: tuple[PassedOver, ...] = ()
+    trace: Callable[[], tuple[PassedOver, ...]] = field(default=tuple, compare=False, repr=False)
     clamps: tuple[Clamp, ...] = ()
     hints: tuple[HintOutcome, ...] = ()
-    shadow: tuple[str, ...] = field(default=())
+    shadow: tuple[str, ...] = ()
+    extras: Extras = Extras()
+
+    @property
+    def passed_over(self) -> tuple[PassedOver, ...]:
+        """The rules before the one that fired, in order, and why each did not."""
+        return self.trace()

@@ -15,10 +15,10 @@ from rich.table import Table
 from triroute.router.cli.connect import own_service
 from triroute.router.cli.options import DEFAULTS, Checkpoint, PolicyFile, Records, Threads
 from triroute.router.cli.outcome import Outcome, run
-from triroute.router.cli.prompts import build
 from triroute.router.cli.screen import console, safe
 from triroute.router.client import Client
 from triroute.router.errors import EngineFailed
+from triroute.router.prompts import build
 from triroute.router.settings import Settings
 
 STEPS = Path(__file__).with_name("demo_steps.jsonl")

@@ -14,10 +14,10 @@ import typer
 from triroute.router.cli.connect import client_of
 from triroute.router.cli.options import DEFAULTS, Adapter, CacheMB, Checkpoint, PolicyFile, Records, Threads
 from triroute.router.cli.outcome import Outcome, run
-from triroute.router.cli.prompts import build, read_lines
 from triroute.router.cli.screen import console, errors, safe
 from triroute.router.client import Client
 from triroute.router.errors import InvalidRequest
+from triroute.router.prompts import build, read_lines
 from triroute.router.settings import Settings
 
 _DECODING, _SAMPLING, _SERVICE = "Decoding (hints to the policy)", "Sampling", "Service"

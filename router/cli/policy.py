@@ -1,4 +1,4 @@
-"""`triroute policy`: look at policies without a service."""
+"""`triroute policy`: its verbs. None of these needs a service, an engine or a model."""
 
 from __future__ import annotations
 
@@ -10,14 +10,22 @@ from rich.table import Table
 
 from triroute.router import policy as policies
 from triroute.router.cli.options import DEFAULTS
+from triroute.router.cli.policy_diff import diff
+from triroute.router.cli.policy_explain import explain
+from triroute.router.cli.policy_lint import lint
+from triroute.router.cli.policy_tests import run_tests
 from triroute.router.cli.screen import console
 
-policy = typer.Typer(no_args_is_help=True, help="Look at policies without a service.")
+EPILOG = (
+    "Exit codes: 0 ok, 1 internal, 2 usage, 3 invalid policy, 4 tests failed, 5 lint or coverage below the bar, "
+    "6 revision moved."
+)
 
-
-@policy.callback()
-def _group() -> None:
-    """Keeps `check` a sub-command of its own."""
+policy = typer.Typer(no_args_is_help=True, help="Write, check and test policies.", epilog=EPILOG)
+policy.command()(lint)
+policy.command("test")(run_tests)
+policy.command()(explain)
+policy.command()(diff)
 
 
 @policy.command()

@@ -1,72 +1,183 @@
-"""A rule's conditions: the first that fails, in words, with the actual value."""
+"""Formulas to closures over a step's values, and what fails in words, with the actual value."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import fnmatch
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
-from triroute.router.policy.vocabulary import LoadWhen, Range, Tags, When
-from triroute.router.types import FormatKind, Load, Request, Step
+from triroute.router.policy.formula import Atom, Either, Every, Formula, Named, Not, OneOf, Switched, Within
+from triroute.router.types import Trip
 
+Values: TypeAlias = Sequence[Any]
+Test: TypeAlias = Callable[[Values], bool]
+Places: TypeAlias = dict[str, int]
 
-def first_failure(when: When | None, request: Request, step: Step, load: Load) -> str | None:
-    """Why the conditions do not hold; None when they do."""
-    if when is None:
-        return None
-    return next(_failures(when, request, step, load), None)
-
-
-def _failures(when: When, request: Request, step: Step, load: Load) -> Iterator[str]:
-    if when.step is not None:
-        wanted = [when.step] if isinstance(when.step, str) else when.step
-        if step.kind not in wanted:
-            yield f"step is {step.kind}, wanted {' or '.join(wanted)}"
-    yield from _outside("confidence", step.confidence, when.confidence)
-    yield from _differs("tools", bool(request.tools), when.tools)
-    yield from _differs("tool_choice", request.tool_choice.kind.value, when.tool_choice)
-    yield from _differs("schema", request.response_format.kind is not FormatKind.NONE, when.schema_)
-    yield from _differs("session", bool(request.session_id), when.session)
-    last_role = request.messages[-1].role.value if request.messages else "none"
-    yield from _differs("last_role", last_role, when.last_role)
-    yield from _outside("max_tokens", request.sampling.max_tokens, when.max_tokens)
-    if when.tags is not None:
-        yield from _tags(request.tags, when.tags)
-    if when.load is not None:
-        yield from _load(load, when.load)
+SWITCHES = "switches"  # where `Values` hold the load's switches
 
 
-def _tags(tags: frozenset[str], wanted: Tags) -> Iterator[str]:
-    has = f"tags are {', '.join(sorted(tags)) or 'none'}"
-    if wanted.any and tags.isdisjoint(wanted.any):
-        yield f"{has}, wanted any of {', '.join(wanted.any)}"
-    if not tags.issuperset(wanted.all):
-        yield f"{has}, wanted all of {', '.join(wanted.all)}"
-    if not tags.isdisjoint(wanted.none):
-        yield f"{has}, wanted none of {', '.join(wanted.none)}"
+def compiled(formula: Formula, places: Places) -> Test:
+    """A closure that says whether the formula holds. `places`: where each fact stands among the values."""
+    match formula:
+        case Every(parts):
+            tests = tuple(compiled(part, places) for part in parts)
+            return _every(tests)
+        case Either(parts):
+            return _some(tuple(compiled(part, places) for part in parts))
+        case Not(part):
+            inner = compiled(part, places)
+            return lambda values: not inner(values)
+    return _atom(formula, places)
 
 
-def _load(load: Load, wanted: LoadWhen) -> Iterator[str]:
-    yield from _outside("load.running", load.running, wanted.running)
-    yield from _outside("load.waiting", load.waiting, wanted.waiting)
-    yield from _outside("load.cache_used", load.cache_used, wanted.cache_used)
+def _every(tests: tuple[Test, ...]) -> Test:
+    if len(tests) == 1:
+        return tests[0]
+
+    def holds(values: Values) -> bool:
+        for test in tests:  # noqa: SIM110  # `all` would make a generator each time
+            if not test(values):
+                return False
+        return True
+
+    return holds
 
 
-def _differs(name: str, actual: object, wanted: object) -> Iterator[str]:
-    if wanted is not None and actual != wanted:
-        yield f"{name} is {_word(actual)}, wanted {_word(wanted)}"
+def _some(tests: tuple[Test, ...]) -> Test:
+    def holds(values: Values) -> bool:
+        for test in tests:  # noqa: SIM110
+            if test(values):
+                return True
+        return False
+
+    return holds
 
 
-def _outside(name: str, actual: float, wanted: Range | None) -> Iterator[str]:
-    if wanted is None:
-        return
-    if wanted.lt is not None and not actual < wanted.lt:
-        yield f"{name} is {actual:g}, wanted less than {wanted.lt:g}"
-    if wanted.lte is not None and not actual <= wanted.lte:
-        yield f"{name} is {actual:g}, wanted at most {wanted.lte:g}"
-    if wanted.gt is not None and not actual > wanted.gt:
-        yield f"{name} is {actual:g}, wanted more than {wanted.gt:g}"
-    if wanted.gte is not None and not actual >= wanted.gte:
-        yield f"{name} is {actual:g}, wanted at least {wanted.gte:g}"
+def _atom(atom: Atom, places: Places) -> Test:
+    at = places[atom.fact]
+    match atom:
+        case OneOf(values=wanted):
+            if len(wanted) == 1:
+                only = wanted[0]
+                return lambda values: bool(values[at] == only)
+            words = frozenset(wanted)
+            return lambda values: values[at] in words
+        case Within():
+            return _within(atom, at)
+        case Switched(trip=trip, wanted=is_wanted):
+            switches = places[SWITCHES]
+            return lambda values: _tripped(trip, values[at], values[switches]) is is_wanted
+        case Named():
+            return _named(atom, at)
 
 
-def _word(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def _within(atom: Within, at: int) -> Test:
+    low, low_counts = atom.low or (float("-inf"), True)
+    high, high_counts = atom.high or (float("inf"), True)
+
+    def holds(values: Values) -> bool:
+        value = values[at]
+        if value is None or value < low or value > high:
+            return False
+        return (low_counts or value != low) and (high_counts or value != high)
+
+    return holds
+
+
+def _tripped(trip: Trip, value: float, switches: frozenset[Trip]) -> bool:
+    state = trip.state(value)
+    return trip in switches if state is None else state
+
+
+def _named(atom: Named, at: int) -> Test:
+    if not atom.glob:
+        wanted = frozenset(atom.patterns)
+        match atom.how:
+            case "any":
+                return lambda values: not wanted.isdisjoint(values[at])
+            case "all":
+                return lambda values: wanted.issubset(values[at])
+            case _:
+                return lambda values: wanted.isdisjoint(values[at])
+    if not any("*" in pattern or "?" in pattern for pattern in atom.patterns):
+        names = frozenset(atom.patterns)
+        return lambda values: not names.isdisjoint(values[at])
+    matches = re.compile("|".join(as_regex(pattern) for pattern in atom.patterns)).fullmatch
+    return lambda values: any(map(matches, values[at]))
+
+
+def as_regex(glob: str) -> str:
+    """A glob with `*` and `?` alone as a regular expression; brackets are letters."""
+    return fnmatch.translate(glob.replace("[", "[[]"))
+
+
+def failure(formula: Formula, values: Values, places: Places) -> str:
+    """Why a formula that does not hold does not, in words."""
+    match formula:
+        case Every(parts):
+            return next(
+                (failure(part, values, places) for part in parts if not compiled(part, places)(values)), "it holds"
+            )
+        case Either(parts):
+            return "none of any: " + "; ".join(failure(part, values, places) for part in parts)
+        case Not(part):
+            facts = sorted({atom.fact for atom in _atoms(part)})
+            return "not: holds, with " + ", ".join(f"{fact} {_actual(values[places[fact]])}" for fact in facts)
+    return _why(formula, values[places[formula.fact]])
+
+
+def _atoms(formula: Formula) -> list[Atom]:
+    match formula:
+        case Every(parts) | Either(parts):
+            return [atom for part in parts for atom in _atoms(part)]
+        case Not(part):
+            return _atoms(part)
+    return [formula]
+
+
+def _why(atom: Atom, actual: Any) -> str:
+    if isinstance(atom, Named):
+        return f"{_are(atom.fact, actual)}, wanted {atom.how} of {', '.join(atom.patterns)}"
+    if actual is None:
+        return f"{atom.fact} is not given, wanted {_wanted(atom, actual)}"
+    return f"{atom.fact} is {_actual(actual)}, wanted {_wanted(atom, actual)}"
+
+
+def _wanted(atom: OneOf | Within | Switched, actual: Any) -> str:
+    match atom:
+        case OneOf(values=words):
+            return " or ".join(_actual(word) for word in words)
+        case Within():
+            return _bound(atom, actual)
+        case Switched(trip=trip, wanted=True):
+            least = f"{'at least' if trip.inclusive else 'more than'} {trip.bound:g}"
+            return f"{least} since it was at most {trip.reset:g}"
+        case Switched(trip=trip):
+            most = f"{'less than' if trip.inclusive else 'at most'} {trip.bound:g}"
+            return f"{most}, or at most {trip.reset:g} after that"
+
+
+def _bound(atom: Within, actual: Any) -> str:
+    """The bound that `actual` misses, the upper one first."""
+    below = f"{'at least' if atom.low[1] else 'more than'} {atom.low[0]:g}" if atom.low else ""
+    above = f"{'at most' if atom.high[1] else 'less than'} {atom.high[0]:g}" if atom.high else ""
+    if not below or not above or actual is None:
+        return " and ".join(filter(None, (below, above)))
+    high, counts = atom.high or (0.0, True)
+    return above if actual > high or (actual == high and not counts) else below
+
+
+def _are(fact: str, names: Any) -> str:
+    listed = ", ".join(sorted(names)) or "none"
+    if fact == "tenant":
+        return f"tenant is {listed}"
+    return f"{'tools' if fact == 'tool' else fact} are {listed}"
+
+
+def _actual(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float | int):
+        return f"{value:g}"
+    return ", ".join(sorted(value)) or "none" if isinstance(value, frozenset | list | tuple) else str(value)

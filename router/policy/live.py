@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from triroute.router.policy.decide import decide
+from triroute.router.policy.latches import Latches
 from triroute.router.policy.load import Policy
 from triroute.router.types import Decision, Load, Request, Step
 
@@ -16,13 +17,15 @@ class ActivePolicy:
 
     def __init__(self, first: Policy) -> None:
         self.policy = first
+        self._latches = Latches()
         self.swaps = 0
         self.refused = 0  # policies, since the start
         self.refusal = ""  # why the last one was
 
     def decide(self, request: Request, step: Step, load: Load) -> Decision:
         """By the policy of this moment. Raises HintRefused."""
-        return decide(self.policy, request, step, load)
+        policy = self.policy
+        return decide(policy, request, step, self._latches.see(load, policy.compiled.trips))
 
     def swap(self, policy: Policy, why: str) -> None:
         """From now on, decide by this one."""

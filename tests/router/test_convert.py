@@ -119,6 +119,8 @@ def schema(text: str) -> Shape:
         (ask(tags=["a"] * 17), "tags", "at most 16"),
         (ask(tags=["a" * 65]), "tags", "1 to 64"),
         (ask(tags=[""]), "tags", "1 to 64"),
+        (ask(tenant="a" * 129), "tenant", "over 128"),
+        (ask(latency_class=9), "latency_class", "1 (interactive)"),  # type: ignore[arg-type]
         (ask(hints=Hints(mode=9)), "hints.mode", "known are 1 (autoregressive)"),  # type: ignore[arg-type]
         (ask(hints=Hints(variant=9)), "hints.variant", "9 is unknown"),  # type: ignore[arg-type]
         (ask(hints=Hints(verification=9)), "hints.verification", "9 is unknown"),  # type: ignore[arg-type]

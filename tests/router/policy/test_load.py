@@ -50,7 +50,7 @@ def test_revision_is_of_the_meaning() -> None:
         ("  - id: otherwise\n", "  - id: otherwise\n    when: {tools: true}\n", "p:47:5: the last rule"),
         ("rules:", "rules: [", "p:27:3: not valid YAML"),
         ("lt: 8", "less: 8", "p:33:24: .*unknown key 'less'; did you mean 'lte'"),
-        ("lt: 8", "", "p:33:23: .*give at least one of lt"),
+        ("lt: 8, resume_at: 6", "", "p:33:23: .*give at least one of lt"),
         ("  owner: inference-ops", "  owner: a\n  owner: b", "p:7:3: 'owner' is given twice"),
         ("  name: default", "  name: 1.5", "p:5:9: metadata.name"),
         ("  name: default", "  name: !!python/object:os.system x", "p:5:9: could not determine a constructor"),

@@ -20,7 +20,7 @@ _SAMPLING = (
     *("repetition_penalty", "presence_penalty", "frequency_penalty", "logit_bias"),
 )
 _OTHERS = ("id", "prompt", "messages", "system", "raw", "tools", "tool_choice", "json_schema", "regex", "lark")
-_LABELS = ("session_id", "tags")
+_LABELS = ("session_id", "tags", "tenant", "expected_tokens", "latency_class", "first_token_ms")
 KEYS = (*_OTHERS, *_HINTS, *_SAMPLING, *_LABELS)
 _ENUMS = {"mode": "MODE", "variant": "VARIANT", "verification": "VERIFICATION", "step": "STEP_KIND"}
 
@@ -47,6 +47,13 @@ def _line(text: str, where: str) -> dict[str, Any]:
         asked = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise InvalidRequest(f"{where}: not JSON: {error}") from error
+    check_keys(asked, where)
+    build(asked, where)
+    return asked  # type: ignore[no-any-return]  # check_keys has looked
+
+
+def check_keys(asked: Any, where: str) -> None:
+    """Raises InvalidRequest, which begins with `where`, unless it is an object with known keys and one prompt."""
     if not isinstance(asked, dict):
         raise InvalidRequest(f"{where}: expected an object, found {type(asked).__name__}")
     for key in asked:
@@ -56,8 +63,6 @@ def _line(text: str, where: str) -> dict[str, Any]:
             raise InvalidRequest(f"{where}: unknown key {key!r}{meant}")
     if ("prompt" in asked) == ("messages" in asked):
         raise InvalidRequest(f"{where}: give either prompt or messages")
-    build(asked, where)
-    return asked
 
 
 def _as_proto(asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -72,7 +77,10 @@ def _as_proto(asked: Mapping[str, Any]) -> dict[str, Any]:
             request["responseFormat"] = {kind: source if isinstance(source, str) else json.dumps(source)}
     request["sampling"] = {key: asked[key] for key in _SAMPLING if asked.get(key) is not None}
     request["hints"] = {key: _hint(key, asked[key]) for key in _HINTS if asked.get(key) is not None}
-    return request | {key: asked[key] for key in _LABELS if asked.get(key) is not None}
+    labels = {key: asked[key] for key in _LABELS if asked.get(key) is not None}
+    if "latency_class" in labels:
+        labels["latency_class"] = _enum(router_pb2.LatencyClass.keys(), "LATENCY_CLASS", labels["latency_class"])
+    return request | labels
 
 
 def _prompt(asked: Mapping[str, Any]) -> dict[str, Any]:

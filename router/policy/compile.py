@@ -1,0 +1,72 @@
+"""A parsed policy to what `decide` runs: each rule's tests as closures, its plan and clamps made once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from triroute.router.policy import formula
+from triroute.router.policy.conditions import SWITCHES, Places, Test, Values, compiled, failure
+from triroute.router.policy.facts import FACTS, TRIPPED, Read
+from triroute.router.policy.formula import Formula, Switched
+from triroute.router.policy.plan import clamped, extras_of, merged, plan_of
+from triroute.router.policy.vocabulary import PolicyFile
+from triroute.router.types import Clamp, DecodePlan, Extras, PassedOver, Trip
+
+_SHADOW = "shadow: noted, not enforced"
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledRule:
+    """One rule. `tests` and `parts` go together: what must hold, as closures and as formulas."""
+
+    id: str
+    tests: tuple[Test, ...]
+    parts: tuple[Formula, ...]
+    enforced: bool
+    plan: DecodePlan
+    clamps: tuple[Clamp, ...]
+    extras: Extras
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """All rules. `reads` fills the values that their tests look at; only what some rule asks about is read."""
+
+    rules: tuple[CompiledRule, ...]
+    reads: tuple[Read, ...]
+    places: Places
+    trips: tuple[Trip, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """Which test failed first in each rule that was passed over (-1: none, a shadow rule), in words when called."""
+
+    policy: Compiled
+    failed: tuple[int, ...]
+    values: Values
+
+    def __call__(self) -> tuple[PassedOver, ...]:
+        rules = zip(self.policy.rules, self.failed, strict=False)
+        return tuple(PassedOver(rule.id, self._why(rule, number)) for rule, number in rules)
+
+    def _why(self, rule: CompiledRule, number: int) -> str:
+        return _SHADOW if number < 0 else failure(rule.parts[number], self.values, self.policy.places)
+
+
+def compile_policy(file: PolicyFile) -> Compiled:
+    """Everything about a policy that does not depend on the step."""
+    formulas = [formula.of(rule.when, ("rules", index, "when")) for index, rule in enumerate(file.rules)]
+    used = [atom for whole in formulas for atom in formula.atoms(whole)]
+    facts = sorted({atom.fact for atom in used})
+    places = {name: at for at, name in enumerate((*facts, SWITCHES))}
+    trips = tuple(dict.fromkeys(atom.trip for atom in used if isinstance(atom, Switched)))
+    reads = (*(FACTS[name].read for name in facts), TRIPPED)
+    rules = []
+    for rule, whole in zip(file.rules, formulas, strict=True):
+        use = merged(file.defaults, rule.use)
+        plan, clamps = clamped(plan_of(use), use, file.limits)
+        tests = tuple(compiled(part, places) for part in whole.parts)
+        enforced = rule.enforcement == "enforce"
+        rules.append(CompiledRule(rule.id, tests, whole.parts, enforced, plan, clamps, extras_of(use, file.limits)))
+    return Compiled(tuple(rules), reads, places, trips)

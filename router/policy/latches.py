@@ -1,0 +1,25 @@
+"""Hysteresis: which switches of a policy past loads have left tripped. The one state of decisions, kept outside."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from triroute.router.types import Load, Trip
+
+
+class Latches:
+    """Feed it each load before deciding. Survives a change of policy: equal switches keep their state."""
+
+    def __init__(self) -> None:
+        self._tripped: frozenset[Trip] = frozenset()
+
+    def see(self, load: Load, trips: tuple[Trip, ...]) -> Load:
+        """The load, with the switches among `trips` that are tripped now."""
+        if not trips:
+            return load
+        self._tripped = frozenset(trip for trip in trips if self._is_tripped(trip, getattr(load, trip.figure)))
+        return dataclasses.replace(load, tripped=self._tripped)
+
+    def _is_tripped(self, trip: Trip, value: float) -> bool:
+        state = trip.state(value)
+        return trip in self._tripped if state is None else state
