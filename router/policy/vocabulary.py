@@ -66,7 +66,7 @@ class PolicyFile(Part):
     """A Triroute policy: how each kind of agent step is decoded."""
 
     version: Literal[1] = Field(description="Version of this format.")
-    metadata: Metadata = Field(description="Who owns this policy.")
+    metadata: Metadata = Field(description="Its name, and whom to ask.")
     defaults: Use = Field(default_factory=Use, description="Parameters that rules start from.")
     limits: Limits = Field(default_factory=Limits, description="Hard limits for rules and hints.")
     hints: HintsPolicy = Field(default_factory=HintsPolicy, description="Which hints callers may give.")
