@@ -69,7 +69,7 @@ def _options(
 
 
 def main() -> None:
-    """The console script. 0 when all went well, 1 for a failure, 2 for wrong usage, 3 for an invalid policy."""
+    """The console script. 0: all went well, 1: a failure, 2: wrong usage, 3: an invalid policy; see `policy --help`."""
     try:
         app()
     except InvalidPolicy as error:
