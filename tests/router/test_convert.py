@@ -266,3 +266,15 @@ def test_any_request_converts_or_says_why(message: router_pb2.GenerateRequest) -
         _, text, details = to_status(error)
         encoded = sum(1 if 32 <= byte < 127 else 3 for byte in text.encode())
         assert encoded + len(details) * 4 / 3 < 7_900
+
+
+def test_what_only_policies_look_at() -> None:
+    asked = to_request(ask(tenant="acme", expected_tokens=0, latency_class=3, first_token_ms=250))  # type: ignore[arg-type]
+    assert (asked.tenant, asked.expected_tokens, asked.latency_class, asked.first_token_ms) == ("acme", 0, "batch", 250)
+    silent = to_request(ask())
+    assert (silent.tenant, silent.expected_tokens, silent.latency_class, silent.first_token_ms) == (
+        "",
+        None,
+        None,
+        None,
+    )

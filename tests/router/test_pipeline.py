@@ -19,8 +19,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from triroute.proto import chat_pb2, decoding_pb2, router_pb2, router_pb2_grpc
+from triroute.router.policy import parse
 from triroute.router.service import Service
 from triroute.router.settings import Settings
+from triroute.router.types import Load
 
 from . import fake_engine
 
@@ -240,3 +242,15 @@ async def test_overload_says_when_to_come_back(given_settings: Settings) -> None
         call.cancel()
         await idle(service)
         check_whole(await run(service, ask()), 12)
+
+
+async def test_load_switches_hold_between_steps(service: Service) -> None:
+    rule = "{id: calm, when: {load: {running: {lt: 2, resume_at: 0}}}, use: {}}"
+    text = f"version: 1\nmetadata: {{name: t}}\nrules:\n  - {rule}\n  - {{id: rest, use: {{}}}}"
+    service.pipeline.live.swap(parse(text, "p"), "a test")
+
+    def rule_at(running: int) -> str:
+        service.supervisor.client.load = Load(running)
+        return service.pipeline.decide(ask()).rule_id
+
+    assert [rule_at(running) for running in (1, 2, 1, 0, 1)] == ["calm", "rest", "rest", "calm", "calm"]

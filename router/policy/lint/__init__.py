@@ -6,7 +6,7 @@ from triroute.router.policy.document import Document
 from triroute.router.policy.findings import Finding
 from triroute.router.policy.lint import checks
 from triroute.router.policy.lint.checks import Capabilities, Found
-from triroute.router.policy.lint.reach import reach
+from triroute.router.policy.lint.reach import Reaches
 from triroute.router.policy.load import check
 from triroute.router.policy.vocabulary import PolicyFile
 
@@ -21,13 +21,13 @@ def lint(
     if checked.policy is None:
         return checked.findings
     file = checked.policy.file
-    space, reached = reach(file)
+    reaches = Reaches(file)
     found = [
-        *checks.proofs(file, reached),
+        *checks.proofs(file, reaches),
         *checks.limits(file),
         *checks.flapping(file),
         *checks.unsupported(file, engine or Capabilities()),
-        *checks.risks(file, space, reached),
+        *checks.risks(file, reaches),
         *checks.environment(checked.document.data),
         *(checks.untested(file, tested) if tested is not None else ()),
     ]

@@ -10,8 +10,8 @@ from triroute.router.policy import formula
 from triroute.router.policy.document import Path
 from triroute.router.policy.findings import Severity
 from triroute.router.policy.formula import Within
-from triroute.router.policy.lint.reach import Reach
-from triroute.router.policy.lint.space import Box, Space
+from triroute.router.policy.lint.reach import Reaches
+from triroute.router.policy.lint.space import Box
 from triroute.router.policy.plan import NUMBERS, merged
 from triroute.router.policy.use import Decoding, Segments, Use
 from triroute.router.policy.vocabulary import PolicyFile, Rule
@@ -33,9 +33,9 @@ class Capabilities:
     )
 
 
-def proofs(file: PolicyFile, reached: list[Reach]) -> Iterator[Found]:
+def proofs(file: PolicyFile, reaches: Reaches) -> Iterator[Found]:
     """Rules that can never decide."""
-    for index, known in enumerate(reached):
+    for index, known in enumerate(reaches.rules):
         place: Path = ("rules", index, "id")
         if known.contradiction:
             path, pair = known.contradiction
@@ -91,14 +91,14 @@ def unsupported(file: PolicyFile, engine: Capabilities) -> Iterator[Found]:
                 yield _unsupported((*path, name), index, name)
 
 
-def risks(file: PolicyFile, space: Space, reached: list[Reach]) -> Iterator[Found]:
+def risks(file: PolicyFile, reaches: Reaches) -> Iterator[Found]:
     """Combinations that parse, run, and are regretted."""
-    calls: Box = {"step": space.cell("step", "tool_call"), "schema": space.cell("schema", False)}
-    for index, (rule, known) in enumerate(zip(file.rules, reached, strict=True)):
+    cell = reaches.space.cell
+    calls: Box = {"step": cell("step", "tool_call"), "schema": cell("schema", False)}
+    for index, rule in enumerate(file.rules):
         use = merged(file.defaults, rule.use)
-        regions = known.region if known.region is not None else []
         loose = use.mode == "diffusion" and use.grammar != "required"
-        if loose and any(space.possible(space.meet(box, calls)) for box in regions):
+        if loose and reaches.decides_in(index, calls):
             message = "diffusion can decide a tool call without a grammar, and then often writes broken JSON"
             hint = "exclude step: tool_call, or set grammar: required"
             yield "diffusion-tool-call", _WARNING, _place(rule, index, "mode"), index, message, hint

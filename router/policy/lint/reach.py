@@ -4,69 +4,89 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from triroute.router.policy import formula
 from triroute.router.policy.document import Path
 from triroute.router.policy.formula import Either, Every, Formula, Not
+from triroute.router.policy.lint.cover import Cover
 from triroute.router.policy.lint.space import Box, Space, TooLarge
 from triroute.router.policy.vocabulary import PolicyFile
+
+_MOST_NAMED = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """What is known of a rule. `region`: where it decides, or None where that takes too long to say.
+    """What is known of a rule. `boxes`: where its conditions hold, None where that takes too long to say.
 
     `contradiction`: the place of conditions that can't hold, with the two that exclude each other where they are two.
     """
 
-    region: list[Box] | None
+    boxes: list[Box] | None
     covered_by: tuple[str, ...] = ()
     contradiction: tuple[Path, tuple[Path, ...]] | None = None
-    dead: tuple[Path, ...] = field(default=())
+    dead: tuple[Path, ...] = ()
 
 
-def reach(file: PolicyFile) -> tuple[Space, list[Reach]]:
-    """Each rule's reach, in order. Every later rule is judged against the enforced ones before it."""
-    formulas = [formula.of(rule.when, ("rules", index, "when")) for index, rule in enumerate(file.rules)]
-    space = Space(formulas)
-    found: list[Reach] = []
-    before: list[tuple[str, list[Box]]] = []
-    for rule, whole in zip(file.rules, formulas, strict=True):
+class Reaches:
+    """Each rule's reach, in order; every rule is judged against the enforced ones before it."""
+
+    def __init__(self, file: PolicyFile) -> None:
+        formulas = [formula.of(rule.when, ("rules", index, "when")) for index, rule in enumerate(file.rules)]
+        self.space = Space(formulas)
+        places = [self._boxes(whole) for whole in formulas]
+        self._cover = Cover(self.space, [box for boxes in places for box in boxes or []])
+        self.rules: list[Reach] = []
+        self._before: list[tuple[int, str, list[Box]]] = []
+        for index, (rule, whole, boxes) in enumerate(zip(file.rules, formulas, places, strict=True)):
+            self.rules.append(self._reach(whole, boxes))
+            if boxes and rule.enforcement == "enforce":
+                self._before.append((index, rule.id, boxes))
+
+    def decides_in(self, index: int, box: Box) -> bool:
+        """Whether the rule certainly decides some step in the box, as far as names tell."""
+        boxes = [self.space.meet(own, box) for own in self.rules[index].boxes or []]
+        before = [other for number, _, others in self._before if number < index for other in others]
         try:
-            boxes = space.boxes(whole)
+            return not self._cover.all_of(boxes, before)
         except TooLarge:
-            found.append(Reach(None))
-            continue
+            return False
+
+    def _boxes(self, whole: Formula) -> list[Box] | None:
+        try:
+            return self.space.boxes(whole)
+        except TooLarge:
+            return None
+
+    def _reach(self, whole: Formula, boxes: list[Box] | None) -> Reach:
+        if boxes is None:
+            return Reach(None)
         if not boxes:
-            found.append(Reach([], contradiction=_contradiction(space, whole)))
-            continue
-        covered_by, region = _covered(space, boxes, before)
-        found.append(Reach(region, covered_by, dead=tuple(_dead(space, whole))))
-        if rule.enforcement == "enforce":
-            before.append((rule.id, boxes))
-    return space, found
+            return Reach([], contradiction=_contradiction(self.space, whole))
+        return Reach(boxes, self._covered_by(boxes), dead=tuple(_dead(self.space, whole)))
 
-
-def _covered(
-    space: Space, boxes: list[Box], before: list[tuple[str, list[Box]]]
-) -> tuple[tuple[str, ...], list[Box] | None]:
-    """The rules that take everything, one where one is enough; and what is left."""
-    left: list[Box] | None = boxes
-    took: list[str] = []
-    for rule_id, others in before:
+    def _covered_by(self, boxes: list[Box]) -> tuple[str, ...]:
+        """Earlier rules that take everything, one where one is enough; none where the rule can decide."""
         try:
-            if not space.minus(boxes, others):
-                return (rule_id,), []
-            if left is not None:
-                rest = space.minus(left, others)
-                took += [rule_id] * (rest != left)
-                left = rest
+            if not self._cover.all_of(boxes, [other for _, _, others in self._before for other in others]):
+                return ()
+            one = next((name for _, name, others in self._before if self._cover.all_of(boxes, others)), None)
+            return (one,) if one else self._needed(boxes)
         except TooLarge:
-            left = None
-        if left == []:
-            return tuple(took), []
-    return (), left
+            return ()
+
+    def _needed(self, boxes: list[Box]) -> tuple[str, ...]:
+        """Of rules that together cover the boxes, those without which they would not."""
+        needed = [(name, others) for _, name, others in self._before if self._touch(boxes, others)]
+        for one in list(reversed(needed)) if len(needed) <= _MOST_NAMED else []:
+            rest = [other for name, others in needed if name != one[0] for other in others]
+            if self._cover.all_of(boxes, rest):
+                needed.remove(one)
+        return tuple(name for name, _ in needed)
+
+    def _touch(self, boxes: list[Box], others: list[Box]) -> bool:
+        return any(self.space.possible(self.space.meet(box, other)) for box in boxes for other in others)
 
 
 def _contradiction(space: Space, whole: Formula) -> tuple[Path, tuple[Path, ...]]:

@@ -70,12 +70,6 @@ class Space:
             case Named():
                 return _named(formula, holds)
 
-    def minus(self, boxes: list[Box], others: list[Box]) -> list[Box]:
-        """What is left of the first without the second. Raises TooLarge."""
-        for other in others:
-            boxes = _bounded([piece for box in boxes for piece in self._cut(box, other)])
-        return boxes
-
     def possible(self, box: Box) -> bool:
         """False where no request can be in the box."""
         return all(box.values()) and self._tools_agree(box) and _names_agree(box)
@@ -101,18 +95,6 @@ class Space:
             met = (self.meet(first, second) for first, second in itertools.product(product, boxes))
             product = _bounded([box for box in met if self.possible(box)])
         return product
-
-    def _cut(self, box: Box, other: Box) -> list[Box]:
-        pieces, rest = [], box
-        for key, mask in other.items():
-            own = box.get(key, self.full(key))
-            if not own & mask:
-                return [box]
-            piece = {**rest, key: own & ~mask}
-            if piece[key] and self.possible(piece):
-                pieces.append(piece)
-            rest = {**rest, key: own & mask}
-        return pieces
 
     def _tools_agree(self, box: Box) -> bool:
         """A tool with a name is a tool, and a call can be asked for only where there are tools."""

@@ -1,0 +1,44 @@
+"""The commands and files in docs/policy.md, as a reader would use them."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from triroute.router.policy import load
+from triroute.router.policy.lint import lint
+from triroute.router.policy.testing import read_suite, run
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "policy.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```bash\n# run\n(.*?)```", PAGE, re.DOTALL)
+POLICY, TESTS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.split("\n")[0][:40])
+def test_block(block: str, tmp_path: Path) -> None:
+    (tmp_path / "build").mkdir()
+    (tmp_path / "policies").symlink_to(ROOT / "policies")
+    env = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    command = ["bash", "-c", f"set -e\n{block}"]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_example_passes_its_tests(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(POLICY)
+    (tmp_path / "mine_test.yaml").write_text(TESTS)
+    suite = read_suite(tmp_path / "mine_test.yaml")
+    outcome = run(load(suite.policy), suite.tests)
+    assert [result.problems for result in outcome.results if result.problems] == []
+    assert lint(POLICY, "mine.yaml", tested=outcome.reached) == ()
+
+
+@pytest.mark.parametrize("target", re.findall(r"\]\((?!https?:)([^)#]+)\)", PAGE))
+def test_links_lead_somewhere(target: str) -> None:
+    assert (ROOT / "docs" / target).exists()
