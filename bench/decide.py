@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from triroute.bench.engines.base import quantile
 from triroute.router.classifier import classify
 from triroute.router.policy import DEFAULT, Policy, decide, load, parse
 from triroute.router.types import Load, Message, Request, Role, Tool
@@ -48,7 +49,7 @@ def measure(policy: Policy, clock: Callable[[], int]) -> tuple[float, float]:
         decide(policy, _ASK, step, Load(3))
         took.append((clock() - start) / 1e6)
     took.sort()
-    return took[len(took) // 2], took[len(took) * 99 // 100]
+    return quantile(took, 0.5), quantile(took, 0.99)
 
 
 def main() -> None:

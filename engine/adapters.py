@@ -29,7 +29,6 @@ from triroute.kernels.cpu.hydra import Head
 
 FORMAT = "triroute-draft-adapter-1"
 TARGETS = ("qkv", "out", "gate_up", "down")
-HYDRA = ("state", "token", "memory", "out")
 _MOST_BYTES = 1 << 30
 
 Pair = tuple[NDArray[np.float32], NDArray[np.float32]]
@@ -42,7 +41,7 @@ class DraftAdapter:
     `layers[i]` holds a [rank, in] and b [out, rank], fp32, of each adapted target.
 
     Outputs are in the order and layout of the engine's weights. `block_length` is the one it was trained for. `hydra`
-    has the matrices of `HYDRA`, or none.
+    has the matrices of `head_sizes`, or none.
     """
 
     path: Path
@@ -65,7 +64,12 @@ def packed(adapter: DraftAdapter | None, layers: int) -> Adapter:
 
 def head(adapter: DraftAdapter | None) -> Head | None:
     """Its head, where it has one."""
-    return Head.of(*(adapter.hydra[name] for name in HYDRA)) if adapter is not None and adapter.hydra else None
+    return Head.of(**adapter.hydra) if adapter is not None and adapter.hydra else None
+
+
+def head_sizes(width: int, hidden: int) -> dict[str, tuple[int, int]]:
+    """Outputs and inputs of each matrix of a head of such a width."""
+    return {"state": (width, hidden), "token": (width, hidden), "memory": (width, width), "out": (hidden, width)}
 
 
 def linear_sizes(config: ModelConfig) -> dict[str, tuple[int, int]]:
@@ -107,9 +111,8 @@ def load_adapter(path: Path, config: ModelConfig, checkpoint_sha256: str) -> Dra
             for index in range(config.layers)
         )
         width = int(metadata.get("hydra", "0"))
-        shapes = ((width, config.hidden), (width, config.hidden), (width, width), (config.hidden, width))
-        named = zip(HYDRA if width else (), shapes, strict=False)
-        hydra = {name: _take(tensors, f"hydra.{name}", shape) for name, shape in named}
+        shapes = head_sizes(width, config.hidden) if width else {}
+        hydra = {name: _take(tensors, f"hydra.{name}", shape) for name, shape in shapes.items()}
     except KeyError as error:
         raise CheckpointError(
             f"{path} is damaged: {error.args[0]} is missing or unknown; copy or train it again"

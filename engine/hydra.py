@@ -12,17 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from triroute.kernels.cpu.draw import Scratch, first_tokens
+from triroute.engine.sampling import EVERYTHING, Bits, Desk
+from triroute.engine.sampling import Row as Scores
+from triroute.kernels.cpu.draw import first_tokens
 from triroute.kernels.cpu.hydra import Head, advance, shift
-from triroute.kernels.cpu.lanes import LANES
 
 CANDIDATES = 16
 LEAST_SQUARE = 1e-6  # keeps the length of an embedding row of zeros finite
 _LEAST = np.float32(LEAST_SQUARE)
-
-Scores = NDArray[np.float32]
-Bits = NDArray[np.uint8]
-_EVERYTHING: Bits = np.zeros(0, dtype=np.uint8)
 
 
 class Hydra:
@@ -31,20 +28,11 @@ class Hydra:
     def __init__(self, head: Head, embedding: NDArray[Any]) -> None:
         self.head = head
         self.embedding = embedding.reshape(-1)
-        self.vocab = len(embedding) - 1
         self.sums, self.known, self.added = (
             np.zeros(size, dtype=np.float32) for size in (3 * head.width, head.hidden, head.hidden)
         )
         self.moves = np.zeros(CANDIDATES, dtype=np.float32)
-        self.scratch = Scratch.of(-(-self.vocab // LANES) * LANES)
-        self._row = np.full(-(-self.vocab // LANES) * LANES, -np.inf, dtype=np.float32)
-
-    def padded(self, scores: Scores) -> Scores:
-        """The scores [vocab] in whole lanes: themselves where they are."""
-        if len(scores) == len(self._row) and scores.flags.c_contiguous:
-            return scores
-        self._row[: self.vocab] = scores
-        return self._row
+        self.desk = Desk(len(embedding) - 1)
 
     def trail(self, states: NDArray[np.float32]) -> Trail:
         """Begin a block whose slots have `states` fp32 [slots, hidden]."""
@@ -80,6 +68,6 @@ class Trail:
     def shift(self, scores: Scores, allowed: Bits | None) -> None:
         """Move the scores [vocab] of this slot, in place, for what its token is; `allowed` as in `sampling.draw`."""
         hydra = self._hydra
-        bits = _EVERYTHING if allowed is None else allowed
-        count = first_tokens(hydra.padded(scores), bits, CANDIDATES, hydra.scratch)
-        shift(scores, hydra.scratch.tokens, count, hydra.embedding, hydra.added, hydra.moves)
+        bits, scratch = EVERYTHING if allowed is None else allowed, hydra.desk.scratch
+        count = first_tokens(hydra.desk.padded(scores), bits, CANDIDATES, scratch)
+        shift(scores, scratch.tokens, count, hydra.embedding, hydra.added, hydra.moves)

@@ -60,7 +60,7 @@ class Loop:
         found = []
         for turn, end in zip(turns, ends, strict=True):
             part = slice(end - len(turn.span.asked), end)
-            echo = turn.sequence.echo() if turn.span.branches else None
+            echo = turn.sequence.echo() if turn.span.branches and turn.span.exact is not None else None
             found.append(Asked(scores[part], states[part], self.model.hydra, echo))
         return found
 

@@ -40,12 +40,11 @@ class Sampler:
         Its confidence is 1 unless `judged`, which costs a look at all scores. A draft's `links` move its scores first.
         """
         allowed = self._constraint.allowed() if self._constraint is not None else None
-        source = DraftSource.DIFFUSION
         if links is not None:
             links.shift(scores, allowed)
         drawn = draw(scores, self.sampling, position, allowed, self._history, judged=judged)
-        if links is not None and links.repeats(drawn.token):
-            source = DraftSource.PROMPT_LOOKUP
+        repeats = links is not None and links.repeats(drawn.token)
+        source = DraftSource.PROMPT_LOOKUP if repeats else DraftSource.DIFFUSION
         if self.sampling.logprobs is None:
             return Draft(drawn.token, drawn.confidence, source)
         logprob = TokenLogprob(drawn.token, drawn.log_probability, drawn.top)

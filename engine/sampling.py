@@ -20,7 +20,7 @@ from triroute.kernels.cpu.noise import keys
 
 Row = NDArray[np.float32]
 Bits = NDArray[np.uint8]
-_EVERYTHING: Bits = np.zeros(0, dtype=np.uint8)
+EVERYTHING: Bits = np.zeros(0, dtype=np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def draw(
     desk = _desks.of(len(scores))
     row = desk.padded(scores)
     changed = row if history is None else history.apply(row, desk.changed)
-    bits = _EVERYTHING if allowed is None else allowed
+    bits = EVERYTHING if allowed is None else allowed
     top_k = sampling.top_k if sampling.top_k < len(scores) else 0
     first, second = keys(sampling.seed, position)
     heat = np.float32(sampling.temperature)
@@ -65,7 +65,7 @@ def draw(
     log_probability = float(row[token]) - total
     top: tuple[tuple[int, float], ...] = ()
     if sampling.logprobs:
-        count = first_tokens(row, _EVERYTHING, min(sampling.logprobs, len(scores)), desk.scratch)
+        count = first_tokens(row, EVERYTHING, min(sampling.logprobs, len(scores)), desk.scratch)
         top = tuple((int(likely), float(row[likely]) - total) for likely in desk.scratch.tokens[:count])
     return Drawn(token, math.exp(log_probability), log_probability, top)
 
@@ -76,7 +76,7 @@ def warm_up(vocab: int) -> None:
     draw(np.zeros(vocab, dtype=np.float32), sampling, 0, history=History.of(sampling, (0,)))
 
 
-class _Desk:
+class Desk:
     """Room for draws from rows of one width."""
 
     def __init__(self, vocab: int) -> None:
@@ -87,7 +87,7 @@ class _Desk:
         self._row = np.full(width, -np.inf, dtype=np.float32)
 
     def padded(self, scores: Row) -> Row:
-        """The row in whole lanes: itself where it is."""
+        """The row in whole lanes, as the kernels want it: itself where it is."""
         if len(scores) == len(self._row) and scores.flags.c_contiguous and scores.flags.writeable:
             return scores
         self._row[: self.vocab] = scores
@@ -97,11 +97,11 @@ class _Desk:
 class _Desks(threading.local):
     """One desk a thread; rows of one model all have one width."""
 
-    desk: _Desk | None = None
+    desk: Desk | None = None
 
-    def of(self, vocab: int) -> _Desk:
+    def of(self, vocab: int) -> Desk:
         if self.desk is None or self.desk.vocab != vocab:
-            self.desk = _Desk(vocab)
+            self.desk = Desk(vocab)
         return self.desk
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from triroute.engine.adapters import head_sizes
 from triroute.engine.checkpoints.weights import Checkpoint, Layer, Weights
 from triroute.engine.config import ModelConfig
 from triroute.engine.engine import Engine
@@ -103,7 +104,7 @@ def tiny_checkpoint(seed: int = 0) -> Checkpoint:
 def tiny_head(hidden: int = TINY.hidden, width: int = 16) -> Head:
     """A random head that moves the scores of drafts."""
     random = np.random.default_rng(1)
-    shapes = ((width, hidden), (width, hidden), (width, width), (hidden, width))
+    shapes = head_sizes(width, hidden).values()
     return Head.of(*(random.standard_normal(shape, dtype=np.float32) / shape[1] ** 0.5 for shape in shapes))
 
 

@@ -46,7 +46,7 @@ class Client:
             async for event in call:
                 yield event
         except grpc.aio.AioRpcError as error:
-            raise _failed(error) from error
+            raise failed(error) from error
         finally:
             call.cancel()
 
@@ -55,7 +55,7 @@ class Client:
         try:
             decision: router_pb2.Decision = await self._stub.Decide(request)
         except grpc.aio.AioRpcError as error:
-            raise _failed(error) from error
+            raise failed(error) from error
         return decision
 
     async def record(self, wanted: str) -> router_pb2.Record:
@@ -63,7 +63,7 @@ class Client:
         try:
             record: router_pb2.Record = await self._stub.GetRecord(router_pb2.GetRecordRequest(id=wanted))
         except grpc.aio.AioRpcError as error:
-            raise _failed(error) from error
+            raise failed(error) from error
         return record
 
     async def abort(self, request_id: str) -> bool:
@@ -71,9 +71,10 @@ class Client:
         try:
             answer = await self._stub.Abort(router_pb2.AbortRequest(request_id=request_id))
         except grpc.aio.AioRpcError as error:
-            raise _failed(error) from error
+            raise failed(error) from error
         return bool(answer.found)
 
 
-def _failed(error: grpc.aio.AioRpcError) -> CallFailed:
+def failed(error: grpc.aio.AioRpcError) -> CallFailed:
+    """What a call that ended so is raised as."""
     return CallFailed(error.code().name, error.details() or "no message")

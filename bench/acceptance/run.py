@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,37 +85,28 @@ def _print(tallies: dict[Setup, Tally]) -> None:
     for name in (*map(str, BLOCK_LENGTHS), "tok/pass", "quadratic", "+ lookup", "quadratic"):
         table.add_column(name, justify="right")
     for workload in (*dict.fromkeys(setup.workload for setup in tallies), "all"):
-        accepted = [f"{_joined(tallies, workload, LINEAR, n, 0.0).accepted_per_cycle:.2f}" for n in BLOCK_LENGTHS]
+        accepted = [f"{_joined(tallies, Setup(workload, LINEAR, n)).accepted_per_cycle:.2f}" for n in BLOCK_LENGTHS]
         rates = [
-            _joined(tallies, workload, mode, 8, 0.0, lookup).tokens_per_pass
+            _joined(tallies, Setup(workload, mode, lookup=lookup)).tokens_per_pass
             for lookup in (False, True)
             for mode in (LINEAR, QUADRATIC)
         ]
         table.add_row(workload, *accepted, *(f"{rate:.2f}" for rate in rates))
     console.print(table)
-    whole = _joined(tallies, "all", LINEAR, 8, 0.0)
+    whole = _joined(tallies, Setup("all"))
     slots = " ".join(f"{share:.2f}" for share in whole.by_slot)
     heat = ", ".join(
-        f"{heat:g}: {_joined(tallies, 'all', LINEAR, 8, heat).accepted_per_cycle:.2f}" for heat in TEMPERATURES
+        f"{heat:g}: {_joined(tallies, Setup('all', temperature=heat)).accepted_per_cycle:.2f}" for heat in TEMPERATURES
     )
     console.print(f"block length 8: held by slot {slots}; by temperature {heat}")
     console.print(f"speed of light: an ideal sampler would get {whole.speed_of_light:.2f} times the tokens a pass")
 
 
-def _joined(
-    tallies: dict[Setup, Tally],
-    workload: str,
-    mode: ModeName,
-    block_length: int,
-    temperature: float,
-    lookup: bool = False,
-) -> Tally:
-    """One workload's counts, or those of all together."""
+def _joined(tallies: dict[Setup, Tally], way: Setup) -> Tally:
+    """The counts of one way to decode; where its workload is "all", of all workloads together."""
     total = Tally()
     for setup, tally in tallies.items():
-        way = (setup.mode, setup.block_length, setup.temperature, setup.lookup)
-        alike = way == (mode, block_length, temperature, lookup)
-        if alike and workload in (setup.workload, "all"):
+        if way in (setup, replace(setup, workload="all")):
             total.join(tally)
     return total
 

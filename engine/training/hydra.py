@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from triroute.engine.adapters import head_sizes
 from triroute.engine.hydra import CANDIDATES, LEAST_SQUARE
 from triroute.engine.training.blocks import Batch
 
@@ -17,16 +18,11 @@ PREFIX = "hydra."
 def first_parameters(width: int, hidden: int, draw: torch.Generator) -> dict[str, Tensor]:
     """Parameters fp32 by their names in the file. They begin as a head that changes nothing."""
 
-    def random(inputs: int, scale: float) -> Tensor:
-        drawn: Tensor = torch.randn(width, inputs, generator=draw) * scale * inputs**-0.5
-        return drawn
-
-    return {
-        f"{PREFIX}state": random(hidden, 0.3),
-        f"{PREFIX}token": random(hidden, 1.0),
-        f"{PREFIX}memory": random(width, 0.5),
-        f"{PREFIX}out": torch.zeros(hidden, width),
-    }
+    sizes = head_sizes(width, hidden)
+    first = {"out": torch.zeros(sizes["out"])}
+    for name, scale in (("state", 0.3), ("token", 1.0), ("memory", 0.5)):
+        first[name] = torch.randn(sizes[name], generator=draw) * scale * sizes[name][1] ** -0.5
+    return {f"{PREFIX}{name}": first[name] for name in sizes}
 
 
 def corrections(parameters: Mapping[str, Tensor], states: Tensor, batch: Batch, embedding: Tensor) -> Tensor:

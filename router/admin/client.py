@@ -10,7 +10,7 @@ import grpc
 from google.rpc import error_details_pb2, status_pb2
 
 from triroute.proto import policy_admin_pb2, policy_admin_pb2_grpc
-from triroute.router.client import CallFailed
+from triroute.router.client import failed
 from triroute.router.errors import STATUS, StoreUnavailable, TrirouteError
 
 _BY_REASON: dict[str, type[TrirouteError]] = {kind.reason: kind for kind in STATUS}
@@ -91,4 +91,4 @@ class AdminClient:
             return StoreUnavailable(
                 f"no PolicyAdmin answers at {self.address}; is `triroute serve` running, with that --admin?"
             )
-        return CallFailed(error.code().name, message)
+        return failed(error)

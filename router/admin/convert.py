@@ -58,6 +58,5 @@ async def status_of(keeper: PolicyKeeper) -> policy_admin_pb2.PolicyStatus:
         status.replicas.extend(map(from_acknowledgement, await keeper.store.acknowledgements()))
     except StoreUnavailable as error:
         status.store_error = error.message
-    health = keeper.store.health()
-    status.store = health.where
+    status.store = keeper.store.health().where
     return status

@@ -14,8 +14,7 @@ from triroute.router.errors import InvalidPolicy, InvalidRequest, NotFound, Viol
 from triroute.router.policy.follow import parse_safely
 from triroute.router.policy.keeper import PolicyKeeper
 from triroute.router.policy.store import Kind, Move
-from triroute.router.policy.store.base import SHORTEST_PREFIX
-from triroute.router.policy.store.memory import moved
+from triroute.router.policy.store.base import SHORTEST_PREFIX, moved
 from triroute.router.server import abort
 
 _LISTED = 20
@@ -98,8 +97,7 @@ class PolicyAdminServicer(policy_admin_pb2_grpc.PolicyAdminServicer):
     async def _move(self, message: Asked, kind: Kind, revision: str, text: str) -> policy_admin_pb2.PolicyChange:
         expected = None
         if message.HasField("expected_revision"):
-            latest = await self.store.latest()
-            expected = latest.revision if latest else ""
+            expected = await self._active()
             if not expected.startswith(message.expected_revision):
                 raise moved(expected, message.expected_revision)
         change = await self.store.move(Move(kind, revision, text, message.author, message.reason, expected))
@@ -107,12 +105,13 @@ class PolicyAdminServicer(policy_admin_pb2_grpc.PolicyAdminServicer):
         return from_change(change)
 
     async def _get(self, prefix: str) -> policy_admin_pb2.PolicyText:
-        if prefix:
-            revision = await self.store.find(prefix)
-        else:
-            latest = await self.store.latest()
-            revision = latest.revision if latest else ""
+        revision = await self.store.find(prefix) if prefix else await self._active()
         return policy_admin_pb2.PolicyText(revision=revision, text=await self.store.text(revision))
+
+    async def _active(self) -> str:
+        """Empty in an empty store."""
+        latest = await self.store.latest()
+        return latest.revision if latest else ""
 
     async def _list(self, limit: int) -> policy_admin_pb2.ListPolicyChangesResponse:
         changes = await self.store.history(min(limit or _LISTED, _MOST_LISTED))

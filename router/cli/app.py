@@ -14,6 +14,7 @@ from rich.markup import escape
 from triroute.router.cli.bench import bench
 from triroute.router.cli.demo import demo
 from triroute.router.cli.eval_adapter import eval_adapter
+from triroute.router.cli.exits import FAILED, INVALID_POLICY, REVISION_MOVED
 from triroute.router.cli.generate import generate
 from triroute.router.cli.policy import policy
 from triroute.router.cli.policy_live import add_to
@@ -25,8 +26,6 @@ from triroute.router.cli.train_adapter import SETTINGS as TRAIN_SETTINGS
 from triroute.router.cli.train_adapter import train_adapter
 from triroute.router.client import CallFailed
 from triroute.router.errors import InvalidPolicy, RevisionMoved, TrirouteError
-
-FAILED, INVALID_POLICY, REVISION_MOVED = 1, 3, 6
 
 app = typer.Typer(
     no_args_is_help=True,

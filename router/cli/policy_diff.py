@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from triroute.router.cli.screen import console
+from triroute.router.cli.screen import line
 from triroute.router.policy import load
 from triroute.router.policy.diff import Change, Changed, meaning, outcomes
 from triroute.router.policy.testing import beside, read_suite
@@ -41,14 +41,14 @@ def diff(
         sys.stdout.write(json.dumps(told, indent=2) + "\n")
         return
     for change in changes:
-        _line(_change(change))
+        line(_change(change))
     if not changes:
-        _line("the policies mean the same")
+        line("the policies mean the same")
     groups = Counter(_summary(one) for one in changed)
     listed = ": " + ", ".join(f"{words} {count}" for words, count in groups.most_common()) if groups else ""
-    _line(f"[b]{len(changed)} of {len(tests)} decisions change[/b]{escape(listed)}")
+    line(f"[b]{len(changed)} of {len(tests)} decisions change[/b]{escape(listed)}")
     for one in changed:
-        _line(f"  {escape(one.test)}  [dim]{escape(_differences(one))}[/dim]")
+        line(f"  {escape(one.test)}  [dim]{escape(_differences(one))}[/dim]")
 
 
 def _change(change: Change) -> str:
@@ -72,7 +72,3 @@ def _short(side: dict[str, Any]) -> str:
 def _differences(one: Changed) -> str:
     keys = [key for key in dict.fromkeys((*one.before, *one.after)) if one.before.get(key) != one.after.get(key)]
     return ", ".join(f"{key} {one.before.get(key)} → {one.after.get(key)}" for key in keys)
-
-
-def _line(markup: str) -> None:
-    console.print(markup, soft_wrap=True, highlight=False)

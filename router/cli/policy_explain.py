@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from triroute.router.classifier import classify
 from triroute.router.cli.options import DEFAULTS, PolicyFile
-from triroute.router.cli.screen import console
+from triroute.router.cli.screen import line
 from triroute.router.convert import to_request
 from triroute.router.errors import InvalidRequest
 from triroute.router.policy import Latches, load
@@ -79,25 +79,21 @@ def _as_json(told: Account) -> dict[str, Any]:
 
 def _show(told: Account) -> None:
     decision = told.decision
-    _line(f"[b]step[/b]  {decision.step.kind.value}, confidence {decision.step.confidence:.2f}")
+    line(f"[b]step[/b]  {decision.step.kind.value}, confidence {decision.step.confidence:.2f}")
     for seen in decision.step.evidence:
-        _line(f"      [dim]{escape(seen)}[/dim]")
+        line(f"      [dim]{escape(seen)}[/dim]")
     facts = (f"{name} {json.dumps(value)}" for name, value in told.facts.items())
-    _line(f"[b]facts[/b] {escape(', '.join(facts)) or 'the policy looks at none'}")
-    _line("[b]rules[/b]")
+    line(f"[b]facts[/b] {escape(', '.join(facts)) or 'the policy looks at none'}")
+    line("[b]rules[/b]")
     for rule in told.rules:
         why = "; ".join(rule.failing) or rule.outcome
-        _line(f"  {_MARKS.get(rule.outcome, '[red]✗[/red]')} {escape(rule.id)}  [dim]{escape(why)}[/dim]")
+        line(f"  {_MARKS.get(rule.outcome, '[red]✗[/red]')} {escape(rule.id)}  [dim]{escape(why)}[/dim]")
     if told.nearest:
-        _line(f"  nearest miss: {escape(told.nearest)}, which lacks a single condition")
+        line(f"  nearest miss: {escape(told.nearest)}, which lacks a single condition")
     runs = (f"{name} {value}" for name, value in plain(decision).items() if value not in (None, []))
-    _line(f"[b]runs[/b]  {escape(', '.join(runs))}")
+    line(f"[b]runs[/b]  {escape(', '.join(runs))}")
     for clamp in decision.clamps:
-        _line(f"  {clamp.parameter}: the rule's {clamp.asked:g} became {clamp.became:g}, by the limits")
+        line(f"  {clamp.parameter}: the rule's {clamp.asked:g} became {clamp.became:g}, by the limits")
     for hint in decision.hints:
-        _line(f"  hint {hint.hint} {'followed' if hint.accepted else 'not followed'}: {escape(hint.why)}")
-    _line(f"[dim]policy revision {decision.policy_revision}[/dim]")
-
-
-def _line(markup: str) -> None:
-    console.print(markup, soft_wrap=True, highlight=False)
+        line(f"  hint {hint.hint} {'followed' if hint.accepted else 'not followed'}: {escape(hint.why)}")
+    line(f"[dim]policy revision {decision.policy_revision}[/dim]")

@@ -9,13 +9,12 @@ from typing import Annotated
 
 import typer
 
+from triroute.router.cli.exits import BELOW_THE_BAR, INVALID_POLICY
 from triroute.router.policy.findings import Finding, Severity
 from triroute.router.policy.lint import lint as find
 from triroute.router.policy.lint.report import FORMATS
 from triroute.router.policy.load import check, read_text
 from triroute.router.policy.testing import beside, read_suite, run
-
-INVALID, BELOW_THE_BAR = 3, 5
 
 
 class Format(StrEnum):
@@ -45,7 +44,7 @@ def lint(
     findings = [finding for _, ours in found for finding in ours]
     sys.stdout.write(FORMATS[format_](findings) + "\n")
     if not all(valid for valid, _ in found):
-        raise typer.Exit(INVALID)
+        raise typer.Exit(INVALID_POLICY)
     if any(finding.severity >= Severity[fail_on.name] for finding in findings):
         raise typer.Exit(BELOW_THE_BAR)
 

@@ -18,15 +18,17 @@ from rich.table import Table
 
 from triroute.proto import policy_admin_pb2
 from triroute.router.admin.client import AdminClient
+from triroute.router.cli.exits import FAILED
 from triroute.router.cli.options import DEFAULTS
 from triroute.router.cli.screen import console, errors
-from triroute.router.policy.watch import read
+from triroute.router.policy.load import read_text
 from triroute.router.settings import admin_socket
 
 _SHORT = 12
 _PANEL = "Of running routers"
 _DEFAULT_PORT = int(DEFAULTS.listen.rpartition(":")[2])
 
+Asked = policy_admin_pb2.ApplyPolicyRequest | policy_admin_pb2.RollbackPolicyRequest
 Admin = Annotated[
     str,
     typer.Option(
@@ -59,13 +61,11 @@ def apply(
     wait: Wait = 10.0,
 ) -> None:
     """Make a policy active; exit code 3 when it is not valid, 6 when another change came first."""
-    text = read(file)
+    text = read_text(file)
 
     async def call(client: AdminClient) -> None:
-        expected = expect or await _active(client)
         asked = policy_admin_pb2.ApplyPolicyRequest(text=text, source=str(file), author=_who(author), reason=reason)
-        if expected:
-            asked.expected_revision = expected
+        await _expect(client, asked, expect)
         await _follow(client, await client.apply(asked), wait)
 
     _run(admin, call)
@@ -84,10 +84,8 @@ def rollback(
     """Make an earlier revision active; exit code 6 when another change came first."""
 
     async def call(client: AdminClient) -> None:
-        expected = expect or await _active(client)
         asked = policy_admin_pb2.RollbackPolicyRequest(revision=revision, author=_who(author), reason=reason)
-        if expected:
-            asked.expected_revision = expected
+        await _expect(client, asked, expect)
         await _follow(client, await client.rollback(asked), wait)
 
     _run(admin, call)
@@ -125,7 +123,7 @@ def status(admin: Admin = "", as_json: AsJson = False) -> None:
         else:
             _show(now)
         if now.store_error or not all(replica.accepted for replica in now.replicas):
-            raise typer.Exit(1)
+            raise typer.Exit(FAILED)
 
     _run(admin, call)
 
@@ -145,8 +143,11 @@ async def _now(client: AdminClient) -> policy_admin_pb2.PolicyStatus:
         return await anext(states)
 
 
-async def _active(client: AdminClient) -> str:
-    return (await _now(client)).active.revision
+async def _expect(client: AdminClient, asked: Asked, revision: str | None) -> None:
+    """Have the change fail unless this revision, or the one that is active now, is active still."""
+    expected = revision or (await _now(client)).active.revision
+    if expected:
+        asked.expected_revision = expected
 
 
 async def _follow(client: AdminClient, change: policy_admin_pb2.PolicyChange, seconds: float) -> None:
@@ -163,14 +164,14 @@ async def _follow(client: AdminClient, change: policy_admin_pb2.PolicyChange, se
                         errors.print(
                             f"[red]{escape(one.replica)} refuses it[/red]\n{escape(one.error)}", soft_wrap=True
                         )
-                    raise typer.Exit(1)
+                    raise typer.Exit(FAILED)
                 if not seconds or (state.replicas and not behind):
                     console.print(f"{len(state.replicas) - len(behind)} of {len(state.replicas)} routers follow")
                     return
     except TimeoutError:
         names = ", ".join(one.replica for one in behind)
         errors.print(f"[red]not followed after {seconds:g} s[/red] by {escape(names)}; see `triroute policy status`")
-        raise typer.Exit(1) from None
+        raise typer.Exit(FAILED) from None
 
 
 def _who(author: str) -> str:

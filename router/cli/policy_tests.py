@@ -8,14 +8,13 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from triroute.router.cli.exits import BELOW_THE_BAR, TESTS_FAILED
 from triroute.router.cli.options import DEFAULTS
 from triroute.router.cli.screen import console, errors
 from triroute.router.errors import InvalidPolicy
 from triroute.router.policy import load
 from triroute.router.policy.testing import Outcome, Suite, beside, junit, read_suite, run
 from triroute.router.policy.testing.cases import SUFFIX
-
-FAILED, BELOW_THE_BAR = 4, 5
 
 
 def run_tests(
@@ -42,9 +41,9 @@ def run_tests(
         junit.write(junit_file, [(str(suite.path), outcome) for suite, outcome in outcomes])
     if not any(outcome.results for _, outcome in outcomes):
         errors.print("[red]no test ran[/red]; write cases, or look at --only", soft_wrap=True)
-        raise typer.Exit(FAILED)
+        raise typer.Exit(TESTS_FAILED)
     if any(outcome.failed for _, outcome in outcomes):
-        raise typer.Exit(FAILED)
+        raise typer.Exit(TESTS_FAILED)
     if not only and any(_missing(suite, outcome, coverage) for suite, outcome in outcomes):
         raise typer.Exit(BELOW_THE_BAR)
 

@@ -24,6 +24,11 @@ def progress() -> Iterator[Progress]:
         yield lambda stage: status.update(stage)
 
 
+def line(markup: str) -> None:
+    """One line of markup: not wrapped, so that it can be searched and copied."""
+    console.print(markup, soft_wrap=True, highlight=False)
+
+
 def safe(text: str) -> str:
     """Model text for a terminal: control and direction characters shown, not obeyed."""
     return _CONTROL.sub(lambda match: f"\\x{ord(match.group()):02x}", text)

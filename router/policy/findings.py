@@ -14,6 +14,10 @@ class Severity(IntEnum):
     WARNING = 2
     ERROR = 3
 
+    @property
+    def word(self) -> str:
+        return self.name.lower()
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -29,11 +33,18 @@ class Finding:
     hint: str = ""
 
     def __str__(self) -> str:
-        hint = f"; {self.hint}" if self.hint else ""
-        return (
-            f"{self.file}:{self.line}:{self.column}: {self.message}{hint}{f' (rule {self.rule})' if self.rule else ''}"
-        )
+        return f"{self.place}: {self.told}"
+
+    @property
+    def place(self) -> str:
+        """`FILE:LINE:COLUMN`."""
+        return f"{self.file}:{self.line}:{self.column}"
+
+    @property
+    def told(self) -> str:
+        """The message, what to do, and the rule."""
+        return self.message + (f"; {self.hint}" if self.hint else "") + (f" (rule {self.rule})" if self.rule else "")
 
     def as_dict(self) -> dict[str, str | int]:
         """The finding for JSON: {code, severity, file, line, column, rule, message, hint}."""
-        return dataclasses.asdict(self) | {"severity": self.severity.name.lower()}
+        return dataclasses.asdict(self) | {"severity": self.severity.word}

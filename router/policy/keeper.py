@@ -9,12 +9,12 @@ from types import TracebackType
 from triroute.router.errors import InvalidPolicy, StoreUnavailable
 from triroute.router.policy.follow import Follower, parse_safely
 from triroute.router.policy.live import ActivePolicy
-from triroute.router.policy.load import Policy
+from triroute.router.policy.load import Policy, read_text
 from triroute.router.policy.store import Kind, Move, Store
 from triroute.router.policy.store.last_good import Copy, LastGood
 from triroute.router.policy.store.memory import MemoryStore
 from triroute.router.policy.store.redis import RedisStore
-from triroute.router.policy.watch import read, watch
+from triroute.router.policy.watch import watch
 from triroute.router.settings import Settings
 
 log = logging.getLogger("triroute.policy")
@@ -76,7 +76,7 @@ class PolicyKeeper:
 def _first(settings: Settings, copy: Copy | None) -> tuple[Policy, Copy, str]:
     """The policy to start with, as a copy, and the text of the file. Raises InvalidPolicy."""
     try:
-        text = read(settings.policy)
+        text = read_text(settings.policy)
         file = parse_safely(text, str(settings.policy))
     except InvalidPolicy as error:
         kept = _parsed(copy)

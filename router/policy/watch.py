@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from triroute.router.errors import InvalidPolicy
+from triroute.router.policy.load import read_text
 from triroute.router.policy.store import digest
 
 _EVERY_SECONDS = 0.25
@@ -35,7 +36,7 @@ async def watch(
             continue
         settled = now
         try:
-            text = await asyncio.to_thread(read, path)
+            text = await asyncio.to_thread(read_text, path)
         except InvalidPolicy as error:
             content = ""
             refused(error)
@@ -43,16 +44,6 @@ async def watch(
         if digest(text) != content:
             content = digest(text)
             await changed(text)
-
-
-def read(path: Path) -> str:
-    """A policy file's text. Raises InvalidPolicy."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InvalidPolicy(f"{path}:1:1: can't be read: {error.strerror}; name a policy file") from error
-    except UnicodeDecodeError as error:
-        raise InvalidPolicy(f"{path}:1:1: is not UTF-8 text; save it as UTF-8") from error
 
 
 def signature(path: Path) -> Signature:

@@ -9,13 +9,11 @@ from typing import Any
 
 from triroute.router.policy.findings import Finding, Severity
 
-_LEVELS = {Severity.NOTE: "note", Severity.WARNING: "warning", Severity.ERROR: "error"}
-
 
 def text(findings: Sequence[Finding]) -> str:
     """A line a finding, and a count."""
-    lines = [f"{_where(one)}: {_LEVELS[one.severity]}: {one.message}{_tail(one)} [{one.code}]" for one in findings]
-    counts = [f"{sum(one.severity is level for one in findings)} {word}s" for level, word in _LEVELS.items()]
+    lines = [f"{one.place}: {one.severity.word}: {one.told} [{one.code}]" for one in findings]
+    counts = [f"{sum(one.severity is level for one in findings)} {level.word}s" for level in Severity]
     return "\n".join([*lines, ", ".join(reversed(counts))])
 
 
@@ -27,9 +25,9 @@ def as_json(findings: Sequence[Finding]) -> str:
 def github(findings: Sequence[Finding]) -> str:
     """Workflow commands: they become annotations of the lines."""
     return "\n".join(
-        f"::{'notice' if one.severity is Severity.NOTE else _LEVELS[one.severity]} "
+        f"::{'notice' if one.severity is Severity.NOTE else one.severity.word} "
         f"file={_property(one.file)},line={one.line},col={one.column},title={_property(one.code)}"
-        f"::{_escaped(one.message + _tail(one))}"
+        f"::{_escaped(one.told)}"
         for one in findings
     )
 
@@ -59,18 +57,10 @@ def _result(one: Finding) -> dict[str, Any]:
     place = {"artifactLocation": {"uri": one.file}, "region": region}
     return {
         "ruleId": one.code,
-        "level": _LEVELS[one.severity],
-        "message": {"text": one.message + _tail(one)},
+        "level": one.severity.word,
+        "message": {"text": one.told},
         "locations": [{"physicalLocation": place}],
     }
-
-
-def _where(one: Finding) -> str:
-    return f"{one.file}:{one.line}:{one.column}"
-
-
-def _tail(one: Finding) -> str:
-    return (f"; {one.hint}" if one.hint else "") + (f" (rule {one.rule})" if one.rule else "")
 
 
 def _escaped(words: str) -> str:

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from triroute.router.errors import NotFound, RevisionMoved
+
 ANY = None  # as the expected revision: whatever is active
 SHORTEST_PREFIX = 6
+KEPT = 1_000  # changes
 
 
 class Kind(StrEnum):
@@ -110,3 +113,29 @@ class Store(Protocol):
 def digest(text: str) -> str:
     """SHA-256 of a text, hex."""
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def unknown(revision: str) -> NotFound:
+    """The error for a revision that the store does not hold."""
+    return NotFound(f"no policy revision {revision[:12]}; `triroute policy history` lists them")
+
+
+def moved(active: str, expected: str) -> RevisionMoved:
+    """The error of a change that came second."""
+    return RevisionMoved(
+        f"the active revision is {active[:12] or 'none'}, not {expected[:12]}: another change came first; "
+        "look at it with `triroute policy history`, then apply again"
+    )
+
+
+def one_of(prefix: str, changes: list[Change]) -> str:
+    """The one revision that begins so. Raises NotFound."""
+    if len(prefix) < SHORTEST_PREFIX:
+        raise NotFound(f"{prefix!r} is no revision; give at least {SHORTEST_PREFIX} of its digits")
+    found = sorted({change.revision for change in changes if change.revision.startswith(prefix)})
+    if len(found) != 1:
+        several = (
+            f"means several revisions, {', '.join(name[:12] for name in found)}" if found else "is not in the history"
+        )
+        raise NotFound(f"revision {prefix} {several}; `triroute policy history` lists them")
+    return found[0]

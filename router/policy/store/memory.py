@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 
-from triroute.router.errors import NotFound, RevisionMoved
 from triroute.router.policy.store.base import (
-    SHORTEST_PREFIX,
+    KEPT,
     Acknowledgement,
     Change,
     Kind,
     Move,
     StoreHealth,
+    moved,
+    one_of,
+    unknown,
 )
-
-_KEPT = 1_000  # changes
 
 
 class MemoryStore:
@@ -42,7 +42,7 @@ class MemoryStore:
 
     async def text(self, revision: str) -> str:
         if revision not in self._texts:
-            raise NotFound(f"no policy revision {revision[:12]}; `triroute policy history` lists them")
+            raise unknown(revision)
         return self._texts[revision]
 
     async def find(self, prefix: str) -> str:
@@ -58,7 +58,7 @@ class MemoryStore:
         number = move.number if move.kind is Kind.SEED else (latest.number if latest else 0) + 1
         change = Change(number, move.revision, active, move.kind, move.author, move.reason, time.time_ns() // 1000)
         self._texts.setdefault(move.revision, move.text)
-        self._changes = [*self._changes[-_KEPT + 1 :], change]
+        self._changes = [*self._changes[-KEPT + 1 :], change]
         self._moved.set()
         return change
 
@@ -76,24 +76,3 @@ class MemoryStore:
 
     async def close(self) -> None:
         return
-
-
-def moved(active: str, expected: str) -> RevisionMoved:
-    """The error of a change that came second."""
-    return RevisionMoved(
-        f"the active revision is {active[:12] or 'none'}, not {expected[:12]}: another change came first; "
-        "look at it with `triroute policy history`, then apply again"
-    )
-
-
-def one_of(prefix: str, changes: list[Change]) -> str:
-    """The one revision that begins so. Raises NotFound."""
-    if len(prefix) < SHORTEST_PREFIX:
-        raise NotFound(f"{prefix!r} is no revision; give at least {SHORTEST_PREFIX} of its digits")
-    found = sorted({change.revision for change in changes if change.revision.startswith(prefix)})
-    if len(found) != 1:
-        several = (
-            f"means several revisions, {', '.join(name[:12] for name in found)}" if found else "is not in the history"
-        )
-        raise NotFound(f"revision {prefix} {several}; `triroute policy history` lists them")
-    return found[0]

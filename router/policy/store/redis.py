@@ -22,14 +22,23 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from triroute.router.errors import InvalidPolicy, NotFound, StartFailed, StoreUnavailable
-from triroute.router.policy.store.base import Acknowledgement, Change, Kind, Move, StoreHealth, digest
+from triroute.router.errors import InvalidPolicy, StartFailed, StoreUnavailable
+from triroute.router.policy.store.base import (
+    KEPT,
+    Acknowledgement,
+    Change,
+    Kind,
+    Move,
+    StoreHealth,
+    digest,
+    moved,
+    one_of,
+    unknown,
+)
 from triroute.router.policy.store.breaker import Breaker
-from triroute.router.policy.store.memory import moved, one_of
 
 TIMEOUT_SECONDS = 0.05
 _TRIES = 3  # of a call on behalf of an operator
-_KEPT = 1_000  # changes
 _SPEAKS_SECONDS = 10
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -85,20 +94,20 @@ class RedisStore:
     async def text(self, revision: str) -> str:
         found = await self._call(lambda: self._redis.hgetall(self._key(f"revision:{revision}")))
         if not found:
-            raise NotFound(f"no policy revision {revision[:12]}; `triroute policy history` lists them")
+            raise unknown(revision)
         text = str(found.get("text", ""))
         if digest(text) != found.get("digest"):
             raise InvalidPolicy(f"revision {revision[:12]}:1:1: its text in Redis was changed; apply the policy again")
         return text
 
     async def find(self, prefix: str) -> str:
-        return one_of(prefix, await self.history(_KEPT))
+        return one_of(prefix, await self.history(KEPT))
 
     async def move(self, move: Move) -> Change:
         keys = [self._key("active"), self._key(f"revision:{move.revision}"), self._key("changes")]
         expected = "*" if move.expected is None else move.expected
         values = [move.kind.value, move.revision, move.text, digest(move.text), move.author, move.reason]
-        values += [expected, str(move.number), str(time.time_ns() // 1000), str(_KEPT)]
+        values += [expected, str(move.number), str(time.time_ns() // 1000), str(KEPT)]
         # A try that timed out may have moved the pointer: the next one then finds the revision active, and all is well.
         done, answer = await self._call(lambda: self._redis.eval(_MOVE, len(keys), *keys, *values))
         if not done:

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from triroute.engine.adapters import head_sizes
 from triroute.engine.hydra import CANDIDATES, LEAST_SQUARE, Hydra
 from triroute.kernels.cpu.dense import from_bfloat16, to_bfloat16
 from triroute.kernels.cpu.hydra import Head
@@ -17,7 +18,7 @@ Matrix = NDArray[np.float32]
 
 
 def _matrices(random: np.random.Generator) -> list[Matrix]:
-    shapes = ((WIDTH, HIDDEN), (WIDTH, HIDDEN), (WIDTH, WIDTH), (HIDDEN, WIDTH))
+    shapes = head_sizes(WIDTH, HIDDEN).values()
     drawn = (random.standard_normal(shape, dtype=np.float32) / shape[1] ** 0.5 for shape in shapes)
     return [from_bfloat16(to_bfloat16(matrix)) for matrix in drawn]
 
