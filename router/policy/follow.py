@@ -18,6 +18,7 @@ log = logging.getLogger("triroute.policy")
 
 _POLL_SECONDS = (1.0, 2.0)
 _RETRY_SECONDS = (0.25, 0.75)
+_jitter = random.Random()  # its own: a test or a program that seeds the shared one is not disturbed
 
 
 class Follower:
@@ -39,14 +40,14 @@ class Follower:
         while True:
             try:
                 await self.catch_up()
-                await self.store.wait(self._seen[0], random.uniform(*_POLL_SECONDS))
+                await self.store.wait(self._seen[0], _jitter.uniform(*_POLL_SECONDS))
             except StoreUnavailable:  # the store's breaker has logged it
-                await asyncio.sleep(random.uniform(*_RETRY_SECONDS))
+                await asyncio.sleep(_jitter.uniform(*_RETRY_SECONDS))
             except Exception as error:  # a bug must not end this task; once a kind is enough to log
                 if repr(error) != self._trouble:
                     log.exception("following the policy store failed by a bug of ours")
                 self._trouble = repr(error)
-                await asyncio.sleep(random.uniform(*_RETRY_SECONDS))
+                await asyncio.sleep(_jitter.uniform(*_RETRY_SECONDS))
 
     async def catch_up(self) -> None:
         """Take the latest change, if it is new, and say so. Raises StoreUnavailable."""
