@@ -18,7 +18,7 @@ class Latches:
         if not trips:
             return load
         self._tripped = frozenset(trip for trip in trips if self._is_tripped(trip, getattr(load, trip.figure)))
-        return dataclasses.replace(load, tripped=self._tripped)
+        return dataclasses.replace(load, tripped=self._tripped, watched=trips)
 
     def _is_tripped(self, trip: Trip, value: float) -> bool:
         state = trip.state(value)

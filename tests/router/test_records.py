@@ -68,7 +68,7 @@ def test_append_only(tmp_path: Path) -> None:
         with pytest.raises(sqlite3.IntegrityError, match="append-only"):
             connection.execute(statement)
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+    assert connection.execute("PRAGMA user_version").fetchone() == (2,)
     connection.close()
 
 
@@ -78,7 +78,7 @@ def test_newer_file_is_left_alone(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     connection.execute("PRAGMA user_version = 9")
     connection.close()
     write(path, record("0" * 32))
-    assert "schema version is 9, this Triroute knows 1; upgrade it" in caplog.text
+    assert "schema version is 9, this Triroute knows 2; upgrade it" in caplog.text
     with pytest.raises(NotFound, match="schema version is 9"):
         RecordStore(path).latest(1)
 
