@@ -154,6 +154,21 @@ def from_plan(plan: DecodePlan) -> decoding_pb2.DecodePlan:
     )
 
 
+def to_plan(plan: decoding_pb2.DecodePlan) -> DecodePlan:
+    """What `from_plan` wrote. Raises KeyError for a mode that this version does not know."""
+    return DecodePlan(
+        mode=MODES[plan.mode],
+        variant=VARIANTS.get(plan.variant),
+        block_length=plan.block_length,
+        confidence_threshold=plan.confidence_threshold,
+        max_steps=plan.max_steps,
+        verification=VERIFICATIONS[plan.verification],
+        draft_sources=frozenset(SOURCES[source] for source in plan.draft_sources),
+        draft_threshold=plan.draft_threshold,
+        fixed_steps=plan.fixed_steps,
+    )
+
+
 def to_engine(
     message: router_pb2.GenerateRequest, request: Request, plan: DecodePlan, request_id: str
 ) -> engine_pb2.GenerateRequest:

@@ -68,7 +68,7 @@ class RecordStore:
         return found[0]
 
     def latest(self, count: int) -> list[router_pb2.Record]:
-        """The newest records, newest first."""
+        """The newest records, newest first. Raises NotFound for a file that is no store."""
         return self._query("SELECT body FROM record ORDER BY number DESC LIMIT ?", (count,))
 
     def kept(self, sha256: str) -> bytes | None:
