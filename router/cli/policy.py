@@ -15,6 +15,7 @@ from triroute.router.cli.policy_explain import explain
 from triroute.router.cli.policy_lint import lint
 from triroute.router.cli.policy_simulate import simulate
 from triroute.router.cli.policy_tests import run_tests
+from triroute.router.cli.policy_tune import tune
 from triroute.router.cli.screen import console
 
 EPILOG = (
@@ -28,6 +29,7 @@ policy.command("test")(run_tests)
 policy.command()(explain)
 policy.command()(diff)
 policy.command()(simulate)
+policy.command()(tune)
 
 
 @policy.command()

@@ -108,6 +108,12 @@ class Chances:
         cells = [(step.id,), (step.step.kind, auto), (step.step.kind,), ()]
         return self.found.share(cells, PRIOR_FOUND), self.length.share(cells, 1.0)
 
+    def looked(self, kind: StepKind) -> Evidence:
+        """What `lookups` rests on."""
+        if self.found.tried.get((kind,), 0) >= _TRUST:
+            return Evidence.SAME
+        return Evidence.KINDS if self.found.tried.get((), 0) >= _TRUST else Evidence.PRIOR
+
     def steps(self, kind: StepKind, plan: DecodePlan, length: int) -> tuple[float, Evidence]:
         """Refinement steps of a diffusion block: as recorded, or as many as proposals of such confidence need."""
         if plan.fixed_steps:

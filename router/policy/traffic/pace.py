@@ -13,7 +13,7 @@ from triroute.router.types import DecodePlan, DraftSource, Mode, Variant
 
 _Pass = decoding_pb2.PassRecord
 _WIDTHS = (1, 2, 3, 4, 5, 6, 7, 9, 11, 15)  # that `auto` considers
-_MOST_QUADRATIC = 16
+MOST_QUADRATIC = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,10 @@ class Engine:
         tokens = sum(share * cycle.tokens for share, cycle in parts)
         passes = sum(share * cycle.count for share, cycle in parts)
         rows = sum(share * cycle.rows for share, cycle in parts)
-        weakest = max((cycle.evidence for share, cycle in parts if share), key=list(Evidence).index)
+        evidence = [cycle.evidence for share, cycle in parts if share]
+        if plan.mode is Mode.SELF_SPECULATION and DraftSource.PROMPT_LOOKUP in plan.draft_sources:
+            evidence.append(self.chances.looked(step.step.kind))
+        weakest = max(evidence, key=list(Evidence).index)
         return Pace(seconds / tokens, rows / passes, weakest)
 
     def _parts(self, step: Recorded, plan: DecodePlan, width: float) -> list[tuple[float, Cycle]]:
@@ -88,7 +91,7 @@ class Engine:
         variant, fixed = plan.variant or Variant.LINEAR, plan.block_length
         most = fixed - 1 if fixed else _WIDTHS[-1]
         if variant is Variant.QUADRATIC:
-            most = min(most, _MOST_QUADRATIC - 1)
+            most = min(most, MOST_QUADRATIC - 1)
         found, length = 0.0, 0.0
         if DraftSource.PROMPT_LOOKUP in plan.draft_sources and most > 0:
             found, length = self.chances.lookups(step, auto=not fixed)

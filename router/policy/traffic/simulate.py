@@ -69,10 +69,14 @@ def engine_of(traffic: Traffic, steps: Iterable[Recorded] | None = None) -> Engi
 
 
 def simulate(policy: Policy, traffic: Traffic, engine: Engine) -> Forecast:
-    """Decide every step again, and predict what it would have taken."""
-    made = replay(policy, traffic.steps)
+    """Decide every step again, and predict what those that ran would have taken."""
+    return forecast(policy.name, decided(policy, traffic), engine)
+
+
+def decided(policy: Policy, traffic: Traffic) -> list[Made]:
+    """The decisions about steps that ran, in the company of the others."""
     ran = frozenset(step.id for step in traffic.ran)
-    return forecast(policy.name, [one for one in made if one.of.id in ran], engine)
+    return [made for made in replay(policy, traffic.steps) if made.of.id in ran]
 
 
 def forecast(name: str, made: Sequence[Made], engine: Engine) -> Forecast:
