@@ -28,6 +28,7 @@ def tune(
     last: Last = _MOST,
     least_gain: Annotated[float, typer.Option(min=0, max=1, help="What a change must gain, as a share.")] = 0.02,
     least_steps: Annotated[int, typer.Option(min=1, help="Recorded steps that a change must be about.")] = 20,
+    only: Annotated[str, typer.Option(help="Turn only what has this in its name, such as `load` or a rule's id.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
 ) -> None:
     """Propose block lengths, thresholds and load limits from recorded steps, as a diff for `patch`; apply nothing.
@@ -37,7 +38,7 @@ def tune(
     text = read_text(policy)
     parse(text, str(policy))
     traffic = traffic_of(records, last)
-    tuned = search(text, str(policy), traffic, engine_of(traffic), Bar(least_gain, least_steps))
+    tuned = search(text, str(policy), traffic, engine_of(traffic), Bar(least_gain, least_steps, only))
     failing = _failing(policy, tuned)
     if as_json:
         told = {

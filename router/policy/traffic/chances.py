@@ -1,8 +1,8 @@
 """What drafts and refinement steps are worth, by step kind, as far as recorded passes tell; a stated prior beyond that.
 
 A draft's chance to hold, when those before it did, is looked up from the particular to the general: this step itself,
-this kind of step with this variant and width, with any width, with any variant, any kind, the prior. Each level
-outweighs the next with its tries, so that few tries say little.
+this kind of step with this variant and width, with any width, with any variant, at any depth, then any kind, and the
+prior. Each level outweighs the next with its tries, so that few tries say little.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ _Pass = decoding_pb2.PassRecord
 _LOOKUP = decoding_pb2.DRAFT_SOURCE_PROMPT_LOOKUP
 _DEEPEST = 7  # later drafts share its chance
 _TRUST = 8.0  # tries that outweigh the next level
+_FLOAT = 1e-6  # how exactly records hold a probability
 AUTO_BLOCK = 8  # what diffusion takes for `auto`
 PRIOR = {False: 0.4, True: 0.45}  # by whether prompt lookup drafted
 PRIOR_FOUND = 0.0  # share of cycles in which prompt lookup finds something
@@ -98,7 +99,7 @@ class Chances:
 
     def evidence(self, kind: StepKind, variant: Variant, width: int) -> Evidence:
         """What the chances of the model's own drafts rest on."""
-        levels = (Evidence.SAME, Evidence.WIDTHS, Evidence.VARIANTS, Evidence.KINDS)
+        levels = (Evidence.SAME, Evidence.WIDTHS, Evidence.VARIANTS, Evidence.VARIANTS, Evidence.KINDS, Evidence.KINDS)
         cells = _cells(kind, False, variant, width, 0)
         known = (level for level, cell in zip(levels, cells, strict=True) if self.drafts.tried.get(cell, 0) >= _TRUST)
         return next(known, Evidence.PRIOR)
@@ -118,17 +119,29 @@ class Chances:
         """Refinement steps of a diffusion block: as recorded, or as many as proposals of such confidence need."""
         if plan.fixed_steps:
             return min(plan.fixed_steps, length), Evidence.SAME
-        cells = ((kind, *_setting(plan, length)), _setting(plan, length))
+        cells: tuple[Cell, ...] = (("block", kind), ("block",))
         for level, cell in zip((Evidence.SAME, Evidence.KINDS), cells, strict=True):
-            steps = self.blocks.known(cell)
+            steps = self.blocks.known((*cell, length, round(plan.confidence_threshold, 3), plan.max_steps))
             if steps is not None:
                 return steps, level
-        share, level = self._kept(kind, plan.confidence_threshold)
+        needed, level = self._needed(kind, plan.confidence_threshold, plan.max_steps, length)
+        return needed * self._correction(kind), level
+
+    def _needed(self, kind: StepKind, threshold: float, most: int, length: int) -> tuple[float, Evidence]:
+        """Steps in which proposals, of such confidence as was recorded, fill a block."""
+        share, level = self._kept(kind, threshold)
         left, count = float(length), 0
-        while left > 0 and count < plan.max_steps:
+        while left > 0 and count < most:
             left -= max(1.0, left * share)
             count += 1
         return count, level
+
+    def _correction(self, kind: StepKind) -> float:
+        """Recorded steps over needed ones, for the blocks that this kind of step ran."""
+        cells = [cell for cell in self.blocks.tried if cell[:2] == ("block", kind)]
+        real = sum(self.blocks.held[cell] for cell in cells)
+        said = sum(self.blocks.tried[cell] * self._needed(kind, cell[3], cell[4], cell[2])[0] for cell in cells)
+        return real / said if said else 1.0
 
     def redrafted(self, kind: StepKind, plan: DecodePlan, width: int) -> tuple[float, Evidence]:
         """Draft passes more than one, a cycle, when drafts under the threshold are drafted again."""
@@ -141,7 +154,7 @@ class Chances:
             if more is not None:
                 return min(more, plan.max_steps - 1), level
         seen = self.sure.get(("draft", kind)) or self.sure.get(("draft",)) or [0.0]
-        sure = (sum(one >= plan.draft_threshold for one in seen) / len(seen)) ** width
+        sure = (sum(one >= plan.draft_threshold - _FLOAT for one in seen) / len(seen)) ** width
         return min((1 - sure) / max(sure, 1e-9), plan.max_steps - 1), Evidence.PRIOR
 
     def _kept(self, kind: StepKind, threshold: float) -> tuple[float, Evidence]:
@@ -155,7 +168,7 @@ class Chances:
         for level, cell in levels:
             seen = self.sure.get(cell, [])
             if len(seen) >= _TRUST:
-                return sum(one >= threshold for one in seen) / len(seen), level
+                return sum(one >= threshold - _FLOAT for one in seen) / len(seen), level
         return PRIOR_KEPT, Evidence.PRIOR
 
     def _learn(self, step: Recorded) -> None:
@@ -171,12 +184,14 @@ class Chances:
 
     def _learn_blocks(self, step: Recorded) -> None:
         """Whole blocks; the first is not one, since the prompt's last pass is its first step."""
-        setting, steps, whole = _setting(step.plan, step.plan.block_length or AUTO_BLOCK), 0, False
+        plan, steps, whole = step.plan, 0, False
+        setting = (plan.block_length or AUTO_BLOCK, round(plan.confidence_threshold, 3), plan.max_steps)
+        cells: tuple[Cell, ...] = (("block", step.step.kind, *setting), ("block", *setting))
         for made in step.decoding:
             if made.kind == _Pass.KIND_DENOISE:
                 steps += 1
             elif made.kind == _Pass.KIND_REFRESH:
-                for cell in ((step.step.kind, *setting), setting) if whole else ():
+                for cell in cells if whole and not plan.fixed_steps else ():
                     self.blocks.add(cell, steps)
                 steps, whole = 0, True
 
@@ -205,15 +220,13 @@ class Chances:
                     self.drafts.add(cell, depth < made.accepted)
 
 
-def _setting(plan: DecodePlan, length: int) -> Cell:
-    return ("block", length, round(plan.confidence_threshold, 3), plan.fixed_steps, plan.max_steps)
-
-
 def _cells(kind: StepKind, lookup: bool, variant: Variant, width: int, depth: int) -> tuple[Cell, ...]:
     """From the particular to the general."""
     return (
         (kind, lookup, variant, width, depth),
         (kind, lookup, variant, depth),
         (kind, lookup, depth),
+        (kind, lookup),
         (lookup, depth),
+        (lookup,),
     )

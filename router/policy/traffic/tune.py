@@ -17,10 +17,10 @@ from triroute.router.policy.load import Policy, parse
 from triroute.router.policy.traffic.chances import Evidence
 from triroute.router.policy.traffic.knobs import Knob, Setting, knobs
 from triroute.router.policy.traffic.pace import MOST_QUADRATIC, Engine
-from triroute.router.policy.traffic.recorded import Traffic
+from triroute.router.policy.traffic.recorded import Recorded, Traffic
 from triroute.router.policy.traffic.replay import Made
 from triroute.router.policy.traffic.simulate import Forecast, decided, forecast
-from triroute.router.types import Mode, Variant
+from triroute.router.types import DecodePlan, Mode, Variant
 
 _ROUNDS = 2
 _FREE = 0.005  # what a surer text may cost, as a share of the speed
@@ -58,10 +58,11 @@ class Tuning:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """What a proposal must reach: a gain, as a share, and steps that run otherwise."""
+    """What a proposal must reach: a gain, as a share, and steps that run otherwise; and have in its name."""
 
     gain: float = 0.02
     steps: int = 20
+    only: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,8 @@ def tune(text: str, source: str, traffic: Traffic, engine: Engine, bar: Bar) -> 
     for _ in range(_ROUNDS):
         before = search.best.text
         for knob in knobs(before, parse(before, source)):
-            _turn(search, knob)
+            if bar.only in knob.name:
+                _turn(search, knob)
         if search.best.text == before:
             break
     lines = text.splitlines(keepends=True), search.best.text.splitlines(keepends=True)
@@ -117,8 +119,7 @@ def _turn(search: _Search, knob: Knob) -> None:
         known = search.proposals.get(knob.name)
         was, total = (known.before, (1 + known.gain) * (1 + gain) - 1) if known else (knob.now, gain)
         moved = _moved(search.best, one)
-        found = [search.engine.pace(made.of, made.decision.plan, 1.0).evidence for made in moved if made.decision]
-        rests = max(found, key=list(Evidence).index)
+        rests = max((one for pair in moved for one in _rests(search, pair)), key=list(Evidence).index)
         search.proposals[knob.name] = Proposal(knob.name, was, value, total, len(moved), rests)
         search.best = one
 
@@ -127,10 +128,17 @@ def _gain(search: _Search, one: _Candidate) -> float:
     return one.forecast.tokens_per_second / search.best.forecast.tokens_per_second - 1
 
 
-def _moved(before: _Candidate, after: _Candidate) -> list[Made]:
-    """The decisions that run otherwise."""
+def _moved(before: _Candidate, after: _Candidate) -> list[tuple[Recorded, DecodePlan, DecodePlan]]:
+    """The steps that run otherwise: what they ran as, and what they would."""
     pairs = zip(before.made, after.made, strict=True)
-    return [new for old, new in pairs if old.decision and new.decision and old.decision.plan != new.decision.plan]
+    plans = [(old.of, old.decision.plan, new.decision.plan) for old, new in pairs if old.decision and new.decision]
+    return [(step, was, now) for step, was, now in plans if was != now]
+
+
+def _rests(search: _Search, pair: tuple[Recorded, DecodePlan, DecodePlan]) -> tuple[Evidence, Evidence]:
+    """What the speeds before and after rest on; it does not depend on the company."""
+    step, was, now = pair
+    return search.engine.pace(step, was, 1.0).evidence, search.engine.pace(step, now, 1.0).evidence
 
 
 def _tried(search: _Search, knob: Knob, setting: Setting) -> _Candidate | None:
@@ -145,8 +153,9 @@ def _tried(search: _Search, knob: Knob, setting: Setting) -> _Candidate | None:
     one = _candidate(text, policy, search.traffic, search.engine)
     if not all(_allowed(was, now) for was, now in zip(best.made, one.made, strict=True)):
         return None
-    guessed = one.forecast.rests.get(Evidence.PRIOR, 0) > best.forecast.rests.get(Evidence.PRIOR, 0)
-    return None if guessed or len(_moved(best, one)) < search.bar.steps else one
+    moved = _moved(best, one)
+    known = all(Evidence.PRIOR not in _rests(search, pair) for pair in moved)
+    return one if known and len(moved) >= search.bar.steps else None
 
 
 def _candidate(text: str, policy: Policy, traffic: Traffic, engine: Engine) -> _Candidate:
