@@ -18,6 +18,7 @@ from triroute.router.errors import NotFound
 log = logging.getLogger("triroute.records")
 
 _VERSION = 2  # of the schema, in the file's user_version; 0 is a new file
+_KEEPS = 2  # since this version there is the table `kept`
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS record (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -84,7 +85,8 @@ class RecordStore:
             return []
         connection = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)
         try:
-            if _check_version(connection) < _VERSION and " kept " in statement:
+            version = _check_version(connection)
+            if version == 0 or (version < _KEEPS and " kept " in statement):  # being made at this moment, or old
                 return []
             return [body for (body,) in connection.execute(statement, values)]
         except sqlite3.DatabaseError as error:

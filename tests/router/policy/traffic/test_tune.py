@@ -107,7 +107,7 @@ def test_few_steps_say_nothing() -> None:
     assert tuned.unknown == ("code", "sketch", "rest")
 
 
-@pytest.mark.parametrize("kind", ["code", "plan"])
+@pytest.mark.parametrize("kind", ["code", "prose"])
 def test_nothing_rests_on_a_guess(kind: str) -> None:
     """Autoregressive traffic tells nothing of drafts, so no width is proposed."""
     text = POLICY.replace("mode: self_speculation", "mode: autoregressive")
