@@ -74,6 +74,7 @@ class Chances:
     sure: dict[Cell, list[float]] = field(default_factory=lambda: defaultdict(list))  # confidences of proposals
     again: Tally = field(default_factory=Tally)  # draft passes more than one, of cycles with any
     blocks: Tally = field(default_factory=Tally)  # refinement steps, of diffusion's blocks
+    _general: dict[tuple[StepKind, bool, Variant, int, int], float] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, steps: Iterable[Recorded]) -> Chances:
@@ -86,8 +87,10 @@ class Chances:
     def holds(self, step: Recorded, variant: Variant, width: int, depth: int, *, lookup: bool) -> float:
         """Probability that a draft holds when the `depth` before it did."""
         at = min(depth, _DEEPEST)
-        cells = [(step.id, lookup, at), *_cells(step.step.kind, lookup, variant, width, at)]
-        return self.drafts.share(cells, PRIOR[lookup])
+        key = (step.step.kind, lookup, variant, width, at)
+        if key not in self._general:
+            self._general[key] = self.drafts.share(_cells(*key), PRIOR[lookup])
+        return self.drafts.share([(step.id, lookup, at)], self._general[key])
 
     def expected(self, step: Recorded, variant: Variant, width: int, *, lookup: bool) -> float:
         """Drafts that will hold, of `width`."""

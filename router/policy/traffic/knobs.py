@@ -36,12 +36,13 @@ class Knob:
     settings: tuple[tuple[Any, Setting], ...]
     surer: bool = False
 
-    def turned(self, text: str, setting: Setting) -> str | None:
-        """The policy's text with this setting; None where the text can't be edited so."""
-        edited: str | None = text
-        for path, value in setting:
-            edited = edited and changed(edited, path, value)
-        return edited
+
+def turned(text: str, setting: Setting) -> str | None:
+    """The policy's text with this setting; None where the text can't be edited so."""
+    edited: str | None = text
+    for path, value in setting:
+        edited = edited and changed(edited, path, value)
+    return edited
 
 
 def knobs(text: str, policy: Policy) -> list[Knob]:
@@ -96,6 +97,7 @@ def _loads(data: dict[str, Any]) -> Iterator[Knob]:
                         alike[str(path[-1]), part[name], part.get("resume_at")].append((*path, name))
     for (figure, bound, reset), paths in alike.items():
         names = ", ".join(dict.fromkeys(f"rule {data['rules'][path[1]]['id']}" for path in paths))
+        words = "/".join(dict.fromkeys(str(path[-1]) for path in paths))
         settings = []
         for value in _SHARES if figure == "cache_used" else _COUNTS:
             if value != bound:
@@ -104,7 +106,7 @@ def _loads(data: dict[str, Any]) -> Iterator[Knob]:
                     lower = _lower(figure, value, reset / bound)
                     edits += [((*path[:-1], "resume_at"), lower) for path in paths]
                 settings.append((value, tuple(edits)))
-        yield Knob(f"{names}: load.{figure}", bound, tuple(settings))
+        yield Knob(f"{names}: load.{figure} {words}", bound, tuple(settings))
 
 
 def _lower(figure: str, bound: float, share: float) -> float:

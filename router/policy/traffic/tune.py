@@ -15,7 +15,7 @@ from typing import Any
 from triroute.router.errors import InvalidPolicy
 from triroute.router.policy.load import Policy, parse
 from triroute.router.policy.traffic.chances import Evidence
-from triroute.router.policy.traffic.knobs import Knob, Setting, knobs
+from triroute.router.policy.traffic.knobs import Knob, Setting, knobs, turned
 from triroute.router.policy.traffic.pace import MOST_QUADRATIC, Engine
 from triroute.router.policy.traffic.recorded import Recorded, Traffic
 from triroute.router.policy.traffic.replay import Made
@@ -28,7 +28,7 @@ _FREE = 0.005  # what a surer text may cost, as a share of the speed
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """One change: `gain` in tokens a second of all steps over what was before it, less one.
+    """One change: `gain` in tokens a second of all steps over what the changes before it reach, less one.
 
     Of the steps, so many run otherwise; their speed `rests` on evidence of which this is the weakest.
     """
@@ -74,16 +74,26 @@ class _Candidate:
     forecast: Forecast
 
 
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """A knob, and the setting that was taken for it."""
+
+    knob: Knob
+    before: Any
+    after: Any
+    setting: Setting
+
+
 @dataclass(slots=True)
 class _Search:
-    """The best so far."""
+    """The best so far: `chosen` settings, by name of the knob, and what they make of the policy."""
 
     source: str
     traffic: Traffic
     engine: Engine
     bar: Bar
     best: _Candidate
-    proposals: dict[str, Proposal] = field(default_factory=dict)
+    chosen: dict[str, _Choice] = field(default_factory=dict)
 
 
 def tune(text: str, source: str, traffic: Traffic, engine: Engine, bar: Bar) -> Tuning:
@@ -98,34 +108,62 @@ def tune(text: str, source: str, traffic: Traffic, engine: Engine, bar: Bar) -> 
                 _turn(search, knob)
         if search.best.text == before:
             break
-    lines = text.splitlines(keepends=True), search.best.text.splitlines(keepends=True)
+    proposals, last = _told(search, first, _needed(search, first))
+    lines = text.splitlines(keepends=True), last.text.splitlines(keepends=True)
     difference = "".join(difflib.unified_diff(*lines, fromfile=source, tofile=source))
-    decided = Counter(made.decision.rule_id for made in first.made if made.decision)
-    unknown = tuple(rule.id for rule in policy.file.rules if decided[rule.id] < bar.steps)
-    proposals = tuple(search.proposals.values())
-    return Tuning(search.best.text, difference, proposals, first.forecast, search.best.forecast, unknown)
+    counts = Counter(made.decision.rule_id for made in first.made if made.decision)
+    unknown = tuple(rule.id for rule in policy.file.rules if counts[rule.id] < bar.steps)
+    return Tuning(last.text, difference, tuple(proposals), first.forecast, last.forecast, unknown)
 
 
 def _turn(search: _Search, knob: Knob) -> None:
     """Take the best setting of a knob, if it is worth it."""
-    tried = [(value, _tried(search, knob, setting)) for value, setting in knob.settings]
-    options = [(_gain(search, one), value, one) for value, one in tried if one is not None]
+    tried = [(value, setting, _tried(search, search.best, setting)) for value, setting in knob.settings]
+    options = [(_gain(search.best, one), value, setting, one) for value, setting, one in tried if one is not None]
     if knob.surer:
         options = [option for option in options if option[0] > -_FREE][-1:]
     else:
         options = [max(options, key=lambda option: option[0])] if options else []
         options = [option for option in options if option[0] >= search.bar.gain]
-    for gain, value, one in options:
-        known = search.proposals.get(knob.name)
-        was, total = (known.before, (1 + known.gain) * (1 + gain) - 1) if known else (knob.now, gain)
-        moved = _moved(search.best, one)
-        rests = max((one for pair in moved for one in _rests(search, pair)), key=list(Evidence).index)
-        search.proposals[knob.name] = Proposal(knob.name, was, value, total, len(moved), rests)
+    for _, value, setting, one in options:
+        known = search.chosen.get(knob.name)
+        search.chosen[knob.name] = _Choice(knob, known.before if known else knob.now, value, setting)
         search.best = one
 
 
-def _gain(search: _Search, one: _Candidate) -> float:
-    return one.forecast.tokens_per_second / search.best.forecast.tokens_per_second - 1
+def _needed(search: _Search, first: _Candidate) -> list[_Choice]:
+    """The choices without those that others have made superfluous."""
+    needed, speed = list(search.chosen.values()), search.best.forecast.tokens_per_second
+    for choice in tuple(needed):
+        rest = [one for one in needed if one is not choice]
+        text = first.text
+        for other in rest:
+            text = turned(text, other.setting) or text
+        if not choice.knob.surer:
+            without = _candidate(text, parse(text, search.source), search.traffic, search.engine)
+            if without.forecast.tokens_per_second >= speed * (1 - _FREE):
+                needed = rest
+    return needed
+
+
+def _told(search: _Search, first: _Candidate, choices: list[_Choice]) -> tuple[list[Proposal], _Candidate]:
+    """What each choice does on top of those before it, and what all come to."""
+    proposals, now = [], first
+    for choice in choices:
+        text = turned(now.text, choice.setting) or now.text
+        then = _candidate(text, parse(text, search.source), search.traffic, search.engine)
+        moved = _moved(now, then)
+        rests = max((one for pair in moved for one in _rests(search, pair)), default=None, key=list(Evidence).index)
+        gain = _gain(now, then)
+        proposals.append(
+            Proposal(choice.knob.name, choice.before, choice.after, gain, len(moved), rests or Evidence.SAME)
+        )
+        now = then
+    return proposals, now
+
+
+def _gain(before: _Candidate, after: _Candidate) -> float:
+    return after.forecast.tokens_per_second / before.forecast.tokens_per_second - 1
 
 
 def _moved(before: _Candidate, after: _Candidate) -> list[tuple[Recorded, DecodePlan, DecodePlan]]:
@@ -141,9 +179,9 @@ def _rests(search: _Search, pair: tuple[Recorded, DecodePlan, DecodePlan]) -> tu
     return search.engine.pace(step, was, 1.0).evidence, search.engine.pace(step, now, 1.0).evidence
 
 
-def _tried(search: _Search, knob: Knob, setting: Setting) -> _Candidate | None:
+def _tried(search: _Search, best: _Candidate, setting: Setting) -> _Candidate | None:
     """The policy with a setting; None where it can't be, or must not be proposed."""
-    text, best = knob.turned(search.best.text, setting), search.best
+    text = turned(best.text, setting)
     if text is None:
         return None
     try:

@@ -79,7 +79,7 @@ def test_load_limit_moves_to_where_drafting_stops_to_pay() -> None:
     crowds = [rng.choice((0, 1, 10, 14)) for _ in range(80)]
     steps = [known.step(policy, "prose", number, others, 4) for number, others in enumerate(crowds)]
     (limit,) = (tuned := _tuned(LOADED, known.traffic(*steps), "load")).proposals
-    assert limit.name == "rule crowded: load.running"
+    assert limit.name == "rule crowded: load.running gte"
     assert limit.before == 64
     assert limit.after in (1, 2, 3, 4, 6, 8)
     (rule, _) = parse(tuned.text, "p").file.rules
