@@ -199,7 +199,7 @@ class Chances:
                 steps, whole = 0, True
 
     def _learn_cycles(self, step: Recorded, variant: Variant) -> None:
-        kind, plan, draft_passes = step.step.kind, step.plan, 0
+        kind, plan, draft_passes, own = step.step.kind, step.plan, 0, Tally()
         for made in step.decoding:
             if made.kind == _Pass.KIND_DRAFT:
                 draft_passes += 1
@@ -218,9 +218,11 @@ class Chances:
                     self.again.add(cell, draft_passes - 1)
             draft_passes = 0
             for depth in range(min(made.accepted + 1, checked)):
-                at = min(depth, _DEEPEST)
-                for cell in ((step.id, lookup, at), *_cells(kind, lookup, variant, checked, at)):
-                    self.drafts.add(cell, depth < made.accepted)
+                own.add((lookup, checked, min(depth, _DEEPEST)), depth < made.accepted)
+        for (lookup, width, at), tried in own.tried.items():
+            held = own.held[lookup, width, at]
+            for cell in ((step.id, lookup, at), *_cells(kind, lookup, variant, width, at)):
+                self.drafts.add(cell, held, tried)
 
 
 def _cells(kind: StepKind, lookup: bool, variant: Variant, width: int, depth: int) -> tuple[Cell, ...]:

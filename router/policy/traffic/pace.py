@@ -126,6 +126,8 @@ class Engine:
         """With the further draft passes that a draft threshold asks for; each commits a token too."""
         draft, verify = cycle.passes
         more, evidence = self.chances.redrafted(step.step.kind, plan, int(draft.drafts))
+        if not more:
+            return cycle
         passes = (replace(draft, times=1 + more), verify)
         return Cycle(passes, cycle.tokens + more, max(evidence, cycle.evidence, key=list(Evidence).index))
 
