@@ -6,7 +6,7 @@ the other rows, the width of the pass, nor how the cache came to be filled.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from triroute.engine.checkpoints.weights import Weights
 from triroute.engine.hydra import Hydra
-from triroute.engine.span import Branch, Span
+from triroute.engine.span import Branch, Fork, Span
 from triroute.kernels.cpu.adapter import Adapter
 from triroute.kernels.cpu.attention import PAGE
 from triroute.kernels.cpu.hydra import Head
@@ -32,20 +32,21 @@ Storage = NDArray[Any]
 class Block:
     """One sequence's rows of a pass.
 
-    The chain's row i has slot and position `start + i`, and sees all slots up to its own. Branches follow in slots;
-    row i of one has position `start + after + i`, and sees its whole branch, the chain's first `after` rows and all
-    before. Slots lie in `pages` of the cache, PAGE each.
+    The chain's row i has slot and position `start + i`, and sees all slots up to its own. Forks and branches follow in
+    slots; their positions go on from the row that they hang from, and they see what it sees, it, and themselves, a
+    branch all of its rows. Slots lie in `pages` of the cache, PAGE each.
     """
 
     start: int
     chain: Sequence[int]
     pages: Sequence[int]
     branches: Sequence[Branch] = ()
+    forks: Sequence[Fork] = ()
 
     @classmethod
     def of(cls, span: Span, start: int, pages: Sequence[int]) -> Block:
         """A span whose chain follows `start` cached tokens."""
-        return cls(start, span.chain, pages, span.branches)
+        return cls(start, span.chain, pages, span.branches, span.forks)
 
 
 class Model:
@@ -153,15 +154,16 @@ def _arrange(blocks: Sequence[Block]) -> Rows:
         counts += range(block.start + 1, end + 1)
         hidden_at += [-1] * len(block.chain)
         hidden_from += [-1] * len(block.chain)
-        for branch in block.branches:
-            width, parent = len(branch.tokens), block.start + branch.after
-            tokens += branch.tokens
-            positions += range(parent, parent + width)
+        lines = _Lines(block)
+        for behind, own in lines.parts():
+            line, width = lines.of(behind), len(own)
+            tokens += own
             slots += range(end, end + width)
+            positions += range(line.end, line.end + width)
             counts += [end + width] * width
             hidden_at += [len(hidden)] * width
-            hidden_from += [parent] * width
-            hidden += [1] * (end - parent) + [0] * width
+            hidden_from += [line.chain_end] * width
+            hidden += [slot not in line.forks for slot in range(line.chain_end, end)] + [False] * width
             end += width
         owners += [owner] * (len(tokens) - first)
         pages[owner, : len(block.pages)] = block.pages
@@ -176,6 +178,41 @@ def _arrange(blocks: Sequence[Block]) -> Rows:
         _long(hidden_at),
         _long(hidden_from),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """What a row sees of its span: the chain to `chain_end`, and slots of `forks`; what follows has position `end`."""
+
+    chain_end: int
+    forks: tuple[int, ...] = ()
+
+    @property
+    def end(self) -> int:
+        return self.chain_end + len(self.forks)
+
+
+class _Lines:
+    """For each row of a block, what those that hang from it see."""
+
+    def __init__(self, block: Block) -> None:
+        self._block = block
+        self._forks: list[_Line] = []
+
+    def parts(self) -> Iterator[tuple[int, Sequence[int]]]:
+        """Forks and branches: the row behind which they hang, and their tokens."""
+        slot = self._block.start + len(self._block.chain)
+        for number, fork in enumerate(self._block.forks):
+            line = self.of(fork.behind)
+            self._forks.append(_Line(line.chain_end, (*line.forks, slot + number)))
+            yield fork.behind, (fork.token,)
+        for branch in self._block.branches:
+            yield branch.behind, branch.tokens
+
+    def of(self, row: int) -> _Line:
+        """The line that ends with a row; -1 is what is cached."""
+        chain = len(self._block.chain)
+        return _Line(self._block.start + row + 1) if row < chain else self._forks[row - chain]
 
 
 def _long(numbers: list[int]) -> NDArray[np.int64]:
