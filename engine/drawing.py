@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from triroute.engine.growth import draw_tree
 from triroute.engine.hydra import Hydra
 from triroute.engine.links import Links
 from triroute.engine.lookup import Echo
 from triroute.engine.modes.base import Draft, Rows
 from triroute.engine.sampler import Sampler
 from triroute.engine.span import Span
-from triroute.engine.tree import draw_tree
 from triroute.engine.types import DraftSource, TokenLogprob
 
 Scores = NDArray[np.float32]

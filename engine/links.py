@@ -31,7 +31,8 @@ class Links:
     def fork(self) -> Links:
         """Another walk that has come as far."""
         return Links(
-            self._trail.fork() if self._trail is not None else None, self._echo.fork() if self._echo is not None else None
+            self._trail.fork() if self._trail is not None else None,
+            self._echo.fork() if self._echo is not None else None,
         )
 
     def step(self, token: int) -> None:

@@ -86,7 +86,17 @@ def draw_rivals(
     first, second = keys(sampling.seed, position)
     heat = np.float32(sampling.temperature)
     count = draw_several(
-        changed, bits, heat, top_k, sampling.top_p, sampling.min_p, first, second, desk.scratch, desk.rivals, desk.values
+        changed,
+        bits,
+        heat,
+        top_k,
+        sampling.top_p,
+        sampling.min_p,
+        first,
+        second,
+        desk.scratch,
+        desk.rivals,
+        desk.values,
     )
     tokens, values = desk.rivals[:count].tolist(), desk.values[:count].tolist()
     total: float = log_total(row, desk.scratch)

@@ -12,8 +12,8 @@ from dataclasses import replace
 from triroute.engine.modes.auto import Candidate, Chooser
 from triroute.engine.modes.base import Commit, Draft, Rows, View, decode_span
 from triroute.engine.modes.drafting import DIFFUSION, lookups, preferred, widths
+from triroute.engine.modes.tree import accepted_first, lay_out
 from triroute.engine.span import Branch, Span
-from triroute.engine.tree import accepted_first, lay_out
 from triroute.engine.types import DraftSource, PassKind, Plan
 
 MOST_BLOCK_LENGTH = 16

@@ -78,7 +78,16 @@ def draw_row(
     largest, token = _top(scores, allowed, scratch)
     if temperature == 0 or not np.isfinite(largest):
         return token
-    count = _kept(scores, allowed, largest, temperature, top_k, top_p, min_p, scratch)
+    least = _LOWEST
+    if min_p > 0 and (top_k == 0 or top_p == 1):  # with both, top-p counts the mass of all that top-k kept
+        least = max(_LOWEST, np.float32(math.log(min_p) - 1e-3))
+    count = -1
+    if least < _NEAR and (top_k > 0 or top_p < 1):
+        count = _filtered(scores, allowed, largest, temperature, _NEAR, False, top_k, top_p, scratch)
+    if count < 0:
+        count = _filtered(scores, allowed, largest, temperature, least, True, top_k, top_p, scratch)
+    if min_p > 0:
+        count = _drop_rare(count, np.float32(min_p), scratch)
     if count == 0:
         return token
     noisiest(scratch.values, scratch.tokens, _padded(count, scratch), first, second, scratch.best, scratch.where)
@@ -100,19 +109,22 @@ def draw_several(
     found: Any,
     values: Any,
 ) -> int:
-    """What `draw_row` draws, to the front of `found`, and what it would draw without those, one after the other.
+    """The first of what `draw_row` would draw, if it drew without putting back, to the front of `found`; how many.
 
-    At most len(found); how many. `values` are what they were drawn for: scores less the largest, over the temperature,
-    with their noise.
+    `values` are what they were drawn for: scores less the largest, over the temperature, with their noise. Tokens that
+    are e^12 times less likely than the first are left out.
     """
+    count: int
     largest = _top(scores, allowed, scratch)[0]
     if temperature == 0 or not np.isfinite(largest):
         count = first_tokens(scores, allowed, len(found), scratch)
         found[:count], values[:count] = scratch.tokens[:count], scratch.values[:count]
         return count
-    count = _kept(scores, allowed, largest, temperature, top_k, top_p, min_p, scratch)
+    count = _filtered(scores, allowed, largest, temperature, _NEAR, True, top_k, top_p, scratch)
+    if min_p > 0:
+        count = _drop_rare(count, np.float32(min_p), scratch)
     end = _padded(count, scratch)
-    most = min(count, len(found))
+    most: int = min(count, len(found))
     for place in range(most):
         noisiest(scratch.values, scratch.tokens, end, first, second, scratch.best, scratch.where)
         values[place], found[place] = _join(scratch)
@@ -162,24 +174,6 @@ def _top(scores: Any, allowed: Any, scratch: Any) -> tuple[Any, int]:
             if allowed[other >> 3] >> (other & 7) & 1:
                 return largest, other
     return largest, token
-
-
-@compiled
-def _kept(
-    scores: Any, allowed: Any, largest: Any, temperature: Any, top_k: int, top_p: float, min_p: float, scratch: Any
-) -> int:
-    """Gather what all filters keep; how many."""
-    least = _LOWEST
-    if min_p > 0 and (top_k == 0 or top_p == 1):  # with both, top-p counts the mass of all that top-k kept
-        least = max(_LOWEST, np.float32(math.log(min_p) - 1e-3))
-    count = -1
-    if least < _NEAR and (top_k > 0 or top_p < 1):
-        count = _filtered(scores, allowed, largest, temperature, _NEAR, False, top_k, top_p, scratch)
-    if count < 0:
-        count = _filtered(scores, allowed, largest, temperature, least, True, top_k, top_p, scratch)
-    if min_p > 0:
-        count = _drop_rare(count, np.float32(min_p), scratch)
-    return count
 
 
 @compiled

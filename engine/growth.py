@@ -1,12 +1,11 @@
-"""Drafts that fork: where the model is not sure, several tokens for one place, each with what would follow it.
+"""Drawing drafts that fork: where the model is not sure, several tokens for one place, each with what would follow it.
 
 Nodes are drawn best first, by the chance that all tokens up to one hold (after EAGLE-2, Li et al., arXiv:2406.16858),
-so the first n of a tree are the best tree of n. Verification follows the one path that autoregression would take.
+so the first n of a tree are the best tree of n.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from itertools import count
@@ -16,8 +15,8 @@ from numpy.typing import NDArray
 
 from triroute.engine.links import Links
 from triroute.engine.modes.base import Draft
+from triroute.engine.modes.tree import ancestors
 from triroute.engine.sampler import Sampler
-from triroute.engine.span import Fork
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +39,7 @@ class Growth:
         self.tree: list[Draft] = []
         self._sampler = sampler
         self._scores = scores
+        self._row = np.empty_like(scores[0])
         self._position = position
         self._path: tuple[int, ...] = ()
         self._offers: list[tuple[float, int, Offer]] = []
@@ -70,8 +70,8 @@ class Growth:
         return tuple(self.tree)
 
     def _offer(self, at: int, chance: float, depth: int, links: Links) -> None:
-        scores = self._scores[depth].copy()
-        for draft, own in self._sampler.draw_rivals(scores, self._position + depth, links):
+        np.copyto(self._row, self._scores[depth])
+        for draft, own in self._sampler.draw_rivals(self._row, self._position + depth, links):
             offer = Offer(replace(draft, behind=at), chance * own, depth, links)
             heappush(self._offers, (-offer.chance, next(self._order), offer))
 
@@ -98,43 +98,3 @@ def draw_tree(
     while len(growth.tree) < len(scores) and growth.grow():
         pass
     return growth.end()
-
-
-def behind(drafts: Sequence[Draft], index: int) -> int:
-    """Which draft one follows; -1 for none."""
-    said = drafts[index].behind
-    return index - 1 if said is None else said
-
-
-def ancestors(drafts: Sequence[Draft], index: int) -> tuple[int, ...]:
-    """Indices from the first draft of a path to its last, `index`; none for -1."""
-    path: tuple[int, ...] = ()
-    while index >= 0:
-        path, index = (index, *path), behind(drafts, index)
-    return path
-
-
-def accepted_first(drafts: tuple[Draft, ...], tokens: Sequence[int]) -> tuple[Draft, ...]:
-    """Drafts in the order of a path whose `tokens` held, then all others."""
-    at, path = -1, []
-    for token in tokens:
-        at = next(i for i, draft in enumerate(drafts) if draft.token == token and behind(drafts, i) == at)
-        path.append(at)
-    return (*(drafts[at] for at in path), *(draft for at, draft in enumerate(drafts) if at not in path))
-
-
-def lay_out(pending: tuple[int, ...], drafts: Sequence[Draft]) -> tuple[tuple[int, ...], tuple[Fork, ...]]:
-    """Rows to verify drafts behind what is `pending`: the chain with the best path of them, and forks for the rest."""
-    rows: dict[int, int] = {-1: len(pending) - 1}
-    chain = list(pending)
-    last = -1
-    for at, draft in enumerate(drafts):
-        if behind(drafts, at) == last:
-            rows[at], last = len(chain), at
-            chain.append(draft.token)
-    forks = []
-    for at, draft in enumerate(drafts):
-        if at not in rows:
-            rows[at] = len(chain) + len(forks)
-            forks.append(Fork(rows[behind(drafts, at)], draft.token))
-    return tuple(chain), tuple(forks)
