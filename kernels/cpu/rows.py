@@ -56,9 +56,7 @@ def keep(e: Emitter, table: Pointer, at: Index, number: Lanes) -> None:
 
 
 @compiled
-def rotate(
-    x: Any, at: int, cosine: Any, sine: Any, position: int, scale: Any, out: Any, to: int
-) -> None:
+def rotate(x: Any, at: int, cosine: Any, sine: Any, position: int, scale: Any, out: Any, to: int) -> None:
     """Turn one head of `x`, halves paired as Hugging Face's Llama pairs them, and scale it; both fp32, flat."""
     half = cosine.shape[1]
     for i in range(half):

@@ -13,7 +13,7 @@ from triroute.kernels.cpu.compiled import compiled
 from triroute.kernels.cpu.lanes import LANES
 from triroute.kernels.cpu.linear import Activations, Arena, multiply, prepare, share
 from triroute.kernels.cpu.rows import gate, keep, normalize, rotate, widen
-from triroute.kernels.cpu.team import meet
+from triroute.kernels.cpu.team import meet, stand_by
 
 _BLOCK = 32
 _TILES = _BLOCK // LANES
@@ -50,13 +50,15 @@ class Parameters(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """What runs, int64 [rows] but where said.
+    """What runs: room for many rows, of which `sizes` int64 [2] says how many there are, and how many are asked for.
 
-    A row's key and value are written to `slots`, at the angle of `positions`; it sees the slots below `counts`, but
-    those that `hidden` (bytes) names from `hidden_at` on, counted from `hidden_from`; -1 hides none. `owners` are rows
-    of `pages` [sequences, pages], which tell where in the cache a sequence's slots lie.
+    All int64 [rows] but where said. A row's key and value are written to `slots`, at the angle of `positions`; it sees
+    the slots below `counts`, but those that `hidden` (bytes) names from `hidden_at` on, counted from `hidden_from`; -1
+    hides none. `owners` are rows of `pages` [rows, pages], which tell where in the cache a sequence's slots lie.
+    `asked` are rows whose scores are wanted.
     """
 
+    sizes: NDArray[np.int64]
     tokens: NDArray[np.int64]
     positions: NDArray[np.int64]
     slots: NDArray[np.int64]
@@ -66,6 +68,16 @@ class Rows(NamedTuple):
     hidden: NDArray[np.uint8]
     hidden_at: NDArray[np.int64]
     hidden_from: NDArray[np.int64]
+    asked: NDArray[np.int64]
+
+    @classmethod
+    def room(cls, rows: int, pages: int, hidden: int) -> Rows:
+        """For so many rows, of sequences with up to so many pages, and so many bytes that hide."""
+        tokens, positions, slots, counts, owners, hidden_at, hidden_from, asked = np.zeros((8, rows), dtype=np.int64)
+        table = np.zeros((rows, pages), dtype=np.int64)
+        hides = np.zeros(hidden, dtype=np.uint8)
+        sizes = np.zeros(2, dtype=np.int64)
+        return cls(sizes, tokens, positions, slots, counts, owners, table, hides, hidden_at, hidden_from, asked)
 
 
 class Room(NamedTuple):
@@ -97,6 +109,26 @@ class Room(NamedTuple):
 
 
 @compiled
+def run_passes(
+    thread: int,
+    threads: int,
+    board: Any,
+    met: int,
+    shape: Any,
+    parameters: Any,
+    rows: Any,
+    storage: Any,
+    room: Any,
+    scores: Any,
+) -> int:
+    """`run_pass`, and again whenever the team is called again."""
+    while True:
+        met = run_pass(thread, threads, board, met, shape, parameters, rows, storage, room, scores)
+        if not stand_by(board, thread):
+            return met
+
+
+@compiled
 def run_pass(
     thread: int,
     threads: int,
@@ -107,15 +139,14 @@ def run_pass(
     rows: Any,
     storage: Any,
     room: Any,
-    asked: Any,
     scores: Any,
 ) -> int:
-    """Run `rows` through all layers, writing the cache, and the `asked` rows through the head.
+    """Run `rows` through all layers, writing the cache, and those asked for through the head.
 
-    `storage` is flat [pages, layers, kv_heads, 2, PAGE * head_dim]; `scores` fp32 [asked, vocab rounded up to 16].
+    `storage` is flat [pages, layers, kv_heads, 2, PAGE * head_dim]; `scores` fp32 [rows, vocab rounded up to 16].
     All threads call this at once; returns what `counter` came to.
     """
-    count, linears, stream = len(rows.tokens), parameters.linears, room.stream
+    count, linears, stream = rows.sizes[0], parameters.linears, room.stream
     # A few rows are prepared by every thread for itself: that costs less than to meet.
     alone = count <= _FEW
     own, step = (0, 1) if alone else (thread, threads)
@@ -198,7 +229,22 @@ def run_pass(
         begin, end, pair = block * _TILES, last_block * _TILES, inner // LANES
         multiply(linears, first + 2, x, count, flat, 2 * inner, 0, begin, end)
         multiply(linears, first + 2, x, count, flat, 2 * inner, 0, pair + begin, pair + end)
-        _adapt(shape, parameters, rows, x, room.low, first + 2, hidden, 2 * inner, flat, 2 * inner, begin, end, pair, thread)
+        _adapt(
+            shape,
+            parameters,
+            rows,
+            x,
+            room.low,
+            first + 2,
+            hidden,
+            2 * inner,
+            flat,
+            2 * inner,
+            begin,
+            end,
+            pair,
+            thread,
+        )
         for row in range(count):
             for tile in range(begin, end):
                 gated, to = row * 2 * inner + tile * LANES, row * inner + tile * LANES
@@ -209,19 +255,35 @@ def run_pass(
 
         begin, end = share(hidden // LANES, thread, threads)
         multiply(linears, first + 3, inner_x, count, stream, hidden, 1, begin, end)
-        _adapt(shape, parameters, rows, inner_x, room.low, first + 3, inner, hidden, residual, hidden, begin, end, 0, thread)
+        _adapt(
+            shape,
+            parameters,
+            rows,
+            inner_x,
+            room.low,
+            first + 3,
+            inner,
+            hidden,
+            residual,
+            hidden,
+            begin,
+            end,
+            0,
+            thread,
+        )
         met += threads
         meet(counter, met)
 
     head, last = shape.layers * _LINEARS, 2 * shape.layers * hidden
-    for index in range(thread, len(asked), threads):
-        normalize(stream, asked[index] * hidden, parameters.norms, last, hidden, shape.eps, x.raw, index * hidden)
+    asked = rows.sizes[1]
+    for index in range(thread, asked, threads):
+        normalize(stream, rows.asked[index] * hidden, parameters.norms, last, hidden, shape.eps, x.raw, index * hidden)
         prepare(linears, head, x, index, 0, hidden // _BLOCK)
     met += threads
     meet(counter, met)
 
     begin, end = share(scores.shape[1] // LANES, thread, threads)
-    multiply(linears, head, x, len(asked), scores, scores.shape[1], 0, begin, end)
+    multiply(linears, head, x, asked, scores, scores.shape[1], 0, begin, end)
     met += threads
     meet(counter, met)
     return met
@@ -245,7 +307,7 @@ def _adapt(
     thread: int,
 ) -> None:
     """Add the adapter's part of layer `index` to the rows of mask tokens."""
-    x, tokens, vocab = activations.raw.reshape(-1), rows.tokens, shape.vocab
+    x, tokens, vocab = activations.raw.reshape(-1), rows.tokens[: rows.sizes[0]], shape.vocab
     adapt(parameters.adapter, index, tokens, vocab, x, inputs, outputs, low, out, stride, first, last, pair, thread)
 
 
