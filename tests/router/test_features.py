@@ -17,6 +17,7 @@ from triroute.router.errors import HintRefused
 from triroute.router.features import Asked, read, written
 from triroute.router.policy import DEFAULT, Latches, Policy, decide, load, parse
 from triroute.router.policy.account import account
+from triroute.router.policy.facts import FACTS, Names
 from triroute.router.prompts import build
 from triroute.router.types import Load, Step
 
@@ -93,6 +94,20 @@ def test_decided_again_from_the_record(asked: dict[str, Any], loads: list[Load],
         now = [latches.see(one, policy.compiled.trips) for one in loads][-1]
         kept = written(request, message.hints, step, now).SerializeToString()
         assert _all(policy, *read(router_pb2.Features.FromString(kept))) == _all(policy, request, step, now)
+
+
+@settings(max_examples=100, deadline=None)
+@given(asked=_asked, now=st.builds(Load, st.integers(0, 45), st.integers(0, 2), st.floats(0, 1)))
+def test_every_fact_is_kept(asked: dict[str, Any], now: Load) -> None:
+    message = build(asked, "test")
+    request = to_request(message)
+    kept = written(request, message.hints, classify(request), now).SerializeToString()
+    again = read(router_pb2.Features.FromString(kept))
+    for name, fact in FACTS.items():
+        live, recorded = fact.read(request, classify(request), now), fact.read(*again)
+        if isinstance(fact, Names):
+            live, recorded = set(live), set(recorded)
+        assert live == recorded, name
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -90,7 +90,7 @@ class Chances:
         key = (step.step.kind, lookup, variant, width, at)
         if key not in self._general:
             self._general[key] = self.drafts.share(_cells(*key), PRIOR[lookup])
-        return self.drafts.share([(step.id, lookup, at)], self._general[key])
+        return self.drafts.share([_own(step, lookup, width, at)], self._general[key])
 
     def expected(self, step: Recorded, variant: Variant, width: int, *, lookup: bool) -> float:
         """Drafts that will hold, of `width`."""
@@ -221,8 +221,13 @@ class Chances:
                 own.add((lookup, checked, min(depth, _DEEPEST)), depth < made.accepted)
         for (lookup, width, at), tried in own.tried.items():
             held = own.held[lookup, width, at]
-            for cell in ((step.id, lookup, at), *_cells(kind, lookup, variant, width, at)):
+            for cell in (_own(step, lookup, width, at), *_cells(kind, lookup, variant, width, at)):
                 self.drafts.add(cell, held, tried)
+
+
+def _own(step: Recorded, lookup: bool, width: int, depth: int) -> Cell:
+    """Of a step itself. Drafts of the model fork, so their width counts; found ones are a chain of any length."""
+    return (step.id, lookup, 0 if lookup else width, depth)
 
 
 def _cells(kind: StepKind, lookup: bool, variant: Variant, width: int, depth: int) -> tuple[Cell, ...]:
