@@ -82,7 +82,7 @@ def _show(traffic: Traffic, forecasts: list[Forecast], checked: Check) -> None:
     for one in forecasts:
         modes = ", ".join(f"{mode} {share:.0%}" for mode, share in one.modes.items())
         refused = f", refused {one.refused:,}" if one.refused else ""
-        figures = (f"{one.tokens_per_second:.1f}", f"{one.latency_p50:.3f}", f"{one.latency_p95:.3f}")
+        figures = (f"{one.tokens_per_second:.1f}", f"{one.p50_seconds:.3f}", f"{one.p95_seconds:.3f}")
         table.add_row(escape(one.name), *figures, modes + refused)
     console.print(table)
     for one in forecasts:

@@ -63,7 +63,7 @@ def tune(
     if tuned.proposals:
         lines.append(
             f"predicted in all: {was.tokens_per_second:.1f} → {became.tokens_per_second:.1f} tokens a second,"
-            f" 95% within {was.latency_p95:.3f} → {became.latency_p95:.3f} s"
+            f" 95% within {was.p95_seconds:.3f} → {became.p95_seconds:.3f} s"
         )
     else:
         lines.append(f"nothing to propose that would gain {least_gain:.0%}")

@@ -24,9 +24,9 @@ def draw(path: Path, forecasts: Sequence[Forecast]) -> None:
     speed.invert_yaxis()
     speed.set_title("tokens a second, one stream", loc="left")
     for at, one in enumerate(forecasts):
-        latency.plot([one.latency_p50, one.latency_p95], [at, at], color=_FIRST)
-    latency.plot([one.latency_p50 for one in forecasts], places, "o", color=_FIRST, label="median")
-    latency.plot([one.latency_p95 for one in forecasts], places, "o", color=_SECOND, label="95th percentile")
+        latency.plot([one.p50_seconds, one.p95_seconds], [at, at], color=_FIRST)
+    latency.plot([one.p50_seconds for one in forecasts], places, "o", color=_FIRST, label="median")
+    latency.plot([one.p95_seconds for one in forecasts], places, "o", color=_SECOND, label="95th percentile")
     latency.set_xlim(left=0)
     latency.legend()
     latency.set_title("seconds a step", loc="left")

@@ -24,7 +24,7 @@ _ROUNDS = 2  # of: how wide the others are depends on what they run
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """Of all steps under one policy. Times in seconds; tokens a second are those of one stream, over its decoding.
+    """Of all steps under one policy. Tokens a second are those of one stream, over its decoding; the rest is latency.
 
     `modes` has each mode's share of the decisions. `rests` counts decisions by the weakest evidence that their speed
     rests on, `unseen` those settings, as (kind of step, plan in words), that rest on less than the same setting.
@@ -34,8 +34,8 @@ class Forecast:
     steps: int
     refused: int
     tokens_per_second: float
-    latency_p50: float
-    latency_p95: float
+    p50_seconds: float
+    p95_seconds: float
     modes: Mapping[str, float]
     rests: Mapping[Evidence, int]
     unseen: Mapping[tuple[StepKind, str, Evidence], int]

@@ -115,7 +115,7 @@ def test_simulate(folder: Path) -> None:
     assert other["tokens_per_second"] > ours["tokens_per_second"]
     assert ours["tokens_per_second"] == pytest.approx(told["recorded"]["tokens_per_second"], rel=0.1)
     assert other["unseen"][0]["rests_on"] == "other block lengths or thresholds"
-    assert set(ours) >= {"latency_p50", "latency_p95", "modes", "rests", "refused", "steps"}
+    assert set(ours) >= {"p50_seconds", "p95_seconds", "modes", "rests", "refused", "steps"}
 
 
 def test_tune(folder: Path) -> None:

@@ -25,7 +25,10 @@ ASKS = {
 
 @dataclass
 class Known:
-    """An engine: seconds of a pass by rows, the chance that a draft holds when those before it did."""
+    """An engine: seconds of a pass by rows, the chance that a draft holds when those before it did.
+
+    Passes take `slow` times what it says of them, and `overhead` seconds more.
+    """
 
     chance: float = 0.6
     kept: float = 0.4
@@ -33,6 +36,8 @@ class Known:
     steep: float = 0.01  # a row beyond
     free: int = 8
     tokens: int = 60
+    slow: float = 1.0
+    overhead: float = 0.0
     random: random.Random = field(default_factory=lambda: random.Random(5))
 
     def seconds(self, rows: float) -> float:
@@ -77,7 +82,7 @@ class Known:
 
         def ran(kind: P.Kind.ValueType, rows: int, committed: int, **more: object) -> None:
             nonlocal at, tokens
-            took = round(1e6 * self.seconds(rows + others * width))
+            took = round(1e6 * (self.overhead + self.slow * self.seconds(rows + others * width)))
             made = P(kind=kind, width=rows, start_us=at, duration_us=took, batch=1 + others, **more)  # type: ignore[arg-type]
             made.committed_ids.extend(range(committed))
             passes.append(made)

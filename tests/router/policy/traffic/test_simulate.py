@@ -10,10 +10,11 @@ from triroute.router.errors import NotFound
 from triroute.router.policy import Policy, parse
 from triroute.router.policy.traffic import Traffic
 from triroute.router.policy.traffic.chances import Evidence
+from triroute.router.policy.traffic.costs import Costs
 from triroute.router.policy.traffic.plot import draw
 from triroute.router.policy.traffic.simulate import check, engine_of, observed, simulate
 
-from .synthetic import ENGINE, Known
+from .synthetic import ENGINE, Known, P
 
 USES = {
     "ar": "mode: autoregressive",
@@ -40,7 +41,7 @@ def test_what_was_recorded_is_predicted(name: str) -> None:
     traffic = run(Known(), name)
     predicted, was = simulate(policy(name), traffic, engine_of(traffic)), observed(traffic)
     assert predicted.tokens_per_second == pytest.approx(was.tokens_per_second, rel=0.1)
-    assert predicted.latency_p50 == pytest.approx(was.latency_p50, rel=0.15)
+    assert predicted.p50_seconds == pytest.approx(was.p50_seconds, rel=0.15)
     assert predicted.rests == {Evidence.SAME: 30}
     assert predicted.modes == was.modes
     checked = check(traffic)
@@ -61,6 +62,19 @@ def test_what_was_not_recorded_is_ranked(learned: str, chance: float) -> None:
         for slow in names:
             if truth[fast] > 1.15 * truth[slow]:
                 assert said[fast] > said[slow], (fast, slow, said, truth)
+
+
+def test_what_passes_really_take() -> None:
+    """The table says how they compare, records how long they take."""
+    known = Known(slow=2.0, overhead=0.03)
+    steps = (*run(known, "linear-2").steps, *run(known, "linear-16").steps)
+    costs = engine_of(known.traffic(*steps)).costs
+    for rows in (1, 5, 16):
+        assert costs.seconds(P.KIND_VERIFY, rows) == pytest.approx(0.03 + 2 * known.seconds(rows), rel=0.05)
+    one_width = engine_of(run(known, "ar")).costs
+    assert one_width.seconds(P.KIND_DECODE, 1) == pytest.approx(0.03 + 2 * known.seconds(1), rel=0.01)
+    untold = Costs.of(known.description().costs)
+    assert untold.seconds(P.KIND_DECODE, 4) == known.seconds(4)
 
 
 def test_company_decides() -> None:
