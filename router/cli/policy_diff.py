@@ -80,7 +80,7 @@ def _show_recorded(traffic: Traffic, moved: Changes) -> None:
     if len(moved.groups) > _LISTED:
         line(f"  and {len(moved.groups) - _LISTED} other ways; --json has them all")
     if moved.changed > moved.otherwise:
-        line(f"  {moved.otherwise:,} of them run otherwise; the rest change their rule alone")
+        line(f"  {moved.otherwise:,} of them decode otherwise; the rest change their rule, or what plays no part")
     if traffic.left_out:
         line(f"[dim]{about(traffic)}[/dim]")
 
@@ -88,7 +88,7 @@ def _show_recorded(traffic: Traffic, moved: Changes) -> None:
 def _parameters(group: Group) -> str:
     """What changes, and a step to look at."""
     changed = ", ".join(f"{name} {before} → {after}" for name, before, after in group.parameters)
-    return f"{changed or 'runs the same'}; as in {group.examples[0][:12]}"
+    return f"{changed or 'decodes the same'}; as in {group.examples[0][:12]}"
 
 
 def _recorded_as_dict(traffic: Traffic, moved: Changes) -> dict[str, Any]:

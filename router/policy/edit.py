@@ -16,7 +16,7 @@ _SCALAR = re.compile(r"""(?:[&!]\S*\s+)*(?P<value>"(?:[^"\\]|\\.)*"|'(?:[^']|'')
 
 
 def changed(text: str, path: Path, value: Any) -> str | None:
-    """The text with another number or word at `path`; a key that is not there is added after one that is.
+    """The text with another number or word at `path`; a key that is not there, or merged, is added after one that is.
 
     None where that can't be done without touching anything else, as in a mapping that an anchor shares.
     """
@@ -26,11 +26,12 @@ def changed(text: str, path: Path, value: Any) -> str | None:
         return None
     wanted = copy.deepcopy(read.data)
     _at(wanted, path[:-1])[path[-1]] = value
-    options = _replaced(text, read, path, value) if path[-1] in mapping else _added(text, read, path, mapping, value)
+    options = (*_replaced(text, read, path, value), *_added(text, read, path, mapping, value))
     return next((option for option in options if _means(option, wanted)), None)
 
 
 def _replaced(text: str, read: Document, path: Path, value: Any) -> list[str]:
+    """In place of what stands there."""
     span = _span(text, read, path)
     return [text[: span[0]] + json.dumps(value).strip('"') + text[span[1] :]] if span else []
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from triroute.proto import decoding_pb2
+from triroute.router.policy.plan import effective
 from triroute.router.policy.traffic.chances import AUTO_BLOCK, Chances, Evidence
 from triroute.router.policy.traffic.costs import Costs, Kind
 from triroute.router.policy.traffic.recorded import Recorded
@@ -65,9 +66,9 @@ class Engine:
 
     def pace(self, step: Recorded, plan: DecodePlan, width: float) -> Pace:
         """Of a step whose company stays what it was; each of the others brings `width` rows to a pass."""
-        key = (step.id, plan, round(width, 1) if step.others else 0.0)
+        key = (step.id, effective(plan), round(width, 1) if step.others else 0.0)
         if key not in self._known:
-            self._known[key] = self._pace(step, plan, key[-1])
+            self._known[key] = self._pace(step, *key[1:])
         return self._known[key]
 
     def _pace(self, step: Recorded, plan: DecodePlan, width: float) -> Pace:

@@ -14,6 +14,7 @@ from typing import Any
 
 from triroute.router.errors import InvalidPolicy
 from triroute.router.policy.load import Policy, parse
+from triroute.router.policy.plan import effective
 from triroute.router.policy.traffic.chances import Evidence
 from triroute.router.policy.traffic.knobs import Knob, Setting, knobs, turned
 from triroute.router.policy.traffic.pace import MOST_QUADRATIC, Engine
@@ -169,7 +170,8 @@ def _gain(before: _Candidate, after: _Candidate) -> float:
 def _moved(before: _Candidate, after: _Candidate) -> list[tuple[Recorded, DecodePlan, DecodePlan]]:
     """The steps that run otherwise: what they ran as, and what they would."""
     pairs = zip(before.made, after.made, strict=True)
-    plans = [(old.of, old.decision.plan, new.decision.plan) for old, new in pairs if old.decision and new.decision]
+    both = ((old.of, old.decision, new.decision) for old, new in pairs if old.decision and new.decision)
+    plans = [(step, effective(was.plan), effective(now.plan)) for step, was, now in both]
     return [(step, was, now) for step, was, now in plans if was != now]
 
 
@@ -205,7 +207,7 @@ def _allowed(was: Made, now: Made) -> bool:
     """Whether a step's text stays what it is, or becomes surer, and the engine can run it."""
     if was.decision is None or now.decision is None:
         return was.decision is now.decision is None
-    before, after = was.decision.plan, now.decision.plan
+    before, after = effective(was.decision.plan), effective(now.decision.plan)
     if after.variant is Variant.QUADRATIC and after.block_length > MOST_QUADRATIC:
         return False
     if Mode.DIFFUSION not in (before.mode, after.mode):

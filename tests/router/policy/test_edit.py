@@ -40,6 +40,7 @@ last:
         (("block", "draft_threshold"), 0.25, 8, "  draft_threshold: 0.25"),
         (("block", "block_length"), 4, 7, "  block_length: 4"),
         (("list", 0, "when", "load", "running", "resume_at"), 5, 10, None),
+        (("merged", "block_length"), 8, 12, "merged: {<<: *shared, mode: diffusion, block_length: 8}"),
         (("anchored",), 7, 13, "anchored: &n 7"),
         (("empty", "a"), 1, 14, "empty: {a: 1}"),
         (("last", "b"), 2, 17, "  b: 2"),

@@ -83,5 +83,7 @@ def test_changes_are_gathered() -> None:
     stricter = parse(BUSY.replace("[2, 8]", "[2, 9]"), "r")
     (group,) = changes(before, stricter, steps).groups
     assert (group.before, group.after, group.parameters) == ("refused", "rest", ())
+    unused = changes(before, parse(BUSY.replace("autoregressive}", "autoregressive, max_steps: 3}"), "t"), steps)
+    assert (unused.changed, unused.otherwise) == (1, 0)
     renamed = changes(before, parse(BUSY.replace("id: rest", "id: other"), "s"), steps)
     assert (renamed.changed, renamed.otherwise) == (2, 0)

@@ -101,6 +101,13 @@ def test_good_numbers_stay() -> None:
     assert all(one.gain < 0.15 for one in tuned.proposals)
 
 
+def test_what_plays_no_part_is_left_alone() -> None:
+    """A threshold among the defaults, and no diffusion: nothing to raise."""
+    text = POLICY.replace("defaults: {", "defaults: {confidence_threshold: 0.5, ")
+    tuned = _tuned(text, _traffic(Known(), parse(text, "p"), ("prose",), 40))
+    assert tuned.proposals == ()
+
+
 def test_few_steps_say_nothing() -> None:
     tuned = _tuned(POLICY, _traffic(Known(), parse(POLICY, "p"), ("code", "prose"), 20))
     assert (tuned.proposals, tuned.diff, tuned.text) == ((), "", POLICY)
