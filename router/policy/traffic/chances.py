@@ -42,25 +42,28 @@ class Evidence(StrEnum):
 
 @dataclass(slots=True)
 class Tally:
-    """Successes of tries, each by cell."""
+    """Successes and tries, by cell."""
 
-    held: dict[Cell, float] = field(default_factory=lambda: defaultdict(float))
-    tried: dict[Cell, float] = field(default_factory=lambda: defaultdict(float))
+    counts: dict[Cell, list[float]] = field(default_factory=lambda: defaultdict(lambda: [0.0, 0.0]))
 
     def add(self, cell: Cell, held: float, tried: float = 1.0) -> None:
-        self.held[cell] += held
-        self.tried[cell] += tried
+        count = self.counts[cell]
+        count[0] += held
+        count[1] += tried
+
+    def tries(self, cell: Cell) -> float:
+        return self.counts[cell][1] if cell in self.counts else 0.0
 
     def known(self, cell: Cell) -> float | None:
         """The mean of a cell with enough tries."""
-        tried = self.tried.get(cell, 0)
-        return self.held[cell] / tried if tried >= _TRUST else None
+        return self.counts[cell][0] / self.counts[cell][1] if self.tries(cell) >= _TRUST else None
 
     def share(self, cells: Sequence[Cell], prior: float) -> float:
         """The share of the first cell, whose tries outweigh that of the next, and so on to the prior."""
         for cell in reversed(cells):
-            if cell in self.tried:
-                prior = (self.held[cell] + _TRUST * prior) / (self.tried[cell] + _TRUST)
+            if cell in self.counts:
+                held, tried = self.counts[cell]
+                prior = (held + _TRUST * prior) / (tried + _TRUST)
         return prior
 
 
@@ -104,7 +107,7 @@ class Chances:
         """What the chances of the model's own drafts rest on."""
         levels = (Evidence.SAME, Evidence.WIDTHS, Evidence.VARIANTS, Evidence.VARIANTS, Evidence.KINDS, Evidence.KINDS)
         cells = _cells(kind, False, variant, width, 0)
-        known = (level for level, cell in zip(levels, cells, strict=True) if self.drafts.tried.get(cell, 0) >= _TRUST)
+        known = (level for level, cell in zip(levels, cells, strict=True) if self.drafts.tries(cell) >= _TRUST)
         return next(known, Evidence.PRIOR)
 
     def lookups(self, step: Recorded, *, auto: bool) -> tuple[float, float]:
@@ -114,9 +117,9 @@ class Chances:
 
     def looked(self, kind: StepKind) -> Evidence:
         """What `lookups` rests on."""
-        if self.found.tried.get((kind,), 0) >= _TRUST:
+        if self.found.tries((kind,)) >= _TRUST:
             return Evidence.SAME
-        return Evidence.KINDS if self.found.tried.get((), 0) >= _TRUST else Evidence.PRIOR
+        return Evidence.KINDS if self.found.tries(()) >= _TRUST else Evidence.PRIOR
 
     def steps(self, kind: StepKind, plan: DecodePlan, length: int) -> tuple[float, Evidence]:
         """Refinement steps of a diffusion block: as recorded, or as many as proposals of such confidence need."""
@@ -141,9 +144,12 @@ class Chances:
 
     def _correction(self, kind: StepKind) -> float:
         """Recorded steps over needed ones, for the blocks that this kind of step ran."""
-        cells = [cell for cell in self.blocks.tried if cell[:2] == ("block", kind)]
-        real = sum(self.blocks.held[cell] for cell in cells)
-        said = sum(self.blocks.tried[cell] * self._needed(kind, cell[3], cell[4], cell[2])[0] for cell in cells)
+        blocks = [(cell, count) for cell, count in self.blocks.counts.items() if cell[:2] == ("block", kind)]
+        real = sum(steps for _, (steps, _) in blocks)
+        said = sum(
+            count * self._needed(kind, threshold, most, length)[0]
+            for (_, _, length, threshold, most), (_, count) in blocks
+        )
         return real / said if said else 1.0
 
     def redrafted(self, kind: StepKind, plan: DecodePlan, width: int) -> tuple[float, Evidence]:
@@ -219,8 +225,7 @@ class Chances:
             draft_passes = 0
             for depth in range(min(made.accepted + 1, checked)):
                 own.add((lookup, checked, min(depth, _DEEPEST)), depth < made.accepted)
-        for (lookup, width, at), tried in own.tried.items():
-            held = own.held[lookup, width, at]
+        for (lookup, width, at), (held, tried) in own.counts.items():
             for cell in (_own(step, lookup, width, at), *_cells(kind, lookup, variant, width, at)):
                 self.drafts.add(cell, held, tried)
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from triroute.proto import engine_pb2, router_pb2
 from triroute.router.features import written
-from triroute.router.policy import parse
+from triroute.router.policy import Latches, decide, parse
 from triroute.router.policy.traffic import Recorded, read_traffic, replay
 from triroute.router.policy.traffic.changes import changes
 from triroute.router.policy.traffic.recorded import kept_policy
@@ -65,6 +68,18 @@ def test_switches_stand_as_recorded_and_else_follow_the_loads() -> None:
     made = replay(policy, [_recorded(number, load) for number, load in enumerate(loads)])
     rules = [one.decision.rule_id for one in made if one.decision]
     assert rules == ["busy", "busy", "rest", "rest", "busy", "busy"]
+
+
+@given(
+    series=st.lists(st.builds(Load, st.integers(0, 12), st.integers(0, 1), st.floats(0, 1)), min_size=1, max_size=12),
+    start=st.integers(0, 11),
+)
+def test_any_part_of_the_traffic_is_decided_as_it_was(series: list[Load], start: int) -> None:
+    policy, latches = parse(BUSY, "p"), Latches()
+    seen = [latches.see(load, policy.compiled.trips) for load in series]
+    steps = [_recorded(number, load) for number, load in enumerate(seen)]
+    live = [decide(policy, Request(text="x"), Step(StepKind.PROSE, 0.9), load) for load in seen]
+    assert [made.decision for made in replay(policy, steps[start:])] == live[start:]
 
 
 def test_changes_are_gathered() -> None:
