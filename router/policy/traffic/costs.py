@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from typing import TypeAlias
 
 from triroute.proto import decoding_pb2, engine_pb2
 from triroute.router.policy.traffic.recorded import Recorded
 
 Kind: TypeAlias = "decoding_pb2.PassRecord.Kind.ValueType"
-_TRUST = 20.0  # passes of a kind that outweigh what all kinds say together
+Cell: TypeAlias = tuple[int, ...]
+_TRUST = 20.0  # passes of a kind that outweigh the more general
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,8 @@ class Costs:
     """`table[rows]` seconds of a pass, `key_seconds` more a row and key, `draft_seconds` a draft drawn after it.
 
     Recorded passes take `fixed` seconds and `factor` times the table's, in which is what the table can't know: other
-    work of the machine, and the time between passes. `kinds`: how much longer again each kind of pass takes.
+    work of the machine, and the time between passes. `longer`: how much longer again passes of a kind take, those of
+    a width, and those in such company; the particular outweighs the general with its number of passes.
     """
 
     table: tuple[float, ...]
@@ -28,37 +29,38 @@ class Costs:
     draft_seconds: float
     fixed: float = 0.0
     factor: float = 1.0
-    kinds: Mapping[Kind, float] = field(default_factory=dict)
+    longer: Mapping[Cell, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, told: engine_pb2.Costs, steps: Iterable[Recorded] = ()) -> Costs:
         """The engine's table, corrected by the passes of `steps`."""
         plain = cls(tuple(told.pass_seconds), told.key_seconds, told.draft_seconds)
-        timed = [
-            (made.kind, seconds, plain.seconds(made.kind, width, drafts, step.keys, made.batch - 1, width))
-            for step in steps
-            for made, seconds in _timed(step)
-            for width, drafts in ((made.width, len(made.proposed_ids)),)
-        ]
-        timed = [one for one in timed if one[-1] > 0]
+        timed = [one for step in steps for one in _timed(step, plain) if one.said > 0]
         if not timed:
             return plain
-        fixed, factor = _line([(said, real) for _, real, said in timed])
-        sums: dict[Kind, list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
-        for kind, real, said in timed:
-            sums[kind] = [sums[kind][0] + real, sums[kind][1] + fixed + factor * said, sums[kind][2] + 1]
-        kinds = {
-            kind: (real + _TRUST * fit / count) / (fit + _TRUST * fit / count)
-            for kind, (real, fit, count) in sums.items()
-        }
-        return replace(plain, fixed=fixed, factor=factor, kinds=kinds)
+        fixed, factor = _line([(one.said, one.took) for one in timed])
+        sums: dict[Cell, list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
+        for one in timed:
+            for cell in _cells(one.kind, one.own, one.others):
+                count = sums[cell]
+                count[0] += one.took
+                count[1] += fixed + factor * one.said
+                count[2] += 1
+        longer: dict[Cell, float] = {}
+        for cell in sorted(sums, key=len):  # the general first
+            took, fit, number = sums[cell]
+            general = longer.get(cell[:-1], 1.0)
+            longer[cell] = (took + _TRUST * fit / number * general) / (fit + _TRUST * fit / number)
+        return replace(plain, fixed=fixed, factor=factor, longer=longer)
 
     def seconds(
         self, kind: Kind, own: float, drafts: float = 0, keys: float = 0, others: float = 0, width: float = 1
     ) -> float:
         """A pass with `own` rows and `drafts` to draw, which `others` share, each with so many rows (`width`)."""
         rows = self._rows(own + others * width) + own * keys * self.key_seconds
-        return (self.fixed + self.factor * (rows + drafts * self.draft_seconds)) * self.kinds.get(kind, 1.0)
+        cells = _cells(kind, own, others)
+        longer = next((self.longer[cell] for cell in reversed(cells) if cell in self.longer), 1.0)
+        return (self.fixed + self.factor * (rows + drafts * self.draft_seconds)) * longer
 
     def _rows(self, rows: float) -> float:
         last = len(self.table) - 1
@@ -68,13 +70,29 @@ class Costs:
         return self.table[low] + (rows - low) * (self.table[low + 1] - self.table[low])
 
 
-def _timed(step: Recorded) -> Iterable[tuple[decoding_pb2.PassRecord, float]]:
-    """Each pass, and the time to the next."""
+@dataclass(frozen=True, slots=True)
+class _Timed:
+    """A recorded pass: what it `took`, with the time to the next, and what the table said, both in seconds."""
+
+    kind: Kind
+    own: int
+    others: int
+    took: float
+    said: float
+
+
+def _timed(step: Recorded, plain: Costs) -> Iterable[_Timed]:
     passes = step.decoding
-    for made, after in pairwise(passes):
-        yield made, (after.start_us - made.start_us) / 1e6
-    for made in passes[-1:]:
-        yield made, made.duration_us / 1e6
+    ends = [after.start_us for after in passes[1:]] + [made.start_us + made.duration_us for made in passes[-1:]]
+    for made, end in zip(passes, ends, strict=True):
+        own, others, drafts = made.width, made.batch - 1, len(made.proposed_ids)
+        said = plain.seconds(made.kind, own, drafts, step.keys, others, own)
+        yield _Timed(made.kind, own, others, (end - made.start_us) / 1e6, said)
+
+
+def _cells(kind: Kind, own: float, others: float) -> tuple[Cell, ...]:
+    """From the general to the particular."""
+    return (kind,), (kind, round(own)), (kind, round(own), round(others))
 
 
 def _line(points: list[tuple[float, float]]) -> tuple[float, float]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,8 +13,7 @@ from triroute.router.errors import HintRefused, NotFound
 from triroute.router.policy import parse
 from triroute.router.records import Kind, RecordWriter
 
-sys.path.append(str(Path(__file__).parents[1] / "policy"))
-from traffic.synthetic import Known
+from ..policy.traffic.synthetic import Known
 
 POLICY = """version: 1
 metadata: {name: ours}
