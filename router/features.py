@@ -94,10 +94,7 @@ def written(asked: Asked, hints: router_pb2.DecodeHints, step: Step, load: Load)
         if asked.latency_class
         else router_pb2.LATENCY_CLASS_UNSPECIFIED,
         first_token_ms=asked.first_token_ms,
-        running=load.running,
-        waiting=load.waiting,
-        cache_used=load.cache_used,
-        switches=[_switch(trip, trip in load.tripped) for trip in load.watched],
+        load=_written_load(load),
     )
 
 
@@ -122,10 +119,22 @@ def read(message: router_pb2.Features) -> tuple[Features, Step, Load]:
         first_token_ms=message.first_token_ms if message.HasField("first_token_ms") else None,
     )
     step = Step(STEPS.get(message.step, StepKind.UNKNOWN), message.confidence, tuple(message.evidence))
+    return features, step, _read_load(message.load)
+
+
+def _written_load(load: Load) -> router_pb2.LoadSeen:
+    return router_pb2.LoadSeen(
+        running=load.running,
+        waiting=load.waiting,
+        cache_used=load.cache_used,
+        switches=[_switch(trip, trip in load.tripped) for trip in load.watched],
+    )
+
+
+def _read_load(message: router_pb2.LoadSeen) -> Load:
     watched = tuple((_trip(switch), switch.tripped) for switch in message.switches)
     tripped = frozenset(trip for trip, on in watched if on)
-    load = Load(message.running, message.waiting, message.cache_used, tripped, tuple(trip for trip, _ in watched))
-    return features, step, load
+    return Load(message.running, message.waiting, message.cache_used, tripped, tuple(trip for trip, _ in watched))
 
 
 def _switch(trip: Trip, tripped: bool) -> router_pb2.Switch:

@@ -127,7 +127,7 @@ async def test_record_is_enough_to_decide_again(service: Service) -> None:
     found = await record(service, events[0].decision.request_id)
     assert found.features.hints == request.hints
     assert list(found.features.tags) == ["draft"]
-    (switch,) = found.features.switches
+    (switch,) = found.features.load.switches
     assert (switch.figure, switch.bound, switch.reset, switch.tripped) == ("running", 8, 6, False)
     again = decide(service.policy, *features.read(found.features))
     assert from_decision(again, found.request_id, found.decision.trace_id) == found.decision
