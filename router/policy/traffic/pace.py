@@ -7,9 +7,11 @@ from dataclasses import dataclass, field, replace
 
 from triroute.proto import decoding_pb2
 from triroute.router.policy.plan import effective
-from triroute.router.policy.traffic.chances import AUTO_BLOCK, Chances, Evidence
+from triroute.router.policy.traffic.chances import Chances
 from triroute.router.policy.traffic.costs import Costs, Kind
+from triroute.router.policy.traffic.evidence import Evidence
 from triroute.router.policy.traffic.recorded import Recorded
+from triroute.router.policy.traffic.refinement import AUTO_BLOCK, Refinement
 from triroute.router.types import DecodePlan, DraftSource, Mode, Variant
 
 _Pass = decoding_pb2.PassRecord
@@ -62,6 +64,7 @@ class Engine:
 
     costs: Costs
     chances: Chances
+    refinement: Refinement
     _known: dict[tuple[str, DecodePlan, float], Pace] = field(default_factory=dict, repr=False)
 
     def pace(self, step: Recorded, plan: DecodePlan, width: float) -> Pace:
@@ -80,8 +83,7 @@ class Engine:
         evidence = [cycle.evidence for share, cycle in parts if share]
         if plan.mode is Mode.SELF_SPECULATION and DraftSource.PROMPT_LOOKUP in plan.draft_sources:
             evidence.append(self.chances.looked(step.step.kind))
-        weakest = max(evidence, key=list(Evidence).index)
-        return Pace(seconds / tokens, rows / passes, weakest)
+        return Pace(seconds / tokens, rows / passes, Evidence.weakest(evidence))
 
     def _parts(self, step: Recorded, plan: DecodePlan, width: float) -> list[tuple[float, Cycle]]:
         """The kinds of cycles that a run is made of, and the share of each."""
@@ -126,16 +128,16 @@ class Engine:
     def _again(self, step: Recorded, plan: DecodePlan, cycle: Cycle) -> Cycle:
         """With the further draft passes that a draft threshold asks for; each commits a token too."""
         draft, verify = cycle.passes
-        more, evidence = self.chances.redrafted(step.step.kind, plan, int(draft.drafts))
+        more, evidence = self.refinement.redrafted(step.step.kind, plan, int(draft.drafts))
         if not more:
             return cycle
         passes = (replace(draft, times=1 + more), verify)
-        return Cycle(passes, cycle.tokens + more, max(evidence, cycle.evidence, key=list(Evidence).index))
+        return Cycle(passes, cycle.tokens + more, Evidence.weakest((evidence, cycle.evidence)))
 
     def _block(self, step: Recorded, plan: DecodePlan) -> Cycle:
         """Refinement steps until no slot is open, then the pass that writes the block."""
         length = plan.block_length or AUTO_BLOCK
-        steps, evidence = self.chances.steps(step.step.kind, plan, length)
+        steps, evidence = self.refinement.steps(step.step.kind, plan, length)
         refine = Pass(_Pass.KIND_DENOISE, length, length / 2, steps)
         return Cycle((refine, Pass(_Pass.KIND_REFRESH, length + 1)), length + 1, evidence)
 

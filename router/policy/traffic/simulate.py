@@ -12,10 +12,12 @@ from dataclasses import dataclass
 
 from triroute.router.errors import NotFound
 from triroute.router.policy.load import Policy
-from triroute.router.policy.traffic.chances import Chances, Evidence
+from triroute.router.policy.traffic.chances import Chances
 from triroute.router.policy.traffic.costs import Costs
+from triroute.router.policy.traffic.evidence import Evidence
 from triroute.router.policy.traffic.pace import Engine
 from triroute.router.policy.traffic.recorded import Recorded, Traffic
+from triroute.router.policy.traffic.refinement import Refinement
 from triroute.router.policy.traffic.replay import Made, replay
 from triroute.router.types import DecodePlan, StepKind
 
@@ -65,7 +67,7 @@ def engine_of(traffic: Traffic, steps: Iterable[Recorded] | None = None) -> Engi
             "the records know no costs of passes; let a service with an engine of this version take some traffic"
         )
     learned = traffic.ran if steps is None else tuple(steps)
-    return Engine(Costs.of(traffic.engine.costs, learned), Chances.of(learned))
+    return Engine(Costs.of(traffic.engine.costs, learned), Chances.of(learned), Refinement.of(learned))
 
 
 def simulate(policy: Policy, traffic: Traffic, engine: Engine) -> Forecast:

@@ -15,7 +15,7 @@ from typing import Any
 from triroute.router.errors import InvalidPolicy
 from triroute.router.policy.load import Policy, parse
 from triroute.router.policy.plan import effective
-from triroute.router.policy.traffic.chances import Evidence
+from triroute.router.policy.traffic.evidence import Evidence
 from triroute.router.policy.traffic.knobs import Knob, Setting, knobs, turned
 from triroute.router.policy.traffic.pace import MOST_QUADRATIC, Engine
 from triroute.router.policy.traffic.recorded import Recorded, Traffic
@@ -154,11 +154,9 @@ def _told(search: _Search, first: _Candidate, choices: list[_Choice]) -> tuple[l
         text = turned(now.text, choice.setting) or now.text
         then = _candidate(text, parse(text, search.source), search.traffic, search.engine)
         moved = _moved(now, then)
-        rests = max((one for pair in moved for one in _rests(search, pair)), default=None, key=list(Evidence).index)
+        rests = Evidence.weakest(one for pair in moved for one in _rests(search, pair))
         gain = _gain(now, then)
-        proposals.append(
-            Proposal(choice.knob.name, choice.before, choice.after, gain, len(moved), rests or Evidence.SAME)
-        )
+        proposals.append(Proposal(choice.knob.name, choice.before, choice.after, gain, len(moved), rests))
         now = then
     return proposals, now
 

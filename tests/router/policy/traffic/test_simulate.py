@@ -9,8 +9,8 @@ import pytest
 from triroute.router.errors import NotFound
 from triroute.router.policy import Policy, parse
 from triroute.router.policy.traffic import Traffic
-from triroute.router.policy.traffic.chances import Evidence
 from triroute.router.policy.traffic.costs import Costs
+from triroute.router.policy.traffic.evidence import Evidence
 from triroute.router.policy.traffic.plot import draw
 from triroute.router.policy.traffic.simulate import check, engine_of, observed, simulate
 
