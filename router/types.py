@@ -53,6 +53,14 @@ class LatencyClass(StrEnum):
     BATCH = "batch"
 
 
+class Arm(StrEnum):
+    """Which policy of a canary decided. NONE: there is no canary."""
+
+    NONE = "none"
+    STABLE = "stable"
+    CANARY = "canary"
+
+
 class SegmentKind(StrEnum):
     """What a part of the output is."""
 
@@ -294,8 +302,23 @@ class Decision:
     hints: tuple[HintOutcome, ...] = ()
     shadow: tuple[str, ...] = ()
     extras: Extras = Extras()
+    arm: Arm = Arm.NONE
 
     @property
     def passed_over(self) -> tuple[PassedOver, ...]:
         """The rules before the one that fired, in order, and why each did not."""
         return self.trace()
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowDecision:
+    """What another policy would have decided, without effect. `agrees`: the same would have run.
+
+    `rule_id` is empty and `plan` None where it would have refused the step, or could not say: `error` has why.
+    """
+
+    policy_revision: str
+    rule_id: str
+    plan: DecodePlan | None
+    agrees: bool
+    error: str = ""

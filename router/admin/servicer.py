@@ -11,8 +11,8 @@ import grpc
 from triroute.proto import policy_admin_pb2, policy_admin_pb2_grpc
 from triroute.router.admin.convert import from_change, status_of
 from triroute.router.errors import InvalidPolicy, InvalidRequest, NotFound, Violation
-from triroute.router.policy.follow import parse_safely
 from triroute.router.policy.keeper import PolicyKeeper
+from triroute.router.policy.load import parse_safely
 from triroute.router.policy.store import Kind, Move
 from triroute.router.policy.store.base import SHORTEST_PREFIX, moved
 from triroute.router.server import abort

@@ -11,13 +11,25 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import Field, model_validator
 
 from triroute.router.policy.part import Name, Part, Probability
+from triroute.router.policy.trial.candidate import LEAST_RATIO, MOST_PERCENT, MOST_RATIO
 from triroute.router.policy.use import Use
 from triroute.router.policy.when import HintName, When
 
 Number = TypeVar("Number", int, float)
 Bounds = Annotated[list[Number], Field(min_length=2, max_length=2)]
 
-__all__ = ["HintName", "HintsPolicy", "Limits", "Metadata", "PolicyFile", "Rule", "Use", "When", "json_schema"]
+__all__ = [
+    "HintName",
+    "HintsPolicy",
+    "Limits",
+    "Metadata",
+    "PolicyFile",
+    "Rollout",
+    "Rule",
+    "Use",
+    "When",
+    "json_schema",
+]
 
 
 class Metadata(Part):
@@ -62,6 +74,35 @@ class HintsPolicy(Part):
     allow: list[HintName] = Field(default_factory=list, description="Hints that are followed.")
 
 
+Ratio = Annotated[float, Field(ge=LEAST_RATIO, le=MOST_RATIO, allow_inf_nan=False)]
+
+
+class AbortIf(Part):
+    """When a canary is stopped. Compared with the active policy, over the same time."""
+
+    error_ratio: Ratio = Field(
+        default=1.5, description="Its odds of a failed step are more than so many times as high, beyond doubt."
+    )
+    latency_ratio: Ratio = Field(
+        default=1.2, description="Its steps take more than so many times as long for each token, beyond doubt."
+    )
+
+
+class Rollout(Part):
+    """Another policy on trial. It is no part of the revision: it says who is decided for by which policy, not how."""
+
+    candidate: str = Field(
+        min_length=1, max_length=512, description="File of the policy on trial, from the folder of this file."
+    )
+    percent: Annotated[float, Field(ge=0, le=MOST_PERCENT, allow_inf_nan=False)] = Field(
+        description="Share of the keys that it decides. At 0 it only says what it would decide (shadow)."
+    )
+    key: Literal["session_id", "tenant", "request_id"] = Field(
+        default="session_id", description="What keeps its side. A step that has none is on its own."
+    )
+    abort_if: AbortIf = Field(default_factory=AbortIf, description="When it is stopped.")
+
+
 class PolicyFile(Part):
     """A Triroute policy: how each kind of agent step is decoded."""
 
@@ -70,6 +111,7 @@ class PolicyFile(Part):
     defaults: Use = Field(default_factory=Use, description="Parameters that rules start from.")
     limits: Limits = Field(default_factory=Limits, description="Hard limits for rules and hints.")
     hints: HintsPolicy = Field(default_factory=HintsPolicy, description="Which hints callers may give.")
+    rollout: Rollout | None = Field(default=None, description="Another policy on trial.")
     rules: list[Rule] = Field(min_length=1, max_length=1000, description="In order; the first that matches decides.")
 
 
