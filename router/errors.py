@@ -6,6 +6,7 @@ TrirouteError
 ├── InvalidPolicy         a policy file, with file:line:column
 ├── NotFound              no such record, request or revision
 ├── RevisionMoved         another change of the policy came first
+├── CanaryRuns            another candidate decides for some steps
 ├── StoreUnavailable      the store of policies does not answer; nothing is changed, and serving goes on
 ├── Overloaded            try again later
 ├── EngineUnavailable     the engine is gone and could not be brought back
@@ -74,6 +75,12 @@ class RevisionMoved(TrirouteError):
     reason = "REVISION_MOVED"
 
 
+class CanaryRuns(TrirouteError):
+    """Another candidate decides for some steps; it must be promoted or ended first."""
+
+    reason = "CANARY_RUNS"
+
+
 class StoreUnavailable(TrirouteError):
     """The store of policies does not answer."""
 
@@ -126,6 +133,7 @@ STATUS: dict[type[TrirouteError], tuple[grpc.StatusCode, int]] = {
     InvalidPolicy: (grpc.StatusCode.FAILED_PRECONDITION, 400),
     NotFound: (grpc.StatusCode.NOT_FOUND, 404),
     RevisionMoved: (grpc.StatusCode.ABORTED, 409),
+    CanaryRuns: (grpc.StatusCode.FAILED_PRECONDITION, 409),
     StoreUnavailable: (grpc.StatusCode.UNAVAILABLE, 503),
     Overloaded: (grpc.StatusCode.RESOURCE_EXHAUSTED, 429),
     EngineUnavailable: (grpc.StatusCode.UNAVAILABLE, 503),

@@ -10,12 +10,12 @@ from contextlib import aclosing
 
 from triroute.proto import decoding_pb2, engine_pb2, router_pb2
 from triroute.router.classifier import classify
-from triroute.router.convert import from_decision, to_engine, to_request
+from triroute.router.convert import from_decision, from_shadow, to_engine, to_request
 from triroute.router.engine_client import EngineLost
 from triroute.router.errors import EngineUnavailable, Overloaded, ServiceFailed, TrirouteError
 from triroute.router.policy.live import ActivePolicy
 from triroute.router.records import RecordWriter
-from triroute.router.run import Run
+from triroute.router.run import CANCELLED, Run
 from triroute.router.settings import Settings
 from triroute.router.supervisor import Supervisor
 from triroute.router.telemetry import Telemetry, trace_id
@@ -62,7 +62,7 @@ class Pipeline:
             run.error = f"{error.reason}: {error.message}"
             raise
         except (asyncio.CancelledError, GeneratorExit):
-            run.error = "CANCELLED: the caller left, or its deadline passed"
+            run.error = f"{CANCELLED}: the caller left, or its deadline passed"
             raise
         except Exception as error:
             log.exception("request %s failed by a bug of ours", run.request_id)
@@ -71,6 +71,7 @@ class Pipeline:
         finally:
             run.ended_ns = time.time_ns()
             self._leave(run)
+            self._compare(run)
             self.telemetry.end(run, server, self.model)
             self._record(run)
 
@@ -112,9 +113,16 @@ class Pipeline:
 
     def _decide(self, run: Run, trace: str) -> None:
         step = classify(run.request)
-        run.decision = self.live.decide(run.request, step, self.engine.load)
+        run.turn = self.live.turn(run.request, run.request_id)
+        run.decision = run.turn.decide(step, self.engine.load)
         run.decided = from_decision(run.decision, run.request_id, trace)
         run.decided_ns = time.time_ns()
+
+    def _compare(self, run: Run) -> None:
+        """With what the policy that did not decide would have done, and how steps go that it decides."""
+        told = run.turn.end(run.failed, run.milliseconds_a_token) if run.turn is not None else None
+        if told is not None:
+            run.shadow = from_shadow(told)
 
     async def _decode(self, run: Run) -> AsyncGenerator[router_pb2.GenerateEvent, None]:
         async with aclosing(self._events(run)) as events:

@@ -9,10 +9,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from triroute.proto import decoding_pb2, engine_pb2, router_pb2
+from triroute.router.policy.trial.turn import Turn
 from triroute.router.types import Decision, DecodePlan, Request
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 LONGEST_ACCEPT_PATH = 4_096
+CANCELLED = "CANCELLED"
 
 
 @dataclass(slots=True)
@@ -27,6 +29,8 @@ class Run:
     ended_ns: int = 0
     decision: Decision | None = None
     decided: router_pb2.Decision | None = None  # the same, as it was sent
+    turn: Turn | None = None
+    shadow: router_pb2.ShadowDecision | None = None
     prompt_tokens: int = 0
     token_ids: list[int] = field(default_factory=list)
     characters: int = 0
@@ -80,6 +84,18 @@ class Run:
         return self.finish
 
     @property
+    def milliseconds_a_token(self) -> float | None:
+        """From the decision to the end, over the tokens of the output. None for a step that failed."""
+        if self.failed or not self.decided_ns:
+            return None
+        return (self.ended_ns - self.decided_ns) / 1e6 / max(len(self.token_ids), 1)
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended with an error that is not the caller's leaving."""
+        return bool(self.error) and not self.error.startswith(CANCELLED)
+
+    @property
     def plan(self) -> DecodePlan:
         if self.decision is None:
             raise RuntimeError("the run has not been decided")
@@ -109,6 +125,7 @@ class Run:
             error=self.error,
             token_text=token_text,
             model=model,
+            shadow=self.shadow,
         )
 
     def known_tokens(self) -> list[int]:

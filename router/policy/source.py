@@ -44,11 +44,15 @@ def read_candidate(rollout: Rollout, active: Policy, path: Path) -> tuple[Candid
     file = candidate_path(rollout, path)
     text = read_text(file)
     revision = parse_safely(text, str(file)).revision
+    return candidate_of(rollout, revision, active, str(file)), text
+
+
+def candidate_of(rollout: Rollout, revision: str, active: Policy, file: str) -> Candidate:
+    """The candidate with this revision, as `rollout` wants it tried. Raises InvalidPolicy."""
     if revision == active.revision:
-        raise InvalidPolicy(f"{file}:1:1: means the same as {path}; there is nothing to try")
+        raise InvalidPolicy(f"{file}:1:1: means the same as the policy that names it; there is nothing to try")
     limits = rollout.abort_if
-    key = Key(rollout.key)
-    return Candidate(revision, rollout.percent, key, limits.error_ratio, limits.latency_ratio), text
+    return Candidate(revision, rollout.percent, Key(rollout.key), limits.error_ratio, limits.latency_ratio)
 
 
 def candidate_path(rollout: Rollout, path: Path) -> Path:

@@ -117,17 +117,25 @@ class Turn:
         self._decision = decide(self._active, request, step, seen, Arm.STABLE if self.arm else Arm.NONE)
         return self._decision
 
-    def shadow(self) -> ShadowDecision | None:
-        """What the other policy would have decided, counted; None where there is none, or it is at rest."""
-        if self._trial is None or self._other is None or self._broke:
-            return None
-        policy, asked = self._other
-        return self._trial.shadow(policy, self._decision, asked)
+    def end(self, failed: bool, ms: float | None) -> ShadowDecision | None:
+        """Count how the step went (`ms` a token, None without a time), and what the other policy would have decided.
 
-    def end(self, failed: bool, ms: float | None) -> None:
-        """How the step went; `ms` a token, None where it wrote nothing."""
-        if self._trial is not None and self.arm is not Arm.NONE:
-            self._trial.judge.note(self.arm is Arm.CANARY, failed or self._broke, ms)
+        None where there is none, or it is at rest. Never raises.
+        """
+        trial = self._trial
+        if trial is None:
+            return None
+        try:
+            if self.arm is not Arm.NONE:
+                trial.judge.note(self.arm is Arm.CANARY, failed or self._broke, ms)
+            if self._other is None or self._broke:
+                return None
+            policy, asked = self._other
+            return trial.shadow(policy, self._decision, asked)
+        except Exception:
+            trial.judge.own.shadow.failed += 1
+            trial.complain(trial.policy)
+            return None
 
     def _by_candidate(self, trial: Trial, step: Step, load: Load) -> Decision | None:
         """None where a bug kept it from deciding: the active policy then does, and the canary has failed the step."""
