@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from pathlib import Path
 from types import TracebackType
 
 from triroute.router.errors import InvalidPolicy, StoreUnavailable
 from triroute.router.policy.follow import Follower
 from triroute.router.policy.live import ActivePolicy
 from triroute.router.policy.load import Policy, parse_safely
-from triroute.router.policy.source import PolicySource, candidate_path, read_source
+from triroute.router.policy.source import PolicySource, read_source
 from triroute.router.policy.store import Kind, Move, Store
 from triroute.router.policy.store.last_good import Copy, LastGood
 from triroute.router.policy.store.memory import MemoryStore
@@ -45,45 +44,33 @@ class PolicyKeeper:
         self.steward = Steward(self.store, self.live, self.follower)
         self._tasks: list[asyncio.Task[None]] = []
         self._source = source
-        self._candidate_watch: asyncio.Task[None] | None = None
-        self._candidate_path: Path | None = None
 
     async def __aenter__(self) -> PolicyKeeper:
         if self._source is not None and self._source.problem:
-            self._candidate_refused(InvalidPolicy(self._source.problem))
+            self._candidate_refused(self._source.problem)
         try:
             await self.follower.catch_up()
         except StoreUnavailable as error:
             log.warning("%s; starting with policy %s", error.message, self.live.policy.revision[:12])
         self._tasks = [asyncio.create_task(self.follower.run()), asyncio.create_task(self.steward.run())]
         if not self.settings.redis:
-            known = self._source.text if self._source is not None else ""
-            watching = watch(self.settings.policy, known, self._file_changed, self._file_refused)
+            watching = watch(self.settings.policy, self._source, self._file_changed, self._file_refused)
             self._tasks.append(asyncio.create_task(watching))
-            self._watch_candidate()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        tasks = [*self._tasks, *([self._candidate_watch] if self._candidate_watch else [])]
-        for task in tasks:
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.store.close()
 
-    async def _file_changed(self, _text: str) -> None:
-        """The policy's file, or its candidate's; both are read again."""
-        before = self._source
-        try:
-            source = await asyncio.to_thread(read_source, self.settings.policy)
-        except InvalidPolicy as error:
-            self._file_refused(error)
-            return
-        self._source = source
-        self._watch_candidate()
+    async def _file_changed(self, source: PolicySource) -> None:
+        """The policy's file, or its candidate's."""
+        before, self._source = self._source, source
         if source.problem:
-            self._candidate_refused(InvalidPolicy(source.problem))
+            self._candidate_refused(source.problem)
         active = self.live.policy.revision
         if before is not None and source.mark == before.mark and source.policy.revision == active:
             return  # a comment, perhaps: what an operator has put on trial meanwhile stays
@@ -103,26 +90,11 @@ class PolicyKeeper:
         await self.follower.catch_up()
         await self.follower.note_file(source.mark)
 
-    def _watch_candidate(self) -> None:
-        """Have the task that watches the candidate's file watch the one that is named now."""
-        source, path = self._source, None
-        if source is not None and source.policy.file.rollout is not None:
-            path = candidate_path(source.policy.file.rollout, self.settings.policy)
-        if path == self._candidate_path:
-            return
-        self._candidate_path = path
-        if self._candidate_watch is not None:
-            self._candidate_watch.cancel()
-        self._candidate_watch = None
-        if source is not None and path is not None:
-            watching = watch(path, source.candidate_text, self._file_changed, self._candidate_refused)
-            self._candidate_watch = asyncio.create_task(watching)
-
     def _file_refused(self, error: InvalidPolicy) -> None:
         self.live.refuse("the policy's file", error.message)
 
-    def _candidate_refused(self, error: InvalidPolicy) -> None:
-        self.live.refuse("the candidate that the policy's file names", error.message)
+    def _candidate_refused(self, problem: str) -> None:
+        self.live.refuse("the candidate that the policy's file names", problem)
 
 
 def _first(settings: Settings, copy: Copy | None, stopped: StoppedCanaries) -> tuple[Policy, Copy, PolicySource | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from triroute.router.errors import InvalidPolicy
@@ -19,7 +19,7 @@ class PolicySource:
     text: str
     policy: Policy
     mark: str
-    candidate: Candidate | None = None
+    candidate: Candidate | None = field(default=None, compare=False)  # each reading makes another trial
     candidate_text: str = ""
     problem: str = ""
 

@@ -15,4 +15,4 @@ def position(revision: str, key: str) -> float:
 
 def is_in(revision: str, key: str, percent: float) -> bool:
     """Whether the candidate decides for the key. More percent only adds keys."""
-    return position(revision, key) < percent
+    return percent >= 100 or position(revision, key) < percent

@@ -21,6 +21,8 @@ BLOCK = 10  # steps of each arm, at least
 _LONGEST_BLOCK = 2_000  # steps of an arm that are kept while the other one gets none
 _KEPT_TIMES = 500
 _MARKS = (0.5, 0.9)
+_FORGIVE_SECONDS = 60.0
+_MOST_KEYS = 10_000
 _BAR = math.log(2 / FALSE_ALARMS)  # two questions are asked
 
 Outcome = tuple[bool, float | None]  # failed, milliseconds a token
@@ -38,10 +40,13 @@ class Judge:
         self._stable: deque[Outcome] = deque(maxlen=_LONGEST_BLOCK)
         self._canary: deque[Outcome] = deque(maxlen=_LONGEST_BLOCK)
         self._times: deque[float] = deque(maxlen=_KEPT_TIMES)
+        self._failures: dict[str, float] = {}  # when a key's failure last counted
 
-    def note(self, canary: bool, failed: bool, ms: float | None) -> None:
-        """How a step went; `ms` a token, None where it failed or wrote nothing."""
+    def note(self, canary: bool, failed: bool, ms: float | None, key: str = "", now: float = 0.0) -> None:
+        """How a step went; `ms` a token, None where it has no time. `key`: whose it is, where others are too."""
         (self.own.canary if canary else self.own.stable).add(failed, ms)
+        if failed and key and self._failed_lately(key, now):
+            return
         (self._canary if canary else self._stable).append((failed, ms))
         if min(len(self._canary), len(self._stable)) >= BLOCK:
             self._close()
@@ -64,6 +69,15 @@ class Judge:
         if min(whole.canary.steps, whole.stable.steps) < LEAST_STEPS:
             return ""
         return _words(whole, failing)
+
+    def _failed_lately(self, key: str, now: float) -> bool:
+        """One session that tries again and again is one piece of evidence, not many."""
+        last = self._failures.pop(key, now - _FORGIVE_SECONDS)
+        lately = now - last < _FORGIVE_SECONDS
+        self._failures[key] = last if lately else now
+        if len(self._failures) > _MOST_KEYS:
+            del self._failures[next(iter(self._failures))]
+        return lately
 
     def _close(self) -> None:
         """Judge the block, and begin another."""

@@ -114,7 +114,7 @@ class Turn:
             if decision is not None:
                 return decision
         self._other = (trial.policy, (request, step, theirs))
-        self._decision = decide(self._active, request, step, seen, Arm.STABLE if self.arm else Arm.NONE)
+        self._decision = decide(self._active, request, step, seen, Arm.NONE if self.arm is Arm.NONE else Arm.STABLE)
         return self._decision
 
     def end(self, failed: bool, ms: float | None) -> ShadowDecision | None:
@@ -127,7 +127,8 @@ class Turn:
             return None
         try:
             if self.arm is not Arm.NONE:
-                trial.judge.note(self.arm is Arm.CANARY, failed or self._broke, ms)
+                key = trial.candidate.key_of(self._request, "")
+                trial.judge.note(self.arm is Arm.CANARY, failed or self._broke, ms, key, time.monotonic())
             if self._other is None or self._broke:
                 return None
             policy, asked = self._other
