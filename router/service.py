@@ -15,6 +15,7 @@ from grpc_reflection.v1alpha import reflection
 from triroute.proto import router_pb2, router_pb2_grpc
 from triroute.router.admin.listener import AdminListener
 from triroute.router.errors import StartFailed
+from triroute.router.metrics import Metrics
 from triroute.router.pipeline import Pipeline
 from triroute.router.policy import Policy
 from triroute.router.policy.keeper import PolicyKeeper
@@ -67,6 +68,8 @@ class Service:
             stack.push_async_callback(self.admin.stop)
             await self.supervisor.start(self.progress)
             await stack.enter_async_context(self.keeper)
+            metrics = Metrics(self.settings.otlp_endpoint, self.keeper.live)
+            stack.push_async_callback(asyncio.to_thread, metrics.close)
             self.pipeline = Pipeline(self.settings, self.keeper.live, self.supervisor, telemetry, writer)
             stack.push_async_callback(self.pipeline.settle)
             await self._serve()

@@ -1,4 +1,4 @@
-"""Runs to OpenTelemetry spans: the only module that knows the SDK. Names are constants here.
+"""Runs to OpenTelemetry spans: this and `metrics` alone know the SDK. Names are constants here.
 
 At most eight spans a step, and never one a pass. Prompts and outputs are not in them.
 """

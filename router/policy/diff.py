@@ -37,6 +37,8 @@ def meaning(before: PolicyFile, after: PolicyFile) -> list[Change]:
     found: list[Change] = []
     for part in ("metadata", "defaults", "limits", "hints"):
         found += _changes(f"{part}.", _flat(getattr(before, part)), _flat(getattr(after, part)))
+    ours, theirs = (_flat(file.rollout) if file.rollout else {} for file in (before, after))
+    found += _changes("rollout.", ours, theirs)
     old, new = ({rule.id: rule for rule in file.rules} for file in (before, after))
     found += [Change(f"rule {name}", "there", None) for name in old if name not in new]
     found += [Change(f"rule {name}", None, "there") for name in new if name not in old]
