@@ -6,6 +6,8 @@ import asyncio
 import itertools
 import json
 import logging
+import os
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, suppress
@@ -14,10 +16,13 @@ from pathlib import Path
 
 import grpc
 import pytest
+from rich.text import Text
+from rich.tree import Tree
 
 from triroute.proto import chat_pb2, decoding_pb2, policy_admin_pb2, router_pb2, router_pb2_grpc
 from triroute.router.admin.client import AdminClient
 from triroute.router.admin.convert import status_of
+from triroute.router.cli.record_tree import tree
 from triroute.router.errors import CanaryRuns, InvalidRequest, NotFound, RevisionMoved
 from triroute.router.policy import parse
 from triroute.router.policy.store import Kind
@@ -298,3 +303,66 @@ async def test_what_can_not_be_tried_is_said(service: Service, admin: AdminClien
         await admin.apply(asked)
     asked.candidate_text = NEW
     assert (await admin.apply(asked)).candidate.percent == 5
+
+
+async def command(service: Service, *arguments: str) -> tuple[int, str, str]:
+    environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "200", "TRIROUTE_ADMIN": service.admin.address}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "triroute.router", "policy", *arguments),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=environment,
+    )
+    out, errors = await process.communicate()
+    return process.returncode or 0, out.decode(), errors.decode()
+
+
+async def test_commands(service: Service, folder: Path) -> None:
+    new = folder / "new.yaml"
+    new.write_text(NEW)
+    short = NEW_REVISION[:12]
+    code, out, errors = await command(service, "shadow", str(new), "-m", "to compare")
+    assert (code, errors) == (0, "")
+    assert f"shadow {short} is evaluated, without effect" in out
+    await steps([service], 10, each_its_own)
+    code, out, _ = await command(service, "status")
+    assert (code, "10 of 10 steps would run differently" in out) == (0, True)
+    code, out, _ = await command(service, "canary", "start", str(new), "--percent", "50", "-m", "looks good")
+    assert (code, f"canary {short} decides 50 %, by session_id" in out, "1 of 1 routers follow" in out) == (
+        0,
+        True,
+        True,
+    )
+    assert (await command(service, "shadow", "off", "-m", "x"))[0] == 1
+    decided = await steps([service], 40, each_its_own)
+    arms = [decision.arm for decision in decided]
+    code, out, _ = await command(service, "canary", "status")
+    line = next(line for line in out.splitlines() if line.startswith("canary"))
+    assert (code, line.split()[:3]) == (0, ["canary", str(arms.count(CANARY)), "0"])
+    canary = next(decision for decision in decided if decision.arm == CANARY)
+    code, out, _ = await command(service, "canary", "abort", "-m", "enough", "--candidate", short)
+    assert (code, f"canary {short} is stopped and decides nothing" in out) == (0, True)
+    code, out, _ = await command(service, "canary", "status")
+    assert (code, "enough" in out) == (1, True)
+    assert (await command(service, "canary", "promote", "-m", "x"))[0] == 1
+    await command(service, "canary", "start", str(new), "-m", "again")
+    assert (await command(service, "canary", "promote", "-m", "fine"))[0] == 0
+    assert service.policy.revision == NEW_REVISION
+    _, out, _ = await command(service, "history")
+    kinds = [line.split()[4] for line in out.splitlines()[1:]]
+    assert kinds == ["promote", "canary", "abort", "canary", "shadow", "seed"]
+    named = folder / "named.yaml"
+    named.write_text(
+        TEXT % ("old", "rollout: {candidate: new.yaml, percent: 5, key: tenant}\n", "old", "autoregressive")
+    )
+    code, out, errors = await command(service, "apply", str(named), "-m", "by its file")
+    assert (code, errors, f"canary {short} decides 5 %, by tenant" in out) == (0, "", True)
+    shown = "\n".join(_lines(tree(await record(service, canary.request_id))))
+    assert f"policy revision {NEW_REVISION}, canary" in shown
+    assert f"policy {OLD_REVISION[:12]} would have run autoregressive, by rule only-old" in shown
+
+
+def _lines(node: Tree) -> Iterator[str]:
+    yield Text.from_markup(str(node.label)).plain
+    for child in node.children:
+        yield from _lines(child)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from concurrent import futures
 from typing import Any
 
+import grpc
 import pytest
+from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2, metrics_service_pb2_grpc
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from triroute.router import metrics
@@ -53,3 +56,40 @@ def test_everything_counted_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     assert seen[metrics.CANARY_TIME]["canary", 0.5] == pytest.approx(0.008, rel=0.1)
     assert seen[metrics.SHADOW_PROBLEMS] == {("failed",): 0, ("slow",): 0, ("skipped",): 0}
     counted.close()
+
+
+class Receiver(metrics_service_pb2_grpc.MetricsServiceServicer):
+    """An OTLP collector's metrics service."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+
+    def Export(
+        self, request: metrics_service_pb2.ExportMetricsServiceRequest, context: grpc.ServicerContext
+    ) -> metrics_service_pb2.ExportMetricsServiceResponse:
+        scopes = [scope for resource in request.resource_metrics for scope in resource.scope_metrics]
+        self.names |= {metric.name for scope in scopes for metric in scope.metrics}
+        return metrics_service_pb2.ExportMetricsServiceResponse()
+
+
+def test_collector_gets_them_at_the_end_at_the_latest() -> None:
+    receiver, server = Receiver(), grpc.server(futures.ThreadPoolExecutor(1))
+    metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server(receiver, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    Metrics(f"http://127.0.0.1:{port}", ActivePolicy(policy("first"))).close()
+    server.stop(0).wait()
+    assert receiver.names == {metrics.SWAPS, metrics.REFUSED}
+
+
+def test_collector_of_spans_alone_is_told_of_quietly(caplog: pytest.LogCaptureFixture) -> None:
+    server = grpc.server(futures.ThreadPoolExecutor(1))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    with caplog.at_level("INFO"):
+        Metrics(f"http://127.0.0.1:{port}", ActivePolicy(policy("first"))).close()
+    server.stop(0).wait()
+    assert [entry.message for entry in caplog.records if entry.name == "triroute.metrics"] == [
+        "the collector takes no metrics; requests go on without"
+    ]
+    assert not [entry for entry in caplog.records if entry.levelname in ("WARNING", "ERROR")]
