@@ -328,11 +328,9 @@ async def test_commands(service: Service, folder: Path) -> None:
     code, out, _ = await command(service, "status")
     assert (code, "10 of 10 steps would run differently" in out) == (0, True)
     code, out, _ = await command(service, "canary", "start", str(new), "--percent", "50", "-m", "looks good")
-    assert (code, f"canary {short} decides 50 %, by session_id" in out, "1 of 1 routers follow" in out) == (
-        0,
-        True,
-        True,
-    )
+    assert code == 0
+    assert f"canary {short} decides 50 %, by session_id" in out
+    assert "1 of 1 routers follow" in out
     assert (await command(service, "shadow", "off", "-m", "x"))[0] == 1
     decided = await steps([service], 40, each_its_own)
     arms = [decision.arm for decision in decided]
@@ -352,9 +350,8 @@ async def test_commands(service: Service, folder: Path) -> None:
     kinds = [line.split()[4] for line in out.splitlines()[1:]]
     assert kinds == ["promote", "canary", "abort", "canary", "shadow", "seed"]
     named = folder / "named.yaml"
-    named.write_text(
-        TEXT % ("old", "rollout: {candidate: new.yaml, percent: 5, key: tenant}\n", "old", "autoregressive")
-    )
+    rollout = "rollout: {candidate: new.yaml, percent: 5, key: tenant}\n"
+    named.write_text(TEXT % ("old", rollout, "old", "autoregressive"))
     code, out, errors = await command(service, "apply", str(named), "-m", "by its file")
     assert (code, errors, f"canary {short} decides 5 %, by tenant" in out) == (0, "", True)
     shown = "\n".join(_lines(tree(await record(service, canary.request_id))))
