@@ -12,7 +12,6 @@ from triroute.router.policy.load import Policy
 from triroute.router.policy.plan import NUMBERS, variant_for
 from triroute.router.policy.vocabulary import Limits
 from triroute.router.types import (
-    Arm,
     Decision,
     DecodePlan,
     HintOutcome,
@@ -28,7 +27,7 @@ from triroute.router.types import (
 _NO_HINTS = Hints()
 
 
-def decide(policy: Policy, request: Request, step: Step, load: Load, arm: Arm = Arm.NONE) -> Decision:
+def decide(policy: Policy, request: Request, step: Step, load: Load) -> Decision:
     """The rule that fires, its parameters within the limits, and what became of the hints. Raises HintRefused."""
     hints = request.hints
     outcomes: tuple[HintOutcome, ...] = ()
@@ -43,7 +42,7 @@ def decide(policy: Policy, request: Request, step: Step, load: Load, arm: Arm = 
         outcomes = tuple(_judge_hints(hints, policy.allowed, plan, policy.file.limits))
         plan = _follow(hints, {outcome.hint for outcome in outcomes if outcome.accepted}, plan)
     trace = Trace(compiled, tuple(failed), values)
-    return Decision(step, rule.id, plan, policy.revision, trace, rule.clamps, outcomes, shadow, rule.extras, arm)
+    return Decision(step, rule.id, plan, policy.revision, trace, rule.clamps, outcomes, shadow, rule.extras)
 
 
 def _first_match(compiled: Compiled, values: Values) -> tuple[CompiledRule, list[int], tuple[str, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import time
 
@@ -17,7 +18,7 @@ from triroute.router.types import Arm, Decision, Load, Request, ShadowDecision, 
 log = logging.getLogger("triroute.policy")
 
 REFUSED, FAILED = "(refused)", "(failed)"  # in place of a rule
-SLOW_SECONDS = 0.002
+SLOW_SECONDS = 0.002  # of the processor: a busy machine makes no policy slow
 _RESTS = 100  # times as long as it took: a slow policy costs 1 % of the time at most
 
 
@@ -56,9 +57,9 @@ class Trial:
         if time.monotonic() < self._rests_until:
             count.skipped += 1
             return None
-        start = time.perf_counter()
+        start = time.thread_time()
         told = self._told(policy, ours, asked)
-        seconds = time.perf_counter() - start
+        seconds = time.thread_time() - start
         if seconds > SLOW_SECONDS:
             count.slow += 1
             self._rests_until = time.monotonic() + _RESTS * seconds
@@ -114,7 +115,8 @@ class Turn:
             if decision is not None:
                 return decision
         self._other = (trial.policy, (request, step, theirs))
-        self._decision = decide(self._active, request, step, seen, Arm.NONE if self.arm is Arm.NONE else Arm.STABLE)
+        decision = decide(self._active, request, step, seen)
+        self._decision = decision if self.arm is Arm.NONE else dataclasses.replace(decision, arm=Arm.STABLE)
         return self._decision
 
     def end(self, failed: bool, ms: float | None) -> ShadowDecision | None:
@@ -141,7 +143,8 @@ class Turn:
     def _by_candidate(self, trial: Trial, step: Step, load: Load) -> Decision | None:
         """None where a bug kept it from deciding: the active policy then does, and the canary has failed the step."""
         try:
-            self._decision = decide(trial.policy, self._request, step, load, Arm.CANARY)
+            decision = decide(trial.policy, self._request, step, load)
+            self._decision = dataclasses.replace(decision, arm=Arm.CANARY)
         except TrirouteError:
             raise
         except Exception:
