@@ -46,6 +46,7 @@ class Follower:
         self._error = ""
         self._catching_up = asyncio.Lock()
         self._trouble = ""
+        self._writing: asyncio.Future[None] | None = None
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -142,7 +143,13 @@ class Follower:
     async def _keep(self, copy: Copy) -> None:
         if copy != self._serving:
             self._serving = copy
-            await asyncio.to_thread(self._last_good.write, copy)
+            self._writing = asyncio.ensure_future(asyncio.to_thread(self._last_good.write, copy))
+            await asyncio.shield(self._writing)
+
+    async def settle(self) -> None:
+        """Wait until what is served is on disk, after `run` was cancelled."""
+        if self._writing is not None:
+            await self._writing
 
     async def note_file(self, revision: str) -> None:
         """The policy's file has this revision now: a later start compares it with the file that it finds."""

@@ -64,6 +64,7 @@ class PolicyKeeper:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.follower.settle()
         await self.store.close()
 
     async def _file_changed(self, source: PolicySource) -> None:
