@@ -95,8 +95,7 @@ def resumed(candidate: Candidate, active: str, live: ActivePolicy) -> Candidate:
     if trial is None or live.policy.revision != active or trial.stopped:
         return candidate
     running = trial.candidate
-    same = (running.revision, running.key) == (candidate.revision, candidate.key)
-    return dataclasses.replace(candidate, trial=running.trial) if same else candidate
+    return dataclasses.replace(candidate, trial=running.trial) if candidate.goes_on(running) else candidate
 
 
 def _candidate(message: policy_admin_pb2.TryPolicyRequest) -> Candidate:

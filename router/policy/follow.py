@@ -122,7 +122,7 @@ class Follower:
                 text, policy = await self._fetch(candidate.revision, f"candidate {candidate.revision[:12]}")
         finally:
             self.live.put_on_trial(candidate, policy, _why(change))
-        if candidate is not None:
+        if candidate is not None and candidate.percent:
             await asyncio.to_thread(self._stopped.note, change.revision, candidate.revision, candidate.stopped)
         kept = candidate.dumps() if candidate else ""
         await self._keep(dataclasses.replace(self._serving, number=change.number, candidate=kept, candidate_text=text))

@@ -120,15 +120,17 @@ def _first(settings: Settings, copy: Copy | None, stopped: StoppedCanaries) -> t
 
 
 def _as_before(candidate: Candidate | None, live: ActivePolicy) -> Candidate | None:
-    """The same trial as before, where it is about the same policy and key: what was measured is kept, or a stop."""
+    """The same trial as before, where at most the percentage differs; and a canary that was stopped stays so."""
     known = live.candidate
-    if candidate is None or known is None or (known.revision, known.key) != (candidate.revision, candidate.key):
+    if candidate is None or known is None:
         return candidate
-    return known if known.stopped else dataclasses.replace(candidate, trial=known.trial)
+    if known.stopped and known.revision == candidate.revision and candidate.percent:
+        return known
+    return dataclasses.replace(candidate, trial=known.trial) if candidate.goes_on(known) else candidate
 
 
 def _unless_stopped(candidate: Candidate | None, active: str, stopped: StoppedCanaries) -> Candidate | None:
-    if candidate is None or candidate.stopped or (active, candidate.revision) not in stopped:
+    if candidate is None or not candidate.decides or (active, candidate.revision) not in stopped:
         return candidate
     log.warning(
         "canary %s was stopped before and does not start again by itself; `triroute policy canary start` starts it",

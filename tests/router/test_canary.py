@@ -23,7 +23,7 @@ from triroute.proto import chat_pb2, decoding_pb2, policy_admin_pb2, router_pb2,
 from triroute.router.admin.client import AdminClient
 from triroute.router.admin.convert import status_of
 from triroute.router.cli.record_tree import tree
-from triroute.router.errors import CanaryRuns, InvalidRequest, NotFound, RevisionMoved
+from triroute.router.errors import CanaryRuns, InvalidRequest, NotFound, RevisionMoved, StoreUnavailable
 from triroute.router.policy import parse
 from triroute.router.policy.store import Kind
 from triroute.router.policy.trial.turn import Trial
@@ -232,6 +232,29 @@ async def test_fleet_agrees_on_sides_and_stops_together(
         await until_stopped(fleet, **FAILS)
         kinds = [change.kind for change in await fleet[1].keeper.store.history(10)]
         assert kinds == [Kind.ABORT, Kind.CANARY, Kind.SEED]
+
+
+async def test_canary_outlives_a_store_that_lost_its_data(settings: Settings, redis_server: RedisServer) -> None:
+    async with Service(replace(settings, redis=redis_server.url)) as service:
+        async with AdminClient(service.admin.address) as admin:
+            await admin.try_(try_(50))
+        trial = service.keeper.live.trial
+        await steps([service], 20, each_its_own)
+        redis_server.kill()
+        redis_server.start()
+
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    await service.keeper.follower.catch_up()
+                    break
+                except StoreUnavailable:
+                    await asyncio.sleep(0.02)
+        latest = await service.keeper.store.latest()
+        assert latest is not None
+        assert (latest.kind, trial and latest.candidate == trial.candidate) == (Kind.SEED, True)
+        assert await service.keeper.store.text(NEW_REVISION) == NEW
+        assert service.keeper.live.trial is trial
 
 
 async def test_canary_is_stopped_here_while_the_store_is_away(settings: Settings, redis_server: RedisServer) -> None:

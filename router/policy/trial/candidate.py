@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import uuid
 from collections.abc import Iterator
@@ -44,6 +45,10 @@ class Candidate:
     def decides(self) -> bool:
         """Whether it is a canary that runs."""
         return self.percent > 0 and not self.stopped
+
+    def goes_on(self, other: Candidate) -> bool:
+        """Whether what was measured of the other one counts for this one: at most the percentage differs."""
+        return dataclasses.replace(other, percent=self.percent, trial=self.trial) == self
 
     def key_of(self, request: Request, request_id: str) -> str:
         """What the step's side goes by. A step without the key is its own; empty for one without any id."""
