@@ -9,6 +9,8 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from triroute.router.policy.trial.candidate import loads
+
 log = logging.getLogger("triroute.policy")
 
 
@@ -41,6 +43,7 @@ class LastGood:
         try:
             found = json.loads(self.path.read_text(encoding="utf-8"))
             candidate, its_text = (str(found.get(name, "")) for name in ("candidate", "candidate_text"))
+            loads(candidate)
             revision, text, file_revision = (str(found[name]) for name in ("revision", "text", "file_revision"))
             return Copy(int(found["number"]), revision, text, file_revision, candidate, its_text)
         except FileNotFoundError:

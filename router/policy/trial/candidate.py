@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 
-from triroute.router.errors import StoreUnavailable, Violation
+from triroute.router.errors import Violation
 from triroute.router.types import Request
 
 LEAST_RATIO, MOST_RATIO = 1.0, 100.0
@@ -61,16 +61,14 @@ class Candidate:
 
 
 def loads(text: str) -> Candidate | None:
-    """What `dumps` wrote; None for an empty text. Raises StoreUnavailable where it was changed by hand."""
+    """What `dumps` wrote; None for an empty text. Raises ValueError for anything else."""
     if not text:
         return None
+    found = json.loads(text)
     try:
-        found = json.loads(text)
         return Candidate(**{**found, "key": Key(found["key"])})
-    except (ValueError, KeyError, TypeError) as error:
-        raise StoreUnavailable(
-            f"the candidate in the store was changed by hand and can't be read: {error!r}"
-        ) from error
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"no candidate: {error!r}") from error
 
 
 def violations(percent: float, error_ratio: float, latency_ratio: float) -> Iterator[Violation]:

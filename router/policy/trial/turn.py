@@ -17,7 +17,7 @@ from triroute.router.types import Arm, Decision, Load, Request, ShadowDecision, 
 
 log = logging.getLogger("triroute.policy")
 
-REFUSED, FAILED = "(refused)", "(failed)"  # in place of a rule
+REFUSED = "(refused)"  # in place of a rule
 SLOW_SECONDS = 0.002  # of the processor: a busy machine makes no policy slow
 _RESTS = 100  # times as long as it took: a slow policy costs 1 % of the time at most
 
@@ -48,8 +48,13 @@ class Trial:
         return Arm.CANARY if taken else Arm.STABLE
 
     def see(self, load: Load) -> Load:
-        """The load, with the candidate's own switches."""
-        return self._latches.see(load, self.policy.compiled.trips)
+        """The load, with the candidate's own switches; as it is where a bug is in their way."""
+        try:
+            return self._latches.see(load, self.policy.compiled.trips)
+        except Exception:
+            self.judge.own.shadow.failed += 1
+            self.complain(self.policy)
+            return load
 
     def shadow(self, policy: Policy, ours: Decision | None, asked: tuple[Request, Step, Load]) -> ShadowDecision | None:
         """What `policy` would have decided, counted. Whatever goes wrong ends here. None where it was not asked."""
@@ -130,7 +135,8 @@ class Turn:
         try:
             if self.arm is not Arm.NONE:
                 key = trial.candidate.key_of(self._request, "")
-                trial.judge.note(self.arm is Arm.CANARY, failed or self._broke, ms, key, time.monotonic())
+                how = (True, None) if self._broke else (failed, ms)
+                trial.judge.note(self.arm is Arm.CANARY, *how, key, time.monotonic())
             if self._other is None or self._broke:
                 return None
             policy, asked = self._other

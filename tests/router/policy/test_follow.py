@@ -212,6 +212,7 @@ async def test_change_outlives_a_restart_until_the_file_changes(settings: Settin
 
 async def test_broken_copy_is_no_obstacle(settings: Settings, tmp_path: Path) -> None:
     copy = tmp_path / "last.json"
-    for broken in ("", "{}", "[]", '{"number": 1, "revision": "a", "text": "x: [", "file_revision": ""}'):
+    bad = '{"number": 1, "revision": "a", "text": "x: [", "file_revision": ""}'
+    for broken in ("", "{}", "[]", bad, bad.replace("}", ', "candidate": "5 %"}')):
         copy.write_text(broken)
         assert serving([PolicyKeeper(replace(settings, last_good=copy))]) == {"first"}

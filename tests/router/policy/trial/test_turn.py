@@ -14,7 +14,7 @@ from triroute.router.policy import Policy, parse
 from triroute.router.policy.live import ActivePolicy
 from triroute.router.policy.trial import Candidate, Key
 from triroute.router.policy.trial import turn as turns
-from triroute.router.types import Arm, Decision, Hints, Load, Mode, Request, ShadowDecision, Step, StepKind
+from triroute.router.types import Arm, Decision, Hints, Load, Mode, Request, ShadowDecision, Step, StepKind, Trip
 
 STEP, _IDLE = Step(StepKind.CODE, 0.9), Load()
 TEXT = """version: 1
@@ -94,6 +94,16 @@ def test_shadow_that_breaks_is_counted_and_logged_once(caplog: pytest.LogCapture
     assert live.trial is not None
     assert live.trial.judge.own.shadow.failed == 3
     assert [entry.levelno for entry in caplog.records] == [logging.ERROR]
+
+
+def test_bug_in_the_candidates_switches_is_no_matter_either(caplog: pytest.LogCaptureFixture) -> None:
+    trips = (Trip("nothing", 1, True, 0),)
+    live = trial(dataclasses.replace(NEXT, compiled=dataclasses.replace(NEXT.compiled, trips=trips)))
+    decision, shadow = step(live, Request(text="x"))
+    assert (decision.rule_id, shadow.rule_id) == ("code", "code")
+    assert live.trial is not None
+    assert live.trial.judge.own.shadow.failed == 1
+    assert len(caplog.records) == 1
 
 
 def test_slow_shadow_rests(monkeypatch: pytest.MonkeyPatch) -> None:
