@@ -16,6 +16,7 @@ from triroute.router.types import (
     DecodePlan,
     DraftSource,
     FormatKind,
+    Held,
     Hints,
     LatencyClass,
     Message,
@@ -131,6 +132,18 @@ def from_decision(decision: Decision, request_id: str, trace_id: str) -> router_
         hints=[router_pb2.HintOutcome(hint=h.hint, accepted=h.accepted, why=h.why) for h in decision.hints],
         policy_revision=decision.policy_revision,
         trace_id=trace_id,
+        held=_held(decision.held) if decision.held else None,
+    )
+
+
+def _held(held: Held) -> router_pb2.HeldLoad:
+    load = held.load
+    return router_pb2.HeldLoad(
+        since_us=held.since_us,
+        router=held.router,
+        running=load.running,
+        waiting=load.waiting,
+        cache_used=load.cache_used,
     )
 
 

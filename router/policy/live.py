@@ -7,6 +7,7 @@ import logging
 from triroute.router.policy.decide import decide
 from triroute.router.policy.latches import Latches
 from triroute.router.policy.load import Policy
+from triroute.router.policy.sessions import Sessions
 from triroute.router.types import Decision, Load, Request, Step
 
 log = logging.getLogger("triroute.policy")
@@ -17,15 +18,17 @@ class ActivePolicy:
 
     def __init__(self, first: Policy) -> None:
         self.policy = first
+        self.sessions = Sessions()
         self._latches = Latches()
         self.swaps = 0
         self.refused = 0  # policies, since the start
         self.refusal = ""  # why the last one was
 
-    def decide(self, request: Request, step: Step, load: Load) -> Decision:
-        """By the policy of this moment. Raises HintRefused."""
+    def decide(self, request: Request, step: Step, load: Load, dry: bool = False) -> Decision:
+        """By the policy of this moment; a `dry` decision leaves nothing behind. Raises HintRefused."""
         policy = self.policy
-        return decide(policy, request, step, self._latches.see(load, policy.compiled.trips))
+        load = self._latches.see(load, policy.compiled.trips)
+        return decide(policy, request, step, load, self.sessions.held(policy, request, step, load, dry))
 
     def swap(self, policy: Policy, why: str) -> None:
         """From now on, decide by this one."""
