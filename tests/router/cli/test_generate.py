@@ -27,18 +27,8 @@ rules:
   - {id: otherwise, use: {mode: autoregressive}}
 """
 LABELS = [
-    "--tenant",
-    "acme",
-    "--tag",
-    "draft",
-    "--tag",
-    "night",
-    "--expected-tokens",
-    "9",
-    "--latency-class",
-    "batch",
-    "--first-token-ms",
-    "100",
+    *("--tenant", "acme", "--tag", "draft", "--tag", "night"),
+    *("--expected-tokens", "9", "--latency-class", "batch", "--first-token-ms", "100"),
 ]
 
 
