@@ -10,6 +10,8 @@ from typing import Protocol
 from triroute.router.fleet.pulse import Pulse
 from triroute.router.policy.sessions import Pin
 
+_KEPT = 100  # of what was told; a router that comes later has not heard the rest
+
 
 @dataclass(frozen=True, slots=True)
 class News:
@@ -30,7 +32,7 @@ class Board:
     """Where routers of one process leave what they tell. A router that stands alone has one for itself."""
 
     def __init__(self) -> None:
-        self.told: deque[tuple[int, float, Pulse, tuple[Pin, ...]]] = deque(maxlen=1_000)
+        self.told: deque[tuple[int, float, Pulse, tuple[Pin, ...]]] = deque(maxlen=_KEPT)
         self.last = 0
 
 

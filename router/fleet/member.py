@@ -23,7 +23,7 @@ log = logging.getLogger("triroute.fleet")
 
 _BEAT_SECONDS = (0.2, 0.3)
 _MOST_LIVES = 1_000
-_MOST_PINS = 100  # a beat: so that no beat holds up the steps that share this thread
+_MOST_TOLD = 100  # sessions, and tenants, a beat: so that no beat holds up the steps that share this thread
 _jitter = random.Random()  # its own: a test or a program that seeds the shared one is not disturbed
 
 
@@ -62,12 +62,12 @@ class Member:
     async def beat(self) -> None:
         """Tell and hear once. Raises StoreUnavailable."""
         if not self._owed:
-            spent = self.rates.take_spent()
+            spent = self.rates.take_spent(_MOST_TOLD)
             self._pulse = Pulse(self._router, self._life, self._pulse.number + 1, self._own(), spent)
         else:  # with its number and what was spent as they were, so that nobody counts it twice
             self._pulse = dataclasses.replace(self._pulse, load=self._own())
         self._owed = True
-        pins = self._live.sessions.take_new(_MOST_PINS)
+        pins = self._live.sessions.take_new(_MOST_TOLD)
         try:
             news = await self._exchange.swap(self._pulse, pins)
         except BaseException:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import time
 from collections import OrderedDict
@@ -75,10 +76,10 @@ class Rates:
         if account is not None:
             self._charge(account, grant.tenant, Spent(0, tokens - grant.tokens), self._clock())
 
-    def take_spent(self) -> Mapping[str, Spent]:
-        """What was spent here since the last call, for other routers."""
-        spent, self._spent = self._spent, {}
-        return spent
+    def take_spent(self, most: int = MOST_TENANTS) -> Mapping[str, Spent]:
+        """What was spent here and has not been taken yet, for other routers; of so many tenants."""
+        tenants = list(itertools.islice(self._spent, most))
+        return {tenant: self._spent.pop(tenant) for tenant in tenants}
 
     def hear(self, policy: Policy, spent: Mapping[str, Spent], seconds_ago: float) -> None:
         """What was spent at another router."""
@@ -93,6 +94,8 @@ class Rates:
         for meter, amount in account.amounts(spent):
             meter.charge(amount, now)
         self._spent[tenant] = self._spent.get(tenant, Spent()) + spent
+        if len(self._spent) > MOST_TENANTS:  # nobody hears of them
+            del self._spent[next(iter(self._spent))]
 
     def _account(self, policy: Policy, tenant: str, at: float | None = None) -> _Account | None:
         """None where nothing limits the tenant. A limit that has changed keeps what share of its burst is there."""

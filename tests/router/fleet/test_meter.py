@@ -71,13 +71,14 @@ class Router:
     routers=st.integers(1, 5),
     per_minute=st.sampled_from([30.0, 60.0, 600.0, 6_000.0]),
     burst=st.sampled_from([1, 10, 60]),
+    outage=st.floats(0, 3),
     data=st.data(),
 )
 @settings(max_examples=60, deadline=None)
 def test_together_they_give_little_more_and_pay_it_back(
-    routers: int, per_minute: float, burst: int, data: st.DataObject
+    routers: int, per_minute: float, burst: int, outage: float, data: st.DataObject
 ) -> None:
-    """Every router takes all it gets, all the time, and hears of the others every 0.2 to 0.3 seconds."""
+    """Every router takes all it gets, and hears of the others every 0.2 to 0.3 seconds, but for an outage."""
     rate, most = per_minute / 60, max(per_minute / 60 * burst, 1.0)
     all_of_them = [Router(Meter(per_minute, burst, 0.0), Peers(routers)) for _ in range(routers)]
     next_beat = [data.draw(st.floats(0, 0.3)) for _ in range(routers)]
@@ -85,7 +86,7 @@ def test_together_they_give_little_more_and_pay_it_back(
     total, now, step = 0, 0.0, 0.02
     while now < 4.0:
         for number, router in enumerate(all_of_them):
-            if now >= next_beat[number]:
+            if now >= next_beat[number] and not 1.0 <= now < 1.0 + outage:
                 next_beat[number] = now + jitter.uniform(0.2, 0.3)
                 router.told, router.untold = router.told + router.untold, 0.0
                 for other, peer in enumerate(all_of_them):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from triroute.router.errors import RateLimited
+from triroute.router.fleet import rates as module
 from triroute.router.fleet.meter import Peers
 from triroute.router.fleet.rates import Rates, Spent
 from triroute.router.policy import Policy, parse
@@ -84,6 +85,18 @@ def test_a_step_reserves_what_it_may_use_and_gives_back_the_rest() -> None:
     assert let_in(rates, tokens, step()) == 4
     assert rates.take_spent() == {"": Spent(9, 100 + 440)}
     assert rates.take_spent() == {}
+
+
+def test_what_is_told_and_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_TENANTS", 20)
+    rates, two = Rates(Clock()), policy(TWO)
+    for number in range(30):
+        rates.admit(two, step(f"tenant {number}"))
+    told = [list(rates.take_spent(12)) for _ in range(3)]
+    assert [len(tenants) for tenants in told] == [12, 8, 0]
+    assert told[0][0] == "tenant 10"
+    assert let_in(rates, two, step("tenant 0")) == 5, "an account that was forgotten"
+    assert let_in(rates, two, step("tenant 29")) == 4
 
 
 def test_what_was_used_beyond_the_estimate_is_a_debt() -> None:
