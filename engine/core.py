@@ -17,6 +17,7 @@ from triroute.engine.output import Output
 from triroute.engine.sampler import Sampler
 from triroute.engine.scheduler import Scheduler
 from triroute.engine.sequence import Sequence, Sink
+from triroute.engine.stopwatch import measured
 from triroute.engine.text import TextStream
 from triroute.engine.tokenizer import Tokenizer
 from triroute.engine.types import Request
@@ -32,7 +33,7 @@ class Core:
         self.config = config
         pages = config.cache_pages or config.cache_mb * 2**20 // model.config.cache_bytes_per_token // PAGE
         self.cache = KVCache(model.new_cache(pages), pages)
-        self.costs = costs or Costs.measured(model, self.cache.storage, pages)
+        self.costs = costs or measured(model, self.cache.storage, pages)
         self.scheduler = Scheduler(self.cache, config.max_running, config.prefill_chunk)
         self.loop = Loop(model, self.scheduler)
         self._acceptance, self._patience = Acceptance(), Patience()

@@ -1,4 +1,4 @@
-"""From the scores of a pass to tokens: exact ones along a chain, and drafts along a path."""
+"""From the scores of a pass to tokens: exact ones along what was drafted, and drafts behind them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from triroute.engine.growth import draw_tree
 from triroute.engine.hydra import Hydra
 from triroute.engine.links import Links
 from triroute.engine.lookup import Echo
@@ -42,17 +43,19 @@ def draw_next(sampler: Sampler, span: Span, asked: Asked, start: int) -> Rows:
     if span.exact is None or (span.decided and span.decided[-1] in sampler.end_ids):
         return Rows()
     after = start + span.exact + 1
-    exact = draw_exact(sampler, span.expected, asked.scores, after)
+    exact = draw_exact(sampler, span, asked.scores, after)
     rows = Rows(exact.tokens, exact.accepted, exact.forced, logprobs=exact.logprobs)
-    first, length = _branch(span, span.exact + 1 + exact.accepted)
+    first, length = _branch(span, exact.row)
     beyond = len(exact.tokens) - exact.accepted  # the branch's first row stands where the first of these came
     if not length or exact.tokens[-1] in sampler.end_ids:
         return rows
-    first += 1 + len(span.expected)
+    first += len(span.asked) - len(span.propose)
     behind, links = asked.scores[first + beyond - 1 : first + length], asked.links(first, first + length)
     links.begin(exact.tokens[: exact.accepted], exact.tokens[exact.accepted : -1])
-    drafts = draw_path(sampler, behind, after + len(exact.tokens), [None] * len(behind), links, exact.tokens[-1])
-    return replace(rows, drafts=drafts)
+    position, last = after + len(exact.tokens), exact.tokens[-1]
+    if span.may_fork:
+        return replace(rows, drafts=draw_tree(sampler, behind, position, links, last))
+    return replace(rows, drafts=draw_path(sampler, behind, position, [None] * len(behind), links, last))
 
 
 def draw_block(sampler: Sampler, span: Span, scores: Scores, start: int) -> tuple[Draft, ...]:
@@ -63,11 +66,11 @@ def draw_block(sampler: Sampler, span: Span, scores: Scores, start: int) -> tupl
     return tuple(sampler.draw(row, position) for row, position in zip(scores, positions, strict=True))
 
 
-def _branch(span: Span, after: int) -> tuple[int, int]:
-    """Where the branch after so many chain rows begins among the proposed rows, and its length; 0 if there is none."""
+def _branch(span: Span, row: int) -> tuple[int, int]:
+    """Where the branch behind a row begins among the proposed rows, and its length; 0 if there is none."""
     first = 0
     for branch in span.branches:
-        if branch.after == after:
+        if branch.behind == row:
             return first, len(branch.tokens)
         first += len(branch.tokens)
     return 0, 0
@@ -75,25 +78,30 @@ def _branch(span: Span, after: int) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class Exact:
-    """Tokens that autoregression gives, of which the first `accepted` were expected; `forced` are indices of them."""
+    """Tokens that autoregression gives, of which the first `accepted` were expected; `forced` are indices of them.
 
+    `row` is that of the last accepted token, or the first exact one.
+    """
+
+    row: int
     tokens: tuple[int, ...] = ()
     accepted: int = 0
     forced: tuple[int, ...] = ()
     logprobs: tuple[TokenLogprob, ...] = ()
 
 
-def draw_exact(sampler: Sampler, expected: Sequence[int], scores: Scores, position: int) -> Exact:
+def draw_exact(sampler: Sampler, span: Span, scores: Scores, position: int) -> Exact:
     """Tokens from `position` on: one, what the grammar forces after it, and so on as long as that was expected.
 
-    `scores` [1 + len(expected), vocab]: row i follows the first i expected tokens. All tokens are taken. Raises
-    EngineError.
+    `scores` [exact rows, vocab] are those of the span. All tokens are taken. Raises EngineError.
     """
     tokens: list[int] = []
     forced: list[int] = []
     logprobs: list[TokenLogprob] = []
+    first = row = span.exact or 0
+    accepted = 0
     while True:
-        drawn = sampler.draw(scores[len(tokens)], position + len(tokens), judged=False)
+        drawn = sampler.draw(scores[row - first], position + len(tokens), judged=False)
         sampler.take(drawn.token)
         run = sampler.take_forced() if drawn.token not in sampler.end_ids else ()
         if drawn.logprob is not None:
@@ -101,9 +109,10 @@ def draw_exact(sampler: Sampler, expected: Sequence[int], scores: Scores, positi
         tokens.append(drawn.token)
         forced += range(len(tokens), len(tokens) + len(run))
         tokens += run
-        accepted = _agreeing(tokens, expected)
+        while accepted < len(tokens) and (after := span.follower(row, tokens[accepted])) is not None:
+            row, accepted = after, accepted + 1
         if accepted < len(tokens) or tokens[-1] in sampler.end_ids:
-            return Exact(tuple(tokens), accepted, tuple(forced), tuple(logprobs))
+            return Exact(row, tuple(tokens), accepted, tuple(forced), tuple(logprobs))
 
 
 def draw_path(
@@ -160,8 +169,3 @@ def follow(sampler: Sampler, tokens: Sequence[int], source: DraftSource) -> tupl
             break
     sampler.back(len(path))
     return tuple(path)
-
-
-def _agreeing(tokens: Sequence[int], expected: Sequence[int]) -> int:
-    pairs = enumerate(zip(tokens, expected, strict=False))
-    return next((index for index, (token, wanted) in pairs if token != wanted), min(len(tokens), len(expected)))

@@ -48,6 +48,12 @@ class Trail:
         self._memory = np.zeros(hydra.head.width, dtype=np.float32)
         self._slot = 0
 
+    def fork(self) -> Trail:
+        """Another walk that has come as far."""
+        other = Trail(self._hydra, self._states)
+        other._memory[:], other._slot = self._memory, self._slot
+        return other
+
     def step(self, token: int) -> None:
         """Go on to the next slot; `token` stands in its place."""
         hydra = self._hydra

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from triroute.engine.modes.base import Commit
+from triroute.engine.modes.base import Commit, Draft
 from triroute.engine.span import Span
 from triroute.engine.types import PassKind, PassRecord, Timings, Usage
 
@@ -43,6 +43,7 @@ class Ledger:
             batch=batch,
             proposed=tuple(draft.token for draft in commit.proposed),
             confidences=tuple(draft.confidence for draft in commit.proposed),
+            proposed_behind=_forks(commit.proposed),
             fixed_slots=commit.fixed_slots,
             accepted=commit.accepted,
             rejected=tuple(draft.token for draft in rejected),
@@ -77,6 +78,12 @@ class Ledger:
             decode_us=_micros(now - prefilled),
             first_token_us=_micros((self.first_token or now) - self.arrived),
         )
+
+
+def _forks(drafts: tuple[Draft, ...]) -> tuple[int, ...]:
+    """Which draft each follows, -1 for none; nothing where they follow one another."""
+    behind = tuple(draft.behind for draft in drafts if draft.behind is not None)
+    return () if behind == tuple(range(-1, len(drafts) - 1)) else behind
 
 
 def _micros(seconds: float) -> int:

@@ -28,6 +28,13 @@ class Links:
         for token in within:
             self.step(token)
 
+    def fork(self) -> Links:
+        """Another walk that has come as far."""
+        return Links(
+            self._trail.fork() if self._trail is not None else None,
+            self._echo.fork() if self._echo is not None else None,
+        )
+
     def step(self, token: int) -> None:
         """Go on to the next slot; `token` stands in its place."""
         if self._trail is not None:

@@ -40,10 +40,16 @@ class PromptLookup:
 class Echo:
     """What the sequence itself says of a draft: which token followed the last time, where it repeats itself."""
 
-    def __init__(self, after: Mapping[tuple[int, ...], int], tokens: Sequence[int]) -> None:
+    def __init__(
+        self, after: Mapping[tuple[int, ...], int], tokens: Sequence[int], tail: tuple[int, ...] | None = None
+    ) -> None:
         self._after = after
         self._tokens = tokens
-        self._tail = tuple(tokens[-_MATCHES[0] :])
+        self._tail = tuple(tokens[-_MATCHES[0] :]) if tail is None else tail
+
+    def fork(self) -> Echo:
+        """Another that has come as far."""
+        return Echo(self._after, self._tokens, self._tail)
 
     def step(self, token: int) -> None:
         """Go on behind `token`."""

@@ -11,7 +11,7 @@ from triroute.engine.grammar import Constraint
 from triroute.engine.history import History
 from triroute.engine.links import Links
 from triroute.engine.modes.base import Draft
-from triroute.engine.sampling import draw
+from triroute.engine.sampling import draw, draw_rivals
 from triroute.engine.types import DraftSource, Sampling, TokenLogprob
 
 
@@ -49,6 +49,19 @@ class Sampler:
             return Draft(drawn.token, drawn.confidence, source)
         logprob = TokenLogprob(drawn.token, drawn.log_probability, drawn.top)
         return Draft(drawn.token, drawn.confidence, source, logprob)
+
+    def draw_rivals(
+        self, scores: NDArray[np.float32], position: int, links: Links | None = None
+    ) -> list[tuple[Draft, float]]:
+        """What `draw` gives, and the next likeliest after it, each with the chance that it holds."""
+        if links is not None:
+            links.shift(scores, None)
+        drafts = []
+        for drawn, chance in draw_rivals(scores, self.sampling, position, None, self._history):
+            repeats = links is not None and links.repeats(drawn.token)
+            source = DraftSource.PROMPT_LOOKUP if repeats else DraftSource.DIFFUSION
+            drafts.append((Draft(drawn.token, drawn.confidence, source), chance))
+        return drafts
 
     def forced_draft(self, token: int) -> Draft:
         """What the grammar left no choice about, as a draft."""

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from triroute.engine.history import History
 from triroute.engine.types import Sampling
-from triroute.kernels.cpu.draw import Scratch, draw_row, first_tokens, log_total
+from triroute.kernels.cpu.draw import Scratch, draw_row, draw_several, first_tokens, log_total
 from triroute.kernels.cpu.lanes import LANES
 from triroute.kernels.cpu.noise import keys
 
 Row = NDArray[np.float32]
 Bits = NDArray[np.uint8]
+RIVALS = 4
 EVERYTHING: Bits = np.zeros(0, dtype=np.uint8)
 
 
@@ -70,10 +71,49 @@ def draw(
     return Drawn(token, math.exp(log_probability), log_probability, top)
 
 
+def draw_rivals(
+    scores: Row, sampling: Sampling, position: int, allowed: Bits | None = None, history: History | None = None
+) -> list[tuple[Drawn, float]]:
+    """What `draw` draws, and up to RIVALS - 1 that it would draw without those before, the likeliest to hold first.
+
+    With each comes the chance that it is the one which a better judge of the same noise draws.
+    """
+    desk = _desks.of(len(scores))
+    row = desk.padded(scores)
+    changed = row if history is None else history.apply(row, desk.changed)
+    bits = EVERYTHING if allowed is None else allowed
+    top_k = sampling.top_k if sampling.top_k < len(scores) else 0
+    first, second = keys(sampling.seed, position)
+    heat = np.float32(sampling.temperature)
+    count = draw_several(
+        changed,
+        bits,
+        heat,
+        top_k,
+        sampling.top_p,
+        sampling.min_p,
+        first,
+        second,
+        desk.scratch,
+        desk.rivals,
+        desk.values,
+    )
+    tokens, values = desk.rivals[:count].tolist(), desk.values[:count].tolist()
+    total: float = log_total(row, desk.scratch)
+    logs = [float(row[token]) - total for token in tokens]
+    drawn = [Drawn(token, math.exp(log), log) for token, log in zip(tokens, logs, strict=True)]
+    if heat == 0 and history is None:
+        return [(one, one.confidence) for one in drawn]
+    weights = [math.exp(value - values[0]) for value in values]
+    return [(one, weight / sum(weights)) for one, weight in zip(drawn, weights, strict=True)]
+
+
 def warm_up(vocab: int) -> None:
     """Compile the kernels, or load their machine code."""
     sampling = Sampling(repetition_penalty=2.0, logprobs=1)
-    draw(np.zeros(vocab, dtype=np.float32), sampling, 0, history=History.of(sampling, (0,)))
+    history = History.of(sampling, (0,))
+    draw(np.zeros(vocab, dtype=np.float32), sampling, 0, history=history)
+    draw_rivals(np.zeros(vocab, dtype=np.float32), sampling, 0, history=history)
 
 
 class Desk:
@@ -84,6 +124,8 @@ class Desk:
         width = -(-vocab // LANES) * LANES
         self.scratch = Scratch.of(width)
         self.changed = np.full(width, -np.inf, dtype=np.float32)
+        self.rivals = np.zeros(RIVALS, dtype=np.int64)
+        self.values = np.zeros(RIVALS, dtype=np.float32)
         self._row = np.full(width, -np.inf, dtype=np.float32)
 
     def padded(self, scores: Row) -> Row:

@@ -99,7 +99,9 @@ class Sequence:
 
     def commit(self, span: Span, commit: Commit, started: float, ended: float, batch: int) -> None:
         """Take over what a pass came to, and tell the client."""
-        self.cached += len(span.chain) if span.exact is None else span.exact + 1 + commit.accepted
+        self.cached += (
+            len(span.chain) if span.exact is None else span.exact + 1 + span.holds(commit.tokens[: commit.accepted])
+        )
         self.rows = span.width
         if not self.ledger.prefilled and self.cached >= len(self.request.prompt_ids):
             self.ledger.prefilled = ended

@@ -141,6 +141,7 @@ class PassRecord:
     batch: int
     proposed: tuple[int, ...] = ()
     confidences: tuple[float, ...] = ()
+    proposed_behind: tuple[int, ...] = ()
     fixed_slots: tuple[int, ...] = ()
     accepted: int = 0
     rejected: tuple[int, ...] = ()

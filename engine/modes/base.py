@@ -19,13 +19,15 @@ from triroute.engine.types import DraftSource, PassKind, TokenLogprob
 class Draft:
     """A proposed token. `confidence` is the model's probability of it; 1 where the model was not asked.
 
-    `logprob` is None where nobody wants it.
+    `logprob` is None where nobody wants it. Drafts follow one another, but where they fork each has in `behind` the
+    index of the one that it follows, -1 for none.
     """
 
     token: int
     confidence: float = 1.0
     source: DraftSource = DraftSource.DIFFUSION
     logprob: TokenLogprob | None = None
+    behind: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """What a pass came to: `tokens` for the output, `checked` drafts of which the first `accepted` held.
+    """What a pass came to: `tokens` for the output, `checked` drafts, `accepted` of which held, those first.
 
     `logprobs` are those of the tokens, or none where nobody wants them.
     """

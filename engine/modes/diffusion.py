@@ -41,7 +41,7 @@ class Diffusion:
         return Span(
             PassKind.DENOISE,
             chain,
-            branches=(Branch(len(chain), (seed, *block[:-1])),),
+            branches=(Branch(len(chain) - 1, (seed, *block[:-1])),),
             propose=tuple(len(chain) + slot for slot in slots),
             fixed=tuple(None if self.block[slot] is None else block[slot] for slot in slots),
         )

@@ -2,7 +2,7 @@
 
 The draft pass is `[pending, mask, mask, ...]`. Its pending rows see only what autoregression would see, so they yield
 the exact next token and become cache; the mask rows see the whole block and propose what follows. The verify pass is
-`[next, draft, ...]`, causal: the longest prefix of drafts that autoregression would have drawn is accepted, and the
+`[next, draft, ...]`, causal: the longest path of drafts that autoregression would have drawn is accepted, and the
 token after it comes for free. Two passes commit at least two tokens. Where the sequence repeats itself, prompt lookup
 drafts without a pass of its own. Drafts under the draft threshold are drafted again, beside those that stand.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 from triroute.engine.modes.auto import Candidate, Chooser
 from triroute.engine.modes.base import Commit, Draft, Rows, View, decode_span
 from triroute.engine.modes.drafting import DIFFUSION, lookups, preferred, widths
+from triroute.engine.modes.tree import accepted_first, lay_out
 from triroute.engine.span import Branch, Span
 from triroute.engine.types import DraftSource, PassKind, Plan
 
@@ -39,7 +40,7 @@ class LinearSpeculation:
             self.draft_passes += 1
             self.draft = rows.drafts
             return Commit(rows.exact, rows.forced, proposed=rows.drafts, logprobs=rows.logprobs)
-        checked, self.draft = self.draft, ()
+        checked, self.draft = accepted_first(self.draft, rows.exact[: rows.accepted]), ()
         self.chooser.learn(self.candidate, len(checked), rows.accepted)
         return Commit(rows.exact, rows.forced, checked=checked, accepted=rows.accepted, logprobs=rows.logprobs)
 
@@ -67,7 +68,7 @@ class LinearSpeculation:
     def _draft(self, view: View, slots: tuple[int, ...]) -> Span:
         seen = len(view.pending)
         propose = tuple(range(seen, seen + len(slots)))
-        branch = Branch(seen, slots)
+        branch = Branch(seen - 1, slots)
         return Span(
             PassKind.DRAFT,
             view.pending,
@@ -75,8 +76,9 @@ class LinearSpeculation:
             branches=(branch,),
             propose=propose,
             fixed=(None,) * len(slots),
+            may_fork=not (view.constrained or self.settings.draft_threshold),
         )
 
     def _verify(self, view: View) -> Span:
-        chain = (*view.pending, *(draft.token for draft in self.draft))
-        return Span(PassKind.VERIFY, chain, exact=len(view.pending) - 1)
+        chain, forks = lay_out(view.pending, self.draft)
+        return Span(PassKind.VERIFY, chain, exact=len(view.pending) - 1, forks=forks)

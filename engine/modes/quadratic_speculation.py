@@ -12,6 +12,7 @@ from dataclasses import replace
 from triroute.engine.modes.auto import Candidate, Chooser
 from triroute.engine.modes.base import Commit, Draft, Rows, View, decode_span
 from triroute.engine.modes.drafting import DIFFUSION, lookups, preferred, widths
+from triroute.engine.modes.tree import accepted_first, lay_out
 from triroute.engine.span import Branch, Span
 from triroute.engine.types import DraftSource, PassKind, Plan
 
@@ -45,7 +46,7 @@ class QuadraticSpeculation:
         return self._span(view, self.candidate.masks) if self.candidate.key else decode_span(view)
 
     def absorb(self, view: View, rows: Rows) -> Commit:
-        checked, self.checked = self.checked, ()
+        checked, self.checked = accepted_first(self.checked, rows.exact[: rows.accepted]), ()
         self.draft = rows.drafts
         self.chooser.learn(self.candidate, len(checked), rows.accepted)
         return Commit(
@@ -73,19 +74,25 @@ class QuadraticSpeculation:
 
     def _span(self, view: View, masks: int) -> Span:
         """Verify `checked`, with so many masks behind each acceptance point, as far as tokens may be committed."""
-        pending = len(view.pending)
-        chain = (*view.pending, *(draft.token for draft in self.checked))
+        exact = len(view.pending) - 1
+        chain, forks = lay_out(view.pending, self.checked)
+        depths = list(range(len(chain) - exact))
+        for fork in forks:
+            depths.append(depths[fork.behind - exact] + 1)
         branches = []
-        for after in range(pending, len(chain) + 1) if masks else ():
-            left = min(masks, view.remaining - 1 - (after - pending))
+        for row, depth in enumerate(depths, exact) if masks else ():
+            left = min(masks, view.remaining - 1 - depth)
             if left > 0:
-                branches.append(Branch(after, (self.mask_id,) * left))
+                branches.append(Branch(row, (self.mask_id,) * left))
         rows = sum(len(branch.tokens) for branch in branches)
+        first = len(chain) + len(forks)
         return Span(
             PassKind.VERIFY if self.checked else PassKind.DRAFT,
             chain,
-            exact=pending - 1,
+            exact=exact,
+            forks=forks,
             branches=tuple(branches),
-            propose=tuple(range(len(chain), len(chain) + rows)),
+            propose=tuple(range(first, first + rows)),
             fixed=(None,) * rows,
+            may_fork=not view.constrained,
         )

@@ -164,6 +164,7 @@ def _pass(record: PassRecord) -> decoding_pb2.PassRecord:
         width=record.width,
         proposed_ids=record.proposed,
         confidences=record.confidences,
+        proposed_behind=record.proposed_behind,
         fixed_slots=record.fixed_slots,
         accepted=record.accepted,
         rejected_ids=record.rejected,

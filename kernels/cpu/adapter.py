@@ -92,21 +92,26 @@ def adapt(
     low: Any,
     out: Any,
     stride: int,
+    first: int,
+    last: int,
+    pair: int,
     thread: int,
-    threads: int,
 ) -> None:
-    """This thread's share of the outputs of layer `index`, for the rows whose token is `adapted`.
+    """Tiles `first` to `last` (of 16 outputs) of layer `index`, for the rows whose token is `adapted`.
 
-    `x` fp32 [rows, inputs] flat, `out` fp32 [rows, stride] flat; `low` fp32 [threads, rank] is scratch.
+    With `pair`, also the tiles that lie so many further. `x` fp32 [rows, inputs] flat, `out` fp32 [rows, stride] flat;
+    `low` fp32 [threads, rank] is scratch.
     """
     rank, down, up = adapter.table[index, 0], adapter.table[index, 1], adapter.table[index, 2]
     if rank == 0:
         return
-    tiles, start = outputs // LANES, thread * low.shape[1]
-    flat = low.reshape(-1)
+    start, flat = thread * low.shape[1], low.reshape(-1)
     for row in range(len(tokens)):
         if tokens[row] == adapted:
             squeeze(adapter.data, down, rank, x, row * inputs, inputs, flat, start)
-            for tile in range(tiles * thread // threads, tiles * (thread + 1) // threads):
+            for tile in range(first, last):
                 column = tile * LANES
                 lift(adapter.data, up + column, rank, outputs, flat, start, out, row * stride + column)
+                if pair > 0:
+                    column += pair * LANES
+                    lift(adapter.data, up + column, rank, outputs, flat, start, out, row * stride + column)

@@ -96,6 +96,45 @@ def draw_row(
 
 
 @compiled
+def draw_several(
+    scores: Any,
+    allowed: Any,
+    temperature: Any,
+    top_k: int,
+    top_p: float,
+    min_p: float,
+    first: int,
+    second: int,
+    scratch: Any,
+    found: Any,
+    values: Any,
+) -> int:
+    """The first of what `draw_row` would draw, if it drew without putting back, to the front of `found`; how many.
+
+    `values` are what they were drawn for: scores less the largest, over the temperature, with their noise. Tokens that
+    are e^12 times less likely than the first are left out.
+    """
+    count: int
+    largest = _top(scores, allowed, scratch)[0]
+    if temperature == 0 or not np.isfinite(largest):
+        count = first_tokens(scores, allowed, len(found), scratch)
+        found[:count], values[:count] = scratch.tokens[:count], scratch.values[:count]
+        return count
+    count = _filtered(scores, allowed, largest, temperature, _NEAR, True, top_k, top_p, scratch)
+    if min_p > 0:
+        count = _drop_rare(count, np.float32(min_p), scratch)
+    end = _padded(count, scratch)
+    most: int = min(count, len(found))
+    for place in range(most):
+        noisiest(scratch.values, scratch.tokens, end, first, second, scratch.best, scratch.where)
+        values[place], found[place] = _join(scratch)
+        for i in range(count):
+            if scratch.tokens[i] == found[place]:
+                scratch.values[i] = -_INFINITY
+    return most
+
+
+@compiled
 def log_total(row: Any, scratch: Any) -> float:
     """Logarithm of the sum of `exp(row)`; a score less it is a log-probability."""
     peak_all(row, row, len(row), scratch.best, scratch.where)

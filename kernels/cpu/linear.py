@@ -128,13 +128,18 @@ def prepare(arena: Any, index: int, activations: Any, row: int, first: int, last
 
 
 @compiled
+def share(items: int, thread: int, threads: int) -> tuple[int, int]:
+    """The first of a thread's part of so many items, and the end of it."""
+    return items * thread // threads, items * (thread + 1) // threads
+
+
+@compiled
 def multiply(
-    arena: Any, index: int, activations: Any, rows: int, out: Any, stride: int, add: int, thread: int, threads: int
+    arena: Any, index: int, activations: Any, rows: int, out: Any, stride: int, add: int, first: int, last: int
 ) -> None:
-    """This thread's share of the outputs of layer `index`: `out` fp32 [rows, stride], added to where `add`."""
+    """Tiles `first` to `last` (of 16 outputs) of layer `index`: `out` fp32 [rows, stride], added to where `add`."""
     kind, start, inputs = arena.table[index, 0], arena.table[index, 1], arena.table[index, 3]
-    tiles = (arena.table[index, 2] + LANES - 1) // LANES
-    for tile in range(tiles * thread // threads, tiles * (thread + 1) // threads):
+    for tile in range(first, last):
         if kind == 0:
             _int4_tile(arena.data, start, tile, inputs, activations, rows, out, stride, add)
         elif kind == 1:

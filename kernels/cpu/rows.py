@@ -56,10 +56,10 @@ def keep(e: Emitter, table: Pointer, at: Index, number: Lanes) -> None:
 
 
 @compiled
-def rotate(x: Any, row: int, column: int, cosine: Any, sine: Any, position: int, scale: Any) -> None:
-    """Turn one head of `x` [rows, width] in place, halves paired as Hugging Face's Llama pairs them, and scale it."""
+def rotate(x: Any, at: int, cosine: Any, sine: Any, position: int, scale: Any, out: Any, to: int) -> None:
+    """Turn one head of `x`, halves paired as Hugging Face's Llama pairs them, and scale it; both fp32, flat."""
     half = cosine.shape[1]
     for i in range(half):
-        left, right = x[row, column + i], x[row, column + half + i]
-        x[row, column + i] = (left * cosine[position, i] - right * sine[position, i]) * scale
-        x[row, column + half + i] = (right * cosine[position, i] + left * sine[position, i]) * scale
+        left, right = x[at + i], x[at + half + i]
+        out[to + i] = (left * cosine[position, i] - right * sine[position, i]) * scale
+        out[to + half + i] = (right * cosine[position, i] + left * sine[position, i]) * scale

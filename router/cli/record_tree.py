@@ -101,12 +101,12 @@ def _detail(record: router_pb2.Record, made: decoding_pb2.PassRecord) -> str:
         case _PASS.KIND_PREFILL:
             return f"{made.width} tokens"
         case _PASS.KIND_DRAFT:
-            drafts = _with_confidence(record, made.proposed_ids, made.confidences)
+            drafts = _proposed(record, made)
             return f"{_tokens(record, made.committed_ids)}  [dim]drafts[/dim] {drafts}"
         case _PASS.KIND_VERIFY:
             accepted = "".join(_green(record, token) for token in made.committed_ids[: made.accepted])
             rejected = "".join(_red(record, token) for token in made.rejected_ids)
-            drafts = _with_confidence(record, made.proposed_ids, made.confidences)
+            drafts = _proposed(record, made)
             more = f"  [dim]drafts[/dim] {drafts}" if drafts else ""
             source = _source(made)
             return f"{accepted}{rejected} {_tokens(record, made.committed_ids[made.accepted :])}{source}{more}"
@@ -130,9 +130,14 @@ def _candidates(record: router_pb2.Record, made: decoding_pb2.PassRecord) -> Ite
         yield f"{shown}[dim]{sure:.2f}[/dim]"
 
 
-def _with_confidence(record: router_pb2.Record, tokens: Iterable[int], confidences: Iterable[float]) -> str:
-    pairs = zip(tokens, confidences, strict=True)
-    return " ".join(f"[yellow]{_text(record, token)}[/yellow][dim]{sure:.2f}[/dim]" for token, sure in pairs)
+def _proposed(record: router_pb2.Record, made: decoding_pb2.PassRecord) -> str:
+    """Drafts with their confidence; `2↳` before one that follows the second, and not the one shown before it."""
+    parts = []
+    for at, (token, sure) in enumerate(zip(made.proposed_ids, made.confidences, strict=True)):
+        behind = made.proposed_behind[at] if made.proposed_behind else at - 1
+        fork = "" if behind == at - 1 else f"[dim]{behind + 1}↳[/dim]"
+        parts.append(f"{fork}[yellow]{_text(record, token)}[/yellow][dim]{sure:.2f}[/dim]")
+    return " ".join(parts)
 
 
 def _green(record: router_pb2.Record, token: int) -> str:

@@ -19,7 +19,7 @@ from triroute.engine.config import ModelConfig
 from triroute.engine.engine import Engine
 from triroute.engine.errors import CheckpointError
 from triroute.engine.model import Block, Model
-from triroute.engine.span import Branch
+from triroute.engine.span import Branch, Fork
 from triroute.engine.testing import tiny_checkpoint
 from triroute.kernels.cpu.linear import Linear
 
@@ -109,14 +109,29 @@ def test_spans_of_several_sequences_do_not_mix(tiny_engine: Engine) -> None:
 def test_a_branch_sees_the_chain_up_to_where_it_hangs(tiny_engine: Engine) -> None:
     """Two branches behind one chain give what each gives alone behind its own part of it."""
     model, chain, tokens = tiny_engine.model, list(range(10, 22)), (7, 8, 9)
-    block = Block(0, chain, [2, 0], (Branch(5, tokens), Branch(12, tokens)))
+    block = Block(0, chain, [2, 0], (Branch(4, tokens), Branch(11, tokens)))
     both = model.run([block], model.new_cache(3), range(18)).copy()
     for after, first in ((5, 12), (12, 15)):
         alone = model.run(
-            [Block(0, chain[:after], [0], (Branch(after, tokens),))], model.new_cache(1), range(after + 3)
+            [Block(0, chain[:after], [0], (Branch(after - 1, tokens),))], model.new_cache(1), range(after + 3)
         )
         assert np.array_equal(both[first : first + 3], alone[after:])
         assert np.array_equal(both[:after], alone[:after]), "the chain does not see branches"
+
+
+def test_a_fork_is_as_exact_as_a_chain(tiny_engine: Engine) -> None:
+    """Every path through a tree of forks, across pages, gives the bits that a chain of its tokens gives."""
+    model, chain = tiny_engine.model, list(range(10, 72))
+    forks = (Fork(59, 7), Fork(62, 8), Fork(62, 9), Fork(64, 5), Fork(61, 7), Fork(66, 8))
+    masks = (Branch(65, (3, 3)), Branch(60, (4,)))
+    together = model.run([Block(0, chain, [1, 0], masks, forks)], model.new_cache(2), range(71)).copy()
+    for row, path in {62: (7,), 64: (7, 9), 65: (7, 9, 5)}.items():
+        alone = model.run([Block(0, chain[:60] + list(path), [0])], model.new_cache(1), [59 + len(path)])
+        assert np.array_equal(together[row], alone[0])
+    alone = model.run([Block(0, [*chain, 7, 8], [0])], model.new_cache(1), [62, 63])
+    assert np.array_equal(together[[66, 67]], alone)
+    behind = Block(0, [*chain[:60], 7, 9, 5], [0, 1], (Branch(62, (3, 3)),))
+    assert np.array_equal(together[68:70], model.run([behind], model.new_cache(2), [63, 64]))
 
 
 def test_sizes_that_the_kernels_can_not_run(tiny_engine: Engine) -> None:

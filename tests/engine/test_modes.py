@@ -11,7 +11,7 @@ from triroute.engine.modes.base import Commit, Draft, Found, Rows, View
 from triroute.engine.modes.diffusion import Diffusion
 from triroute.engine.modes.linear_speculation import LinearSpeculation
 from triroute.engine.modes.quadratic_speculation import QuadraticSpeculation
-from triroute.engine.span import Branch, Span
+from triroute.engine.span import Branch, Fork, Span
 from triroute.engine.types import DraftSource, ModeName, PassKind, Plan
 
 MASK, END = 99, 2
@@ -28,10 +28,13 @@ def _linear(block_length: int, threshold: float = 0.0) -> LinearSpeculation:
     return LinearSpeculation(plan, MASK, _chooser())
 
 
-def _draft_span(pending: tuple[int, ...], slots: tuple[int, ...]) -> Span:
+def _draft_span(pending: tuple[int, ...], slots: tuple[int, ...], *, may_fork: bool = True) -> Span:
     rows = tuple(range(len(pending), len(pending) + len(slots)))
-    branches = (Branch(len(pending), slots),)
-    return Span(PassKind.DRAFT, pending, len(pending) - 1, (), branches, rows, (None,) * len(slots))
+    branches = (Branch(len(pending) - 1, slots),)
+    fixed = (None,) * len(slots)
+    return Span(
+        PassKind.DRAFT, pending, len(pending) - 1, branches=branches, propose=rows, fixed=fixed, may_fork=may_fork
+    )
 
 
 def test_autoregressive() -> None:
@@ -54,12 +57,25 @@ def test_linear_speculation(exact: tuple[int, ...], accepted: int) -> None:
     assert mode.plan(view).kind is PassKind.DRAFT
 
 
+def test_linear_speculation_verifies_forks() -> None:
+    mode, view = _linear(5), View((7,), remaining=10)
+    mode.plan(view)
+    first, other, second, third = Draft(11, behind=-1), Draft(12, behind=-1), Draft(13, behind=1), Draft(14, behind=0)
+    mode.absorb(view, Rows((10,), drafts=(first, other, second, third)))
+    view = View((10,), remaining=9)
+    span = mode.plan(view)
+    assert (span.chain, span.forks) == ((10, 11, 14), (Fork(0, 12), Fork(3, 13)))
+    commit = mode.absorb(view, Rows((12, 13, 50), 2))
+    assert (commit.checked, commit.accepted) == ((other, second, first, third), 2)
+    assert span.holds((12, 13)) == 0, "what forks hold is not where the cache wants it"
+
+
 def test_linear_speculation_drafts_again_what_it_doubts() -> None:
     mode, view = _linear(4, threshold=0.4), View((7,), remaining=10)
     mode.plan(view)
     mode.absorb(view, Rows((10,), drafts=(A, B, C)))
     view = View((10,), remaining=9)
-    assert mode.plan(view) == _draft_span((10,), (11, MASK, 13))
+    assert mode.plan(view) == _draft_span((10,), (11, MASK, 13), may_fork=False)
     mode.absorb(view, Rows((11,), drafts=(B, C)))
     assert mode.plan(View((11,), remaining=8)).kind is PassKind.VERIFY, "two draft passes are the most allowed"
 
@@ -83,11 +99,24 @@ def test_quadratic_speculation_drafts_behind_every_acceptance_point() -> None:
     view = View((10,), remaining=9)
     span = mode.plan(view)
     assert (span.kind, span.chain, span.exact) == (PassKind.VERIFY, (10, 11, 12), 0)
-    assert span.branches == tuple(Branch(after, (MASK, MASK)) for after in (1, 2, 3))
+    assert span.branches == tuple(Branch(row, (MASK, MASK)) for row in (0, 1, 2))
     assert span.propose == (3, 4, 5, 6, 7, 8)
     commit = mode.absorb(view, Rows((11, 50), 1, drafts=(C,)))
     assert commit == Commit((11, 50), proposed=(C,), checked=(A, B), accepted=1)
     assert mode.plan(View((50,), remaining=7)).chain == (50, 13)
+
+
+def test_quadratic_speculation_drafts_behind_forks() -> None:
+    plan = Plan(ModeName.QUADRATIC_SPECULATION, 4)
+    mode = QuadraticSpeculation(plan, MASK, _chooser())
+    mode.plan(View((7,), remaining=10))
+    drafts = (Draft(11, behind=-1), Draft(12, behind=-1), Draft(13, behind=1))
+    mode.absorb(View((7,), remaining=10), Rows((10,), drafts=drafts))
+    span = mode.plan(View((8, 10), remaining=5))
+    assert (span.chain, span.forks, span.exact) == ((8, 10, 11), (Fork(1, 12), Fork(3, 13)), 1)
+    lengths = {branch.behind: len(branch.tokens) for branch in span.branches}
+    assert lengths == {1: 3, 2: 3, 3: 3, 4: 2}, "no masks past the last token"
+    assert span.asked == tuple(range(1, 16))
 
 
 def test_quadratic_speculation_drafts_no_more_than_fits() -> None:
@@ -104,8 +133,8 @@ def _diffusion(block_length: int, threshold: float, max_steps: int, fixed_steps:
 
 
 def _denoise(tokens: tuple[int, ...], propose: tuple[int, ...]) -> Span:
-    branches = (Branch(0, tokens),)
-    return Span(PassKind.DENOISE, (), None, (), branches, propose, (None,) * len(propose))
+    branches = (Branch(-1, tokens),)
+    return Span(PassKind.DENOISE, (), branches=branches, propose=propose, fixed=(None,) * len(propose))
 
 
 def test_diffusion_fixes_the_confident_and_always_one() -> None:

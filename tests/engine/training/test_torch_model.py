@@ -37,7 +37,7 @@ def dense(weights: Weights) -> Weights:
 
 def kernel_scores(weights: Weights, tokens: list[int]) -> np.ndarray:
     model = Model(weights, threads=1)
-    block = Block(0, tokens, [0], [Branch(len(tokens), (model.mask_id,) * MASKS)])
+    block = Block(0, tokens, [0], [Branch(len(tokens) - 1, (model.mask_id,) * MASKS)])
     scores = model.run([block], model.new_cache(1), range(len(tokens) + MASKS)).copy()
     model.close()
     return scores

@@ -70,7 +70,7 @@ def test_all_other_rows_are_the_same_to_the_bit() -> None:
     plain, pairs = _parts(TINY)
     with_one, without = _model(plain, Adapter.of(pairs)), _model(plain)
     tokens = list(range(20, 33))
-    masks = Branch(len(tokens), (with_one.mask_id,) * 4)
+    masks = Branch(len(tokens) - 1, (with_one.mask_id,) * 4)
     ours = with_one.run([Block(0, tokens, [0], (masks,))], with_one.new_cache(1), range(17)).copy()
     alone = without.run([Block(0, tokens, [0])], without.new_cache(1), range(13)).copy()
     assert np.array_equal(ours[:13], alone)

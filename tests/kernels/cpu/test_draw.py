@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from triroute.kernels.cpu.draw import Scratch, draw_row, first_tokens, log_total
+from triroute.kernels.cpu.draw import Scratch, draw_row, draw_several, first_tokens, log_total
 from triroute.kernels.cpu.lanes import LANES
 from triroute.kernels.cpu.noise import gumbel, keys
 
@@ -177,3 +177,21 @@ def test_first_tokens_and_total(scores: Row, most: int) -> None:
     assert scratch.tokens[:count].tolist() == order[:most]
     total = np.log(np.exp(shifted.astype(np.float64)).sum()) + float(scores.max())
     assert log_total(row, scratch) == pytest.approx(total, abs=1e-5)
+
+
+@pytest.mark.parametrize(("k", "p", "least"), [(0, 1.0, 0.0), (9, 1.0, 0.0), (0, 0.9, 0.0), (0, 1.0, 0.01)])
+@pytest.mark.parametrize("heat", [0.0, 0.8])
+def test_several_are_drawn_one_after_the_other(heat: float, k: int, p: float, least: float) -> None:
+    """Each is what would be drawn without those before it, as far as filters keep it."""
+    scores = (np.random.default_rng(3).normal(0, 3, 1000)).astype(np.float32)
+    found, values = np.zeros(4, dtype=np.int64), np.zeros(4, dtype=np.float32)
+    row = _padded(scores)
+    arguments = (np.float32(heat), k, p, least, *keys(SEED, POSITION), Scratch.of(len(row)))
+    count = draw_several(row, _bits(None), *arguments, found, values)
+    assert count == 4
+    assert (np.diff(values) <= 0).all()
+    assert found[0] == _draw(scores, None, heat, k, p, least)
+    rest = np.ones(1000, dtype=np.bool_)
+    for token in found.tolist() if p == 1 and not k else ():
+        assert token == _draw(scores, rest, heat, 0, 1.0, 0.0)
+        rest[token] = False

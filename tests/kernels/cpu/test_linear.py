@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from triroute.kernels.cpu import dense, int4, int8, lanes
-from triroute.kernels.cpu.linear import Activations, Arena, Linear, multiply, prepare
+from triroute.kernels.cpu.linear import Activations, Arena, Linear, multiply, prepare, share
 
 INPUTS, OUTPUTS, ROWS = 96, 40, 23
 
@@ -44,7 +44,7 @@ def _product(linear: Linear, x: NDArray[np.float32], threads: int = 1) -> NDArra
     for row in range(rows):
         prepare(arena, 0, activations, row, 0, INPUTS // 32)
     for thread in range(threads):
-        multiply(arena, 0, activations, rows, out, 48, 0, thread, threads)
+        multiply(arena, 0, activations, rows, out, 48, 0, *share(3, thread, threads))
     return out[:, :OUTPUTS]
 
 
@@ -79,8 +79,8 @@ def test_adds_to_what_is_there() -> None:
     activations.raw[:] = np.random.default_rng(1).standard_normal((1, INPUTS), dtype=np.float32)
     prepare(arena, 0, activations, 0, 0, INPUTS // 32)
     once, twice = np.zeros((1, 48), dtype=np.float32), np.full((1, 48), 5.0, dtype=np.float32)
-    multiply(arena, 0, activations, 1, once, 48, 0, 0, 1)
-    multiply(arena, 0, activations, 1, twice, 48, 1, 0, 1)
+    multiply(arena, 0, activations, 1, once, 48, 0, 0, 3)
+    multiply(arena, 0, activations, 1, twice, 48, 1, 0, 3)
     np.testing.assert_allclose(twice, once + 5, rtol=1e-5, atol=1e-5)
 
 
