@@ -18,7 +18,7 @@ from triroute.router.admin.client import AdminClient
 from triroute.router.client import CallFailed, Client
 
 _PAUSE_SECONDS = 0.005  # between a router's calls: they share their cores with three engines
-_STEP_EVERY = 10  # Decide calls
+_STEP_EVERY = 40  # Decide calls
 _POLICY = """
 version: 1
 metadata: {name: round-%d}
@@ -60,8 +60,7 @@ class Callers:
     async def _decide(self, client: Client, address: str) -> None:
         during, start = self.now, time.perf_counter()
         decision = await client.decide(agent())
-        if during == self.now:
-            self.milliseconds.setdefault(during, []).append(1000 * (time.perf_counter() - start))
+        self.milliseconds.setdefault(during, []).append(1000 * (time.perf_counter() - start))
         self.revisions[address] = decision.policy_revision
         if len(self.revisions) == self.routers and set(self.revisions.values()) == {self.wanted}:
             self.all_there.set()
@@ -100,32 +99,40 @@ async def _measure(addresses: list[str], admin: str, redis: RedisServer, rounds:
         callers.now = "apply"
         took = [await _apply(callers, client, number) for number in range(2 * rounds)]
         calls, errors = callers.calls, len(callers.errors)
-        outages: dict[str, list[float]] = {}
-        for _ in range(rounds):
+        for number in range(rounds):
             for harm, mend in ((redis.freeze, redis.thaw), (redis.kill, redis.start)):
-                await _phase(callers, f"before {harm.__name__}", seconds)
+                await _phase(callers, f"before {harm.__name__} {number}", seconds)
                 await asyncio.to_thread(harm)
-                await _phase(callers, harm.__name__, seconds)
+                await _phase(callers, f"{harm.__name__} {number}", seconds)
                 await asyncio.to_thread(mend)
                 await _phase(callers, "mended", seconds)
-    for harm_name in ("freeze", "kill"):
-        outages[harm_name] = sorted(callers.milliseconds[harm_name])
-        outages[f"before {harm_name}"] = sorted(callers.milliseconds[f"before {harm_name}"])
     during = callers.calls - calls
     note = f"the slowest of {len(took)} changes, the median {sorted(took)[len(took) // 2]:.2f} s"
     results = [
         Result("three routers, apply to all on the new revision", "LiteLLM: restart", max(took), 2.0, "s", note),
         Result("calls that failed meanwhile", "", errors, 0, "", f"of {calls}"),
+        _added("frozen", callers, "freeze", rounds),
+        _added("killed", callers, "kill", rounds),
     ]
-    for name, words in (("freeze", "frozen"), ("kill", "killed")):
-        quiet, out = quantile(outages[f"before {name}"], 0.99), quantile(outages[name], 0.99)
-        p50s = f"p50 {quantile(outages[f'before {name}'], 0.5):.2f} → {quantile(outages[name], 0.5):.2f}"
-        note = f"Decide p99 {quiet:.2f} → {out:.2f}, {p50s} ms; {len(outages[name])} calls"
-        results.append(Result(f"Redis {words}, added p99", "LiteLLM hangs 8 s a call", out - quiet, 1.0, "ms", note))
     failed = len(callers.errors) - errors
     about = f"of {during}, {rounds} times frozen and mended, {rounds} times killed and restarted"
     results.append(Result("calls that failed during outages", "LiteLLM fails them", failed, 0, "", about))
     return results
+
+
+def _added(words: str, callers: Callers, harm: str, rounds: int) -> Result:
+    """The median over rounds of what an outage adds to the p99 of the moments before."""
+    differences, quiet, out = [], list[float](), list[float]()
+    for number in range(rounds):
+        before, during = (sorted(callers.milliseconds[f"{head}{harm} {number}"]) for head in ("before ", ""))
+        differences.append(quantile(during, 0.99) - quantile(before, 0.99))
+        quiet, out = sorted(quiet + before), sorted(out + during)
+    differences.sort()
+    told = [f"p{at * 100:.0f} {quantile(quiet, at):.2f} → {quantile(out, at):.2f}" for at in (0.5, 0.99)]
+    spread = f"{differences[0]:.2f} to {differences[-1]:.2f} in {rounds} rounds"
+    note = f"{spread}; of all, {', '.join(told)} ms; {len(out)} calls"
+    reference = "LiteLLM hangs 8 s a call"
+    return Result(f"Redis {words}, added p99", reference, quantile(differences, 0.5), 1.0, "ms", note)
 
 
 async def _phase(callers: Callers, name: str, seconds: float) -> None:
