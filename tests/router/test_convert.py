@@ -210,6 +210,7 @@ def test_decision_goes_out_whole() -> None:
     assert (sent.request_id, sent.trace_id, sent.rule_id, sent.policy_revision) == ("r", "t", "rule", "rev")
     assert (sent.step, sent.confidence, list(sent.evidence)) == (router_pb2.STEP_KIND_PLAN, 0.75, ["verb plan"])
     assert sent.plan.variant == decoding_pb2.VARIANT_UNSPECIFIED
+    assert not sent.HasField("held")
 
 
 names = st.one_of(st.text(max_size=4), st.sampled_from(["f", "lookup"]))
