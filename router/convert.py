@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -137,13 +138,14 @@ def from_decision(decision: Decision, request_id: str, trace_id: str) -> router_
 
 
 def _held(held: Held) -> router_pb2.HeldLoad:
-    load = held.load
+    load, fleet = held.load, held.load.fleet
     return router_pb2.HeldLoad(
         since_us=held.since_us,
         router=held.router,
         running=load.running,
         waiting=load.waiting,
         cache_used=load.cache_used,
+        fleet=router_pb2.FleetLoad(**dataclasses.asdict(fleet)) if fleet else None,
     )
 
 

@@ -82,7 +82,7 @@ def _load(found: dict[str, Any]) -> Load:
     if found["fleet"]:
         routers, all_running, all_waiting, mean = found["fleet"]
         fleet = FleetLoad(int(routers), int(all_running), int(all_waiting), float(mean))
-    return Load(int(running), int(waiting), float(cache_used), tripped, fleet)
+    return Load(int(running), int(waiting), float(cache_used), tripped=tripped, fleet=fleet)
 
 
 def _compact(value: dict[str, Any]) -> str:

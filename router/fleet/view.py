@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
 from typing import TypeAlias
@@ -49,4 +50,4 @@ class FleetView:
             sum(load.waiting for load in loads),
             sum(load.cache_used for load in loads) / len(loads),
         )
-        return Load(own.running, own.waiting, own.cache_used, own.tripped, fleet)
+        return dataclasses.replace(own, fleet=fleet)

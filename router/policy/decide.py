@@ -47,7 +47,7 @@ def decide(policy: Policy, request: Request, step: Step, load: Load, held: Held 
         outcomes = tuple(_judge_hints(hints, policy.allowed, plan, policy.file.limits))
         plan = _follow(hints, {outcome.hint for outcome in outcomes if outcome.accepted}, plan)
     trace = Trace(compiled, tuple(failed), values, seen)
-    return Decision(step, rule.id, plan, policy.revision, trace, rule.clamps, outcomes, shadow, rule.extras, held)
+    return Decision(step, rule.id, plan, policy.revision, trace, rule.clamps, outcomes, shadow, rule.extras, held=held)
 
 
 def believed(policy: Policy, request: Request, step: Step) -> Step:

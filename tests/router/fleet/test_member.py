@@ -226,7 +226,7 @@ async def test_a_late_router_reads_all_there_is(redis_server: RedisServer) -> No
 def test_texts_of_pulses_and_pins_come_back() -> None:
     pulse = Pulse("a", "life", 7, Load(1, 2, 0.25), {"täñ\n": Spent(1, 2.5)})
     assert to_pulse(from_pulse(pulse)) == pulse
-    load = Load(1, 2, 0.25, frozenset({Trip("fleet.running", 8, True, 6)}), FleetLoad(3, 4, 5, 0.5))
+    load = Load(*(1, 2, 0.25), tripped=frozenset({Trip("fleet.running", 8, True, 6)}), fleet=FleetLoad(3, 4, 5, 0.5))
     pin = Pin("key", Held(load, 123, "a"), 456)
     assert to_pin(from_pin(pin)) == pin
     assert to_pin(from_pin(Pin("key", Held(Load(), 1, ""), 2))) == Pin("key", Held(Load(), 1, ""), 2)
