@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,7 @@ from triroute.router.types import (
     DecodePlan,
     DraftSource,
     FormatKind,
+    Held,
     Hints,
     LatencyClass,
     Message,
@@ -139,6 +141,7 @@ def from_decision(decision: Decision, request_id: str, trace_id: str) -> router_
         policy_revision=decision.policy_revision,
         trace_id=trace_id,
         arm=_number(ARMS, decision.arm),
+        held=_held(decision.held) if decision.held else None,
     )
 
 
@@ -150,6 +153,18 @@ def from_shadow(shadow: ShadowDecision) -> router_pb2.ShadowDecision:
         plan=from_plan(shadow.plan) if shadow.plan else None,
         agrees=shadow.agrees,
         error=shadow.error,
+    )
+
+
+def _held(held: Held) -> router_pb2.HeldLoad:
+    load, fleet = held.load, held.load.fleet
+    return router_pb2.HeldLoad(
+        since_us=held.since_us,
+        router=held.router,
+        running=load.running,
+        waiting=load.waiting,
+        cache_used=load.cache_used,
+        fleet=router_pb2.FleetLoad(**dataclasses.asdict(fleet)) if fleet else None,
     )
 
 

@@ -9,6 +9,7 @@ TrirouteError
 ├── CanaryRuns            another candidate decides for some steps
 ├── StoreUnavailable      the store of policies does not answer; nothing is changed, and serving goes on
 ├── Overloaded            try again later
+├── RateLimited           the tenant has used up what the policy gives it
 ├── EngineUnavailable     the engine is gone and could not be brought back
 ├── EngineFailed          the engine failed on this request
 ├── ServiceFailed         a bug of ours; the log has it under the id in the message
@@ -99,6 +100,12 @@ class Overloaded(TrirouteError):
     reason = "OVERLOADED"
 
 
+class RateLimited(TrirouteError):
+    """The tenant has used up what the policy gives it; `retry_ms` says when there is more."""
+
+    reason = "RATE_LIMITED"
+
+
 class EngineUnavailable(TrirouteError):
     """The engine is gone."""
 
@@ -136,6 +143,7 @@ STATUS: dict[type[TrirouteError], tuple[grpc.StatusCode, int]] = {
     CanaryRuns: (grpc.StatusCode.FAILED_PRECONDITION, 409),
     StoreUnavailable: (grpc.StatusCode.UNAVAILABLE, 503),
     Overloaded: (grpc.StatusCode.RESOURCE_EXHAUSTED, 429),
+    RateLimited: (grpc.StatusCode.RESOURCE_EXHAUSTED, 429),
     EngineUnavailable: (grpc.StatusCode.UNAVAILABLE, 503),
     EngineFailed: (grpc.StatusCode.INTERNAL, 500),
     ServiceFailed: (grpc.StatusCode.INTERNAL, 500),

@@ -13,6 +13,7 @@ from triroute.router.classifier import classify
 from triroute.router.convert import from_decision, from_shadow, to_engine, to_request
 from triroute.router.engine_client import EngineLost
 from triroute.router.errors import EngineUnavailable, Overloaded, ServiceFailed, TrirouteError
+from triroute.router.fleet.member import Member
 from triroute.router.policy.live import ActivePolicy
 from triroute.router.records import RecordWriter
 from triroute.router.run import CANCELLED, Run
@@ -33,6 +34,7 @@ class Pipeline:
         supervisor: Supervisor,
         telemetry: Telemetry,
         records: RecordWriter,
+        member: Member,
     ) -> None:
         self.settings = settings
         self.live = live
@@ -40,6 +42,7 @@ class Pipeline:
         self.engine = supervisor.client
         self.telemetry = telemetry
         self.records = records
+        self.member = member
         self.running: dict[str, Run] = {}
         self.idle = asyncio.Event()
         self.idle.set()
@@ -78,7 +81,7 @@ class Pipeline:
     def decide(self, message: router_pb2.GenerateRequest) -> router_pb2.Decision:
         """How a request would be decoded. Raises TrirouteError."""
         request = to_request(message)
-        decision = self.live.decide(request, classify(request), self.engine.load)
+        decision = self.live.decide(request, classify(request), self.member.load(), dry=True)
         return from_decision(decision, "", "")
 
     async def abort(self, request_id: str) -> bool:
@@ -100,13 +103,16 @@ class Pipeline:
     def _accept(self, message: router_pb2.GenerateRequest) -> Run:
         if len(self.running) >= self.settings.most_in_flight:
             raise Overloaded(f"{len(self.running)} steps are running; try again", retry_ms=250)
-        run = Run(message, to_request(message))
+        request = to_request(message)
+        run = Run(message, request, grant=self.member.rates.admit(self.live.policy, request))
         self.running[run.request_id] = run
         self.idle.clear()
         return run
 
     def _leave(self, run: Run) -> None:
         del self.running[run.request_id]
+        if run.grant is not None:
+            self.member.rates.settle(run.grant, run.prompt_tokens + len(run.token_ids))
         self._aborting.discard(run.request_id)
         if not self.running:
             self.idle.set()
@@ -114,7 +120,7 @@ class Pipeline:
     def _decide(self, run: Run, trace: str) -> None:
         step = classify(run.request)
         run.turn = self.live.turn(run.request, run.request_id)
-        run.decision = run.turn.decide(step, self.engine.load)
+        run.decision = run.turn.decide(step, self.member.load())
         run.decided = from_decision(run.decision, run.request_id, trace)
         run.decided_ns = time.time_ns()
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from triroute.proto import decoding_pb2, engine_pb2, router_pb2
+from triroute.router.fleet.rates import Grant
 from triroute.router.policy.trial.turn import Turn
 from triroute.router.types import Decision, DecodePlan, Request
 
@@ -23,6 +24,7 @@ class Run:
 
     message: router_pb2.GenerateRequest
     request: Request
+    grant: Grant | None = None  # what its tenant was let in with, where that is limited
     request_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     arrived_ns: int = field(default_factory=time.time_ns)
     decided_ns: int = 0

@@ -221,16 +221,36 @@ class Trip:
 
 
 @dataclass(frozen=True, slots=True)
+class FleetLoad:
+    """All routers of a fleet: their number, requests running and waiting at all engines, mean share of cache in use."""
+
+    routers: int = 1
+    running: int = 0
+    waiting: int = 0
+    cache_used: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Load:
     """How busy the engine is: requests running, requests waiting, share of the KV cache in use [0, 1].
 
-    `tripped`: the switches that earlier loads have left tripped.
+    `tripped`: the switches that earlier loads have left tripped. `fleet`: None where no other router is known of.
     """
 
     running: int = 0
     waiting: int = 0
     cache_used: float = 0.0
     tripped: frozenset[Trip] = frozenset()
+    fleet: FleetLoad | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The load by which a session's steps are judged: that of `router`, at `since_us` (microseconds since 1970 UTC)."""
+
+    load: Load
+    since_us: int
+    router: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,6 +323,7 @@ class Decision:
     shadow: tuple[str, ...] = ()
     extras: Extras = Extras()
     arm: Arm = Arm.NONE
+    held: Held | None = None
 
     @property
     def passed_over(self) -> tuple[PassedOver, ...]:

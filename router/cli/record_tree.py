@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from itertools import groupby
 
 from rich.markup import escape
@@ -53,6 +54,13 @@ def _plan(plan: decoding_pb2.DecodePlan) -> str:
 def _decision(node: Tree, decision: router_pb2.Decision) -> None:
     for seen in decision.evidence:
         node.add(f"seen: {escape(seen)}")
+    if decision.HasField("held"):
+        held = decision.held
+        when = datetime.fromtimestamp(held.since_us / 1e6, UTC).isoformat(timespec="seconds")
+        words = f"{held.running} running, {held.waiting} waiting, cache {held.cache_used:.0%}"
+        if held.HasField("fleet"):
+            words += f"; {held.fleet.running} running at {held.fleet.routers} routers"
+        node.add(f"the session holds the load of {when} at {escape(held.router)}: {words}")
     for rule in decision.passed_over:
         node.add(f"passed over [cyan]{escape(rule.rule_id)}[/cyan]: {escape(rule.why)}")
     for clamp in decision.clamps:

@@ -86,7 +86,8 @@ def _last_tool_failed(request: Request) -> bool:
     return last is not None and last.role is Role.TOOL and _FAILED.match(last.content[:_WINDOW]) is not None
 
 
-def _prompt_characters(request: Request) -> int:
+def prompt_characters(request: Request) -> int:
+    """Characters of all that the model is asked to read, tools aside."""
     return len(request.text) + sum(len(message.content) for message in request.messages)
 
 
@@ -106,7 +107,7 @@ FACTS: dict[str, Fact] = {
         ("none", *(role.value for role in Role)),
         lambda request, step, load: request.messages[-1].role if request.messages else "none",
     ),
-    "prompt_characters": Numbers(0, _INFINITE, True, lambda request, step, load: _prompt_characters(request)),
+    "prompt_characters": Numbers(0, _INFINITE, True, lambda request, step, load: prompt_characters(request)),
     "max_tokens": Numbers(1, MOST_TOKENS, True, lambda request, step, load: request.sampling.max_tokens),
     "expected_tokens": Numbers(0, _INFINITE, True, lambda request, step, load: request.expected_tokens, optional=True),
     "turn.messages": Numbers(0, MOST_MESSAGES, True, lambda request, step, load: len(request.messages)),
@@ -124,6 +125,12 @@ FACTS: dict[str, Fact] = {
     "load.running": Numbers(0, _INFINITE, True, lambda request, step, load: load.running),
     "load.waiting": Numbers(0, _INFINITE, True, lambda request, step, load: load.waiting),
     "load.cache_used": Numbers(0, 1, False, lambda request, step, load: load.cache_used),
+    "load.fleet.routers": Numbers(
+        1, _INFINITE, True, lambda request, step, load: load.fleet.routers if load.fleet else 1
+    ),
+    "load.fleet.running": Numbers(0, _INFINITE, True, lambda request, step, load: (load.fleet or load).running),
+    "load.fleet.waiting": Numbers(0, _INFINITE, True, lambda request, step, load: (load.fleet or load).waiting),
+    "load.fleet.cache_used": Numbers(0, 1, False, lambda request, step, load: (load.fleet or load).cache_used),
 }
 
 # Not a field of its own: the switches that `resume_at` needs.

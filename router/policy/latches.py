@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
-from triroute.router.types import Load, Trip
+from triroute.router.policy.facts import FACTS
+from triroute.router.types import Load, Request, Step, StepKind, Trip
+
+_NOTHING = Request(), Step(StepKind.UNKNOWN, 0.0)
 
 
 class Latches:
@@ -17,9 +20,13 @@ class Latches:
         """The load, with the switches among `trips` that are tripped now."""
         if not trips:
             return load
-        self._tripped = frozenset(trip for trip in trips if self._is_tripped(trip, getattr(load, trip.figure)))
+        self._tripped = frozenset(trip for trip in trips if self._is_tripped(trip, _figure(load, trip)))
         return dataclasses.replace(load, tripped=self._tripped)
 
     def _is_tripped(self, trip: Trip, value: float) -> bool:
         state = trip.state(value)
         return trip in self._tripped if state is None else state
+
+
+def _figure(load: Load, trip: Trip) -> float:
+    return float(FACTS[f"load.{trip.figure}"].read(*_NOTHING, load))

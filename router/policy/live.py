@@ -6,6 +6,7 @@ import logging
 
 from triroute.router.policy.latches import Latches
 from triroute.router.policy.load import Policy
+from triroute.router.policy.sessions import Sessions
 from triroute.router.policy.trial import Candidate
 from triroute.router.policy.trial.turn import Trial, Turn
 from triroute.router.types import Decision, Load, Request, Step
@@ -20,18 +21,19 @@ class ActivePolicy:
         self.policy = first
         self.trial: Trial | None = None
         self.candidate: Candidate | None = None  # on trial, or stopped
+        self.sessions = Sessions()
         self._latches = Latches()
         self.swaps = 0
         self.refused = 0  # policies, since the start
         self.refusal = ""  # why the last one was
 
-    def turn(self, request: Request, request_id: str) -> Turn:
-        """A step's turn, by the policies of this moment."""
-        return Turn(self.policy, self._latches, self.trial, request, request_id)
+    def turn(self, request: Request, request_id: str, dry: bool = False) -> Turn:
+        """A step's turn, by the policies of this moment; a `dry` one leaves nothing behind."""
+        return Turn(self.policy, self._latches, self.sessions, self.trial, request, request_id, dry)
 
-    def decide(self, request: Request, step: Step, load: Load) -> Decision:
-        """How a step would be decided; nothing is counted. Raises HintRefused."""
-        return self.turn(request, "").decide(step, load)
+    def decide(self, request: Request, step: Step, load: Load, dry: bool = False) -> Decision:
+        """By the policy of this moment; no outcome is counted. Raises HintRefused."""
+        return self.turn(request, "", dry).decide(step, load)
 
     def swap(self, policy: Policy, why: str) -> None:
         """From now on, decide by this one. What was on trial beside the one before ends."""

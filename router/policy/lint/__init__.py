@@ -37,6 +37,8 @@ def lint(
         *checks.proofs(file, reaches),
         *checks.limits(file),
         *checks.flapping(file),
+        *checks.sessions(file),
+        *checks.rates(file),
         *checks.unsupported(file, engine or Capabilities()),
         *checks.risks(file, reaches),
         *rollout(checked.policy, folder),

@@ -10,18 +10,11 @@ triroute:policy:v1:{FLEET}:trial:ID          hash: what each router has counted 
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import json
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
-
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from collections.abc import Mapping
 
 from triroute.router.errors import InvalidPolicy, StartFailed, StoreUnavailable
 from triroute.router.policy.store.base import (
@@ -37,11 +30,9 @@ from triroute.router.policy.store.base import (
     overtaken,
     unknown,
 )
-from triroute.router.policy.store.breaker import Breaker
+from triroute.router.policy.store.line import TIMEOUT_SECONDS, Line, client_of
 from triroute.router.policy.trial.candidate import loads
 
-TIMEOUT_SECONDS = 0.05
-_TRIES = 3  # of a call on behalf of an operator
 _SPEAKS_SECONDS = 10
 _TALLIES_SECONDS = 24 * 3600
 _OVERTAKEN = 2  # what the script says
@@ -89,9 +80,10 @@ class RedisStore:
         if not _NAME.fullmatch(fleet):
             raise StartFailed(f"--fleet {fleet!r} is no name; use letters, digits, dots, dashes and underscores")
         self._prefix = f"triroute:policy:v1:{{{fleet}}}"
-        self._redis = _client(url, TIMEOUT_SECONDS)
-        self._waiting = _client(url, None)
-        self._breaker = Breaker(f"Redis at {_shown(url)}")
+        self.line = Line(url)
+        self._redis = self.line.redis
+        self._waiting = client_of(url, None)
+        self._call = self.line.call
 
     async def latest(self) -> Change | None:
         found = await self._call(lambda: self._redis.hgetall(self._key("active")))
@@ -169,7 +161,7 @@ class RedisStore:
         return found
 
     def health(self) -> StoreHealth:
-        return StoreHealth(self._breaker.name, self._breaker.error)
+        return StoreHealth(self.line.breaker.name, self.line.breaker.error)
 
     async def close(self) -> None:
         for client in (self._redis, self._waiting):
@@ -177,50 +169,6 @@ class RedisStore:
 
     def _key(self, name: str) -> str:
         return f"{self._prefix}:{name}"
-
-    async def _call(
-        self, call: Callable[[], Awaitable[Any]], limit: float = TIMEOUT_SECONDS, tries: int = _TRIES
-    ) -> Any:
-        """Raises StoreUnavailable. Every call here may be made twice."""
-        for attempt in range(1, tries + 1):
-            self._breaker.check()
-            try:
-                async with asyncio.timeout(limit):
-                    answer = await call()
-            except (RedisError, OSError, TimeoutError) as error:
-                _leave_if_cancelled()
-                unavailable = self._breaker.failed(str(error) or f"no answer in {limit * 1000:.0f} ms")
-                if attempt == tries or self._breaker.open:
-                    raise unavailable from error
-            else:
-                _leave_if_cancelled()
-                self._breaker.succeeded()
-                return answer
-        raise AssertionError("unreachable: the last try returns or raises")
-
-
-def _leave_if_cancelled() -> None:
-    """The client may swallow a cancellation that comes while it connects."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
-
-
-def _client(url: str, timeout: float | None) -> Any:
-    """No retries inside: the breaker must see each failure. Raises StartFailed."""
-    try:
-        return Redis.from_url(
-            url,
-            decode_responses=True,
-            socket_timeout=timeout,
-            socket_connect_timeout=TIMEOUT_SECONDS,
-            retry=Retry(NoBackoff(), 0),
-            client_name="triroute",
-        )
-    except ValueError as error:
-        raise StartFailed(
-            f"--redis {_shown(url)} is no URL of a Redis; write redis://HOST:PORT/DB, rediss://... or unix://PATH"
-        ) from error
 
 
 def _change(fields: Mapping[str, str]) -> Change:
@@ -231,9 +179,3 @@ def _change(fields: Mapping[str, str]) -> Change:
         return Change(number, fields["revision"], fields["previous"], kind, who, why, at_us, candidate)
     except (KeyError, ValueError) as error:
         raise StoreUnavailable(f"the history in Redis was changed by hand and can't be read: {error!r}") from error
-
-
-def _shown(url: str) -> str:
-    """Without a password."""
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}".partition("?")[0]

@@ -10,6 +10,7 @@ from triroute.router.errors import TrirouteError
 from triroute.router.policy.decide import decide
 from triroute.router.policy.latches import Latches
 from triroute.router.policy.load import Policy
+from triroute.router.policy.sessions import Sessions
 from triroute.router.policy.trial.bucket import is_in
 from triroute.router.policy.trial.candidate import Candidate
 from triroute.router.policy.trial.judge import Judge
@@ -31,6 +32,7 @@ class Trial:
         self.judge = Judge(candidate)
         self.stopped = ""  # why this router gives it no more steps
         self._latches = Latches()
+        self._sessions = Sessions()  # what they would hold under the policy that did not decide; told to nobody
         self._rests_until = 0.0
         self._complained = False
 
@@ -73,7 +75,7 @@ class Trial:
     def _told(self, policy: Policy, ours: Decision | None, asked: tuple[Request, Step, Load]) -> ShadowDecision:
         count, rule = self.judge.own.shadow, ours.rule_id if ours else REFUSED
         try:
-            theirs = decide(policy, *asked)
+            theirs = decide(policy, *asked, self._sessions.held(policy, *asked))
         except TrirouteError as error:
             count.add((rule, REFUSED), ours is None)
             return ShadowDecision(policy.revision, "", None, ours is None, error.message)
@@ -96,11 +98,20 @@ class Turn:
     """Made when a step arrives: a change of the policy meanwhile does not touch it."""
 
     def __init__(
-        self, active: Policy, latches: Latches, trial: Trial | None, request: Request, request_id: str
+        self,
+        active: Policy,
+        latches: Latches,
+        sessions: Sessions,
+        trial: Trial | None,
+        request: Request,
+        request_id: str,
+        dry: bool = False,
     ) -> None:
         self.arm = trial.arm_of(request, request_id) if trial is not None else Arm.NONE
         self._active = active
         self._latches = latches
+        self._sessions = sessions
+        self._dry = dry
         self._trial = trial
         self._request = request
         self._decision: Decision | None = None
@@ -112,7 +123,7 @@ class Turn:
         request, trial = self._request, self._trial
         seen = self._latches.see(load, self._active.compiled.trips)
         if trial is None:
-            return decide(self._active, request, step, seen)
+            return self._by(self._active, step, seen)
         theirs = trial.see(load)
         if self.arm is Arm.CANARY:
             self._other = (self._active, (request, step, seen))
@@ -120,7 +131,7 @@ class Turn:
             if decision is not None:
                 return decision
         self._other = (trial.policy, (request, step, theirs))
-        decision = decide(self._active, request, step, seen)
+        decision = self._by(self._active, step, seen)
         self._decision = decision if self.arm is Arm.NONE else dataclasses.replace(decision, arm=Arm.STABLE)
         return self._decision
 
@@ -146,10 +157,15 @@ class Turn:
             trial.complain(trial.policy)
             return None
 
+    def _by(self, policy: Policy, step: Step, load: Load) -> Decision:
+        """Raises HintRefused."""
+        request = self._request
+        return decide(policy, request, step, load, self._sessions.held(policy, request, step, load, self._dry))
+
     def _by_candidate(self, trial: Trial, step: Step, load: Load) -> Decision | None:
         """None where a bug kept it from deciding: the active policy then does, and the canary has failed the step."""
         try:
-            decision = decide(trial.policy, self._request, step, load)
+            decision = self._by(trial.policy, step, load)
             self._decision = dataclasses.replace(decision, arm=Arm.CANARY)
         except TrirouteError:
             raise

@@ -1,0 +1,64 @@
+"""The exchange of a fleet: two streams in Redis 6.2 or newer, written and read in one round trip.
+
+triroute:fleet:v1:{FLEET}:pulses     stream: what each router tells, a few times a second
+triroute:fleet:v1:{FLEET}:sessions   stream: what sessions hold
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from triroute.router.fleet.exchange import News
+from triroute.router.fleet.pulse import Pulse, from_pin, from_pulse, to_pin, to_pulse
+from triroute.router.policy.sessions import MOST, Pin
+from triroute.router.policy.store.line import Line
+
+KEPT_PULSES = 10_000
+_PAGE = 100  # entries an answer: parsing one holds up the steps that share this thread
+_KEPT_SECONDS = 24 * 3600
+
+
+class RedisExchange:
+    """One call a swap; what was told is trimmed by number, and gone a day after the last word."""
+
+    def __init__(self, line: Line, fleet: str) -> None:
+        prefix = f"triroute:fleet:v1:{{{fleet}}}"
+        self._pulses, self._sessions = f"{prefix}:pulses", f"{prefix}:sessions"
+        self._line = line
+        self._read = {self._pulses: "0", self._sessions: "0"}
+
+    async def swap(self, pulse: Pulse, pins: tuple[Pin, ...]) -> News:
+        told, body = from_pulse(pulse), [from_pin(pin) for pin in pins]
+
+        async def once() -> Any:
+            async with self._line.redis.pipeline(transaction=False) as pipe:
+                pipe.xadd(self._pulses, {"pulse": told}, maxlen=KEPT_PULSES, approximate=True)
+                for pin in body:
+                    pipe.xadd(self._sessions, {"pin": pin}, maxlen=MOST, approximate=True)
+                for key in self._read:
+                    pipe.expire(key, _KEPT_SECONDS)
+                pipe.xread(self._read, count=_PAGE)
+                return await pipe.execute()
+
+        answers = await self._line.call(once, tries=1)
+        news, now, found = News([], []), _milliseconds(answers[0]), answers[-1]
+        while found:
+            for key, entries in found:
+                for number, fields in entries:
+                    self._read[key] = number
+                    self._take(news, key, fields, max(0, now - _milliseconds(number)) / 1000)
+            if all(len(entries) < _PAGE for _, entries in found):
+                break
+            found = await self._line.call(lambda: self._line.redis.xread(self._read, count=_PAGE), tries=1)
+        return news
+
+    def _take(self, news: News, key: str, fields: dict[str, str], age: float) -> None:
+        """What no router has written is passed over."""
+        if key == self._pulses and (pulse := to_pulse(fields.get("pulse", ""))):
+            news.pulses.append((age, pulse))
+        elif key == self._sessions and (pin := to_pin(fields.get("pin", ""))):
+            news.pins.append(pin)
+
+
+def _milliseconds(entry: str) -> int:
+    return int(entry.partition("-")[0])
