@@ -21,6 +21,7 @@ from triroute.router.settings import admin_socket
 
 SHORT = 12
 PANEL = "Of running routers"
+_ALL = 100  # percent
 _DEFAULT_PORT = int(DEFAULTS.listen.rpartition(":")[2])
 
 Asked = policy_admin_pb2.ApplyPolicyRequest | policy_admin_pb2.RollbackPolicyRequest | policy_admin_pb2.TryPolicyRequest
@@ -102,7 +103,8 @@ def on_trial(candidate: policy_admin_pb2.PolicyCandidate) -> str:
     if not candidate.percent:
         return f"shadow {name} is evaluated, without effect"
     key = policy_admin_pb2.CanaryKey.Name(candidate.key).removeprefix("CANARY_KEY_").lower()
-    return f"canary {name} decides {candidate.percent:g} %, by {key}"
+    alone = "; no step is left to compare with, so that nothing can stop it" if candidate.percent == _ALL else ""
+    return f"canary {name} decides {candidate.percent:g} %, by {key}{alone}"
 
 
 def who(author: str) -> str:

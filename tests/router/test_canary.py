@@ -382,6 +382,24 @@ async def test_commands(service: Service, folder: Path) -> None:
     assert f"policy {OLD_REVISION[:12]} would have run autoregressive, by rule only-old" in shown
 
 
+async def test_page_works_as_it_says(service: Service, folder: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "fleet.md").read_text(encoding="utf-8")
+    block = page.partition("## Try a policy")[2].partition("```bash\n")[2].partition("```")[0]
+    (folder / "next.yaml").write_text(NEW)
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "TRIROUTE_ADMIN": service.admin.address}
+    process = await asyncio.create_subprocess_exec(
+        *("bash", "-ec", block),
+        cwd=folder,
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    out, _ = await process.communicate()
+    assert process.returncode == 0, out.decode()
+    assert service.policy.revision == NEW_REVISION
+
+
 def _lines(node: Tree) -> Iterator[str]:
     yield Text.from_markup(str(node.label)).plain
     for child in node.children:
