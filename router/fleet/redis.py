@@ -6,12 +6,18 @@ triroute:fleet:v1:{FLEET}:sessions   stream: what sessions hold
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
+from redis.exceptions import ResponseError
+
+from triroute.router.errors import StoreUnavailable
 from triroute.router.fleet.exchange import News
 from triroute.router.fleet.pulse import Pulse, from_pin, from_pulse, to_pin, to_pulse
 from triroute.router.policy.sessions import MOST, Pin
 from triroute.router.policy.store.line import Line
+
+log = logging.getLogger("triroute.fleet")
 
 KEPT_PULSES = 10_000
 _PAGE = 100  # entries an answer: parsing one holds up the steps that share this thread
@@ -25,6 +31,7 @@ class RedisExchange:
         prefix = f"triroute:fleet:v1:{{{fleet}}}"
         self._pulses, self._sessions = f"{prefix}:pulses", f"{prefix}:sessions"
         self._line = line
+        self._refusal = ""
         self._read = {self._pulses: "0", self._sessions: "0"}
 
     async def swap(self, pulse: Pulse, pins: tuple[Pin, ...]) -> News:
@@ -38,9 +45,13 @@ class RedisExchange:
                 for key in self._read:
                     pipe.expire(key, _KEPT_SECONDS)
                 pipe.xread(self._read, count=_PAGE)
-                return await pipe.execute()
+                try:
+                    return await pipe.execute()
+                except ResponseError as error:  # Redis answers: others go on using the line
+                    return error
 
         answers = await self._line.call(once, tries=1)
+        self._note(str(answers) if isinstance(answers, ResponseError) else "")
         news, now, found = News([], []), _milliseconds(answers[0]), answers[-1]
         while found:
             for key, entries in found:
@@ -51,6 +62,16 @@ class RedisExchange:
                 break
             found = await self._line.call(lambda: self._line.redis.xread(self._read, count=_PAGE), tries=1)
         return news
+
+    def _note(self, refusal: str) -> None:
+        """Log a change. Raises StoreUnavailable where Redis refuses."""
+        before, self._refusal = self._refusal, refusal
+        if refusal and refusal != before:
+            log.warning("Redis refuses what routers tell each other (%s); each goes on with what it knows", refusal)
+        elif before and not refusal:
+            log.warning("Redis takes what routers tell each other again")
+        if refusal:
+            raise StoreUnavailable(f"Redis refuses: {refusal}")
 
     def _take(self, news: News, key: str, fields: dict[str, str], age: float) -> None:
         """What no router has written is passed over."""

@@ -211,6 +211,23 @@ async def test_what_is_no_pulse_is_passed_over(redis_server: RedisServer) -> Non
     await line.redis.aclose()
 
 
+async def test_streams_that_are_none_leave_the_policy_its_line(
+    redis_server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    line = Line(redis_server.url)
+    await line.redis.set("triroute:fleet:v1:{tests}:pulses", "not a stream")
+    a = Router(RedisExchange(line, "tests"), "a", 1)
+    for _ in range(5):
+        with pytest.raises(StoreUnavailable, match="WRONGTYPE"):
+            await a.member.beat()
+    assert not line.breaker.open
+    assert a.rule() == "calm"
+    await line.redis.delete("triroute:fleet:v1:{tests}:pulses")
+    await beat(a)
+    assert [record.message.partition(" what")[0] for record in caplog.records] == ["Redis refuses", "Redis takes"]
+    await line.redis.aclose()
+
+
 async def test_a_late_router_reads_all_there_is(redis_server: RedisServer) -> None:
     line = Line(redis_server.url)
     a = Router(RedisExchange(line, "tests"), "a", 1)
