@@ -13,14 +13,14 @@ from redis.exceptions import ResponseError
 
 from triroute.router.errors import StoreUnavailable
 from triroute.router.fleet.exchange import News
-from triroute.router.fleet.pulse import Pulse, from_pin, from_pulse, to_pin, to_pulse
-from triroute.router.policy.sessions import MOST, Pin
+from triroute.router.fleet.pulse import Pulse, from_pins, from_pulse, to_pins, to_pulse
+from triroute.router.policy.sessions import Pin
 from triroute.router.policy.store.line import Line
 
 log = logging.getLogger("triroute.fleet")
 
-KEPT_PULSES = 10_000
-_PAGE = 100  # entries an answer: parsing one holds up the steps that share this thread
+KEPT_PULSES, KEPT_SESSIONS = 2_000, 5_000  # entries
+_PAGE = 20  # entries an answer: parsing one holds up the steps that share this thread
 _KEPT_SECONDS = 24 * 3600
 
 
@@ -35,13 +35,13 @@ class RedisExchange:
         self._read = {self._pulses: "0", self._sessions: "0"}
 
     async def swap(self, pulse: Pulse, pins: tuple[Pin, ...]) -> News:
-        told, body = from_pulse(pulse), [from_pin(pin) for pin in pins]
+        told, held = from_pulse(pulse), from_pins(pins)
 
         async def once() -> Any:
             async with self._line.redis.pipeline(transaction=False) as pipe:
                 pipe.xadd(self._pulses, {"pulse": told}, maxlen=KEPT_PULSES, approximate=True)
-                for pin in body:
-                    pipe.xadd(self._sessions, {"pin": pin}, maxlen=MOST, approximate=True)
+                if pins:
+                    pipe.xadd(self._sessions, {"pins": held}, maxlen=KEPT_SESSIONS, approximate=True)
                 for key in self._read:
                     pipe.expire(key, _KEPT_SECONDS)
                 pipe.xread(self._read, count=_PAGE)
@@ -60,7 +60,10 @@ class RedisExchange:
                     self._take(news, key, fields, max(0, now - _milliseconds(number)) / 1000)
             if all(len(entries) < _PAGE for _, entries in found):
                 break
-            found = await self._line.call(lambda: self._line.redis.xread(self._read, count=_PAGE), tries=1)
+            try:
+                found = await self._line.call(lambda: self._line.redis.xread(self._read, count=_PAGE), tries=1)
+            except StoreUnavailable:  # what has been heard is heard, and it was told
+                break
         return news
 
     def _note(self, refusal: str) -> None:
@@ -77,8 +80,8 @@ class RedisExchange:
         """What no router has written is passed over."""
         if key == self._pulses and (pulse := to_pulse(fields.get("pulse", ""))):
             news.pulses.append((age, pulse))
-        elif key == self._sessions and (pin := to_pin(fields.get("pin", ""))):
-            news.pins.append(pin)
+        elif key == self._sessions:
+            news.pins.extend(to_pins(fields.get("pins", "")))
 
 
 def _milliseconds(entry: str) -> int:
