@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,41 +49,39 @@ def to_pulse(text: str) -> Pulse | None:
         return None
 
 
-def from_pin(pin: Pin) -> str:
-    """As JSON."""
-    load, fleet = pin.held.load, pin.held.load.fleet
-    return _compact(
-        {
-            "key": pin.key,
-            "router": pin.held.router,
-            "since": pin.held.since_us,
-            "until": pin.until_us,
-            "load": [load.running, load.waiting, load.cache_used],
-            "fleet": fleet and [fleet.routers, fleet.running, fleet.waiting, fleet.cache_used],
-            "tripped": [[trip.figure, trip.bound, trip.inclusive, trip.reset] for trip in load.tripped],
-        }
-    )
+def from_pins(pins: Iterable[Pin]) -> str:
+    """As JSON: a list of lists, since many are told at once."""
+    return _compact([_from_pin(pin) for pin in pins])
 
 
-def to_pin(text: str) -> Pin | None:
-    """None for what no router has written."""
+def to_pins(text: str) -> list[Pin]:
+    """Empty for what no router has written."""
     try:
-        found = json.loads(text)
-        held = Held(_load(found), int(found["since"]), str(found["router"]))
-        return Pin(str(found["key"]), held, int(found["until"]))
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None
+        return [_to_pin(*found) for found in json.loads(text)]
+    except (ValueError, TypeError, AttributeError):
+        return []
 
 
-def _load(found: dict[str, Any]) -> Load:
-    running, waiting, cache_used = found["load"]
-    tripped = frozenset(Trip(str(name), float(high), bool(at), float(low)) for name, high, at, low in found["tripped"])
-    fleet = None
-    if found["fleet"]:
-        routers, all_running, all_waiting, mean = found["fleet"]
-        fleet = FleetLoad(int(routers), int(all_running), int(all_waiting), float(mean))
-    return Load(int(running), int(waiting), float(cache_used), tripped=tripped, fleet=fleet)
+def _from_pin(pin: Pin) -> list[Any]:
+    held, load, fleet = pin.held, pin.held.load, pin.held.load.fleet
+    return [
+        *(pin.key, held.router, held.since_us, pin.until_us),
+        [load.running, load.waiting, load.cache_used],
+        fleet and [fleet.routers, fleet.running, fleet.waiting, fleet.cache_used],
+        [[trip.figure, trip.bound, trip.inclusive, trip.reset] for trip in load.tripped],
+    ]
 
 
-def _compact(value: dict[str, Any]) -> str:
+def _to_pin(key: Any, router: Any, since: Any, until: Any, load: Any, fleet: Any, tripped: Any) -> Pin:
+    running, waiting, cache_used = load
+    trips = frozenset(Trip(str(name), float(high), bool(at), float(low)) for name, high, at, low in tripped)
+    seen = Load(int(running), int(waiting), float(cache_used), tripped=trips, fleet=_fleet(*fleet) if fleet else None)
+    return Pin(str(key), Held(seen, int(since), str(router)), int(until))
+
+
+def _fleet(routers: Any, running: Any, waiting: Any, cache_used: Any) -> FleetLoad:
+    return FleetLoad(int(routers), int(running), int(waiting), float(cache_used))
+
+
+def _compact(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"))

@@ -13,7 +13,7 @@ from triroute.router.errors import RateLimited, StoreUnavailable
 from triroute.router.fleet import view
 from triroute.router.fleet.exchange import Board, Exchange, MemoryExchange, News
 from triroute.router.fleet.member import Member
-from triroute.router.fleet.pulse import Pulse, from_pin, from_pulse, to_pin, to_pulse
+from triroute.router.fleet.pulse import Pulse, from_pins, from_pulse, to_pins, to_pulse
 from triroute.router.fleet.rates import Spent
 from triroute.router.fleet.redis import RedisExchange
 from triroute.router.policy import parse
@@ -202,12 +202,30 @@ async def test_what_is_no_pulse_is_passed_over(redis_server: RedisServer) -> Non
         ("pulses", {"pulse": "{"}),
         ("pulses", {"x": "y"}),
         ("pulses", {"pulse": json.dumps({"load": 3})}),
-        ("sessions", {"pin": "[]"}),
+        ("sessions", {"pins": "[[1, 2]]"}),
+        ("sessions", {"pins": "{"}),
     ):
         await line.redis.xadd(f"triroute:fleet:v1:{{tests}}:{key}", fields)
     a = Router(RedisExchange(line, "tests"), "a")
     await beat(a)
     assert a.member.load() == a.own
+    await line.redis.aclose()
+
+
+async def test_streams_that_are_none_leave_the_policy_its_line(
+    redis_server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    line = Line(redis_server.url)
+    await line.redis.set("triroute:fleet:v1:{tests}:pulses", "not a stream")
+    a = Router(RedisExchange(line, "tests"), "a", 1)
+    for _ in range(5):
+        with pytest.raises(StoreUnavailable, match="WRONGTYPE"):
+            await a.member.beat()
+    assert not line.breaker.open
+    assert a.rule() == "calm"
+    await line.redis.delete("triroute:fleet:v1:{tests}:pulses")
+    await beat(a)
+    assert [record.message.partition(" what")[0] for record in caplog.records] == ["Redis refuses", "Redis takes"]
     await line.redis.aclose()
 
 
@@ -228,8 +246,8 @@ def test_texts_of_pulses_and_pins_come_back() -> None:
     assert to_pulse(from_pulse(pulse)) == pulse
     load = Load(*(1, 2, 0.25), tripped=frozenset({Trip("fleet.running", 8, True, 6)}), fleet=FleetLoad(3, 4, 5, 0.5))
     pin = Pin("key", Held(load, 123, "a"), 456)
-    assert to_pin(from_pin(pin)) == pin
-    assert to_pin(from_pin(Pin("key", Held(Load(), 1, ""), 2))) == Pin("key", Held(Load(), 1, ""), 2)
+    other = Pin("other", Held(Load(), 1, ""), 2)
+    assert to_pins(from_pins((pin, other))) == [pin, other]
 
 
 async def test_the_loop_beats() -> None:
