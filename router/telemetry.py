@@ -1,4 +1,4 @@
-"""Runs to OpenTelemetry spans: the only module that knows the SDK. Names are constants here.
+"""Runs to OpenTelemetry spans: this and `metrics` alone know the SDK. Names are constants here.
 
 At most eight spans a step, and never one a pass. Prompts and outputs are not in them.
 """
@@ -26,6 +26,7 @@ STEP_KIND, STEP_CONFIDENCE = "triroute.step.kind", "triroute.step.confidence"
 POLICY_RULE, POLICY_REVISION = "triroute.policy.rule", "triroute.policy.revision"
 PASSED_OVER, EVIDENCE = "triroute.policy.passed_over", "triroute.step.evidence"
 CLAMPS, HINTS = "triroute.policy.clamps", "triroute.policy.hints"
+POLICY_ARM, SHADOW, SHADOW_AGREES = "triroute.policy.arm", "triroute.shadow.policy", "triroute.shadow.agrees"
 MODE, VARIANT, BLOCK_LENGTH = "triroute.mode", "triroute.variant", "triroute.block_length"
 PASSES, DRAFTED, ACCEPTED, REJECTED = "triroute.passes", "triroute.drafted", "triroute.accepted", "triroute.rejected"
 TOKENS_PER_FORWARD, ACCEPT_PATH = "triroute.tokens_per_forward", "triroute.accept_path"
@@ -165,7 +166,7 @@ def _start(passes: Sequence[decoding_pb2.PassRecord], segment: int, admitted: in
 
 def _route(run: Run) -> Attributes:
     decided = run.decided or router_pb2.Decision()
-    return {
+    attributes: Attributes = {
         STEP_KIND: router_pb2.StepKind.Name(decided.step).removeprefix("STEP_KIND_").lower(),
         STEP_CONFIDENCE: decided.confidence,
         POLICY_RULE: decided.rule_id,
@@ -175,6 +176,12 @@ def _route(run: Run) -> Attributes:
         CLAMPS: [f"{clamp.parameter}: {clamp.asked:g} became {clamp.became:g}" for clamp in decided.clamps],
         HINTS: [f"{h.hint}: {'followed' if h.accepted else 'refused'}, {h.why}" for h in decided.hints],
     }
+    if decided.arm:
+        attributes[POLICY_ARM] = router_pb2.Arm.Name(decided.arm).removeprefix("ARM_").lower()
+    if run.shadow is not None:
+        attributes[SHADOW] = f"{run.shadow.policy_revision[:12]}: {run.shadow.rule_id or run.shadow.error}"
+        attributes[SHADOW_AGREES] = run.shadow.agrees
+    return attributes
 
 
 def _gen_ai(run: Run, operation: str, model: str) -> Attributes:

@@ -17,7 +17,9 @@ from triroute.router.policy.testing import read_suite, run
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "policy.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```bash\n# run\n(.*?)```", PAGE, re.DOTALL)
-POLICY, TESTS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+POLICY, TESTS, *SECTIONS = sorted(
+    re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL), key=lambda block: block.startswith("# A section")
+)
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.split("\n")[0][:40])
@@ -37,6 +39,19 @@ def test_example_passes_its_tests(tmp_path: Path) -> None:
     outcome = run(load(suite.policy), suite.tests)
     assert [result.problems for result in outcome.results if result.problems] == []
     assert lint(POLICY, "mine.yaml", tested=outcome.reached) == ()
+
+
+@pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.split("\n")[1][:20])
+def test_section_fits_the_example(section: str) -> None:
+    policy = POLICY.replace("rules:", f"{section}\nrules:", 1)
+    assert [str(finding) for finding in lint(policy, "mine.yaml")] == []
+
+
+def test_rule_of_the_fleets_page_fits_the_example() -> None:
+    (rule,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "fleet.md").read_text(encoding="utf-8"), re.DOTALL)
+    indented = "".join(f"  {line}\n" for line in rule.splitlines())
+    head, _, rest = POLICY.partition("  - id: busy")
+    assert [str(finding) for finding in lint(f"{head}{indented}  - id: busy{rest}", "mine.yaml")] == []
 
 
 @pytest.mark.parametrize("target", re.findall(r"\]\((?!https?:)([^)#]+)\)", PAGE))

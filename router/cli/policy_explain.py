@@ -102,7 +102,8 @@ def _recorded(wanted: str, policy: Path | None, records: Path) -> tuple[Account,
         )
     trips = chosen.compiled.trips
     told["unknown_switches"] = [_switch(trip) for trip in trips if _is_unknown(trip, step.load)]
-    return account(chosen, step.features, step.step, Latches().see(step.load, trips)), told
+    seen = Latches().see(step.load, trips)
+    return account(chosen, step.features, step.step, seen, step.held(chosen)), told
 
 
 def _is_unknown(trip: Trip, now: Load) -> bool:

@@ -58,7 +58,7 @@ def _findings(file: Path) -> tuple[bool, tuple[Finding, ...]]:
     tests = beside(file)
     if tests.exists():
         reached = run(checked.policy, read_suite(tests).tests).reached
-        return True, find(text, source, tested=reached)
+        return True, find(text, source, tested=reached, folder=file.parent)
     hint = f"write {tests.name}; `triroute policy test` runs it"
     none = Finding("no-tests", Severity.NOTE, source, 1, 1, "", "the policy has no tests", hint)
-    return True, (none, *find(text, source))
+    return True, (none, *find(text, source, folder=file.parent))

@@ -19,6 +19,8 @@ from opentelemetry.proto.common.v1 import common_pb2
 from opentelemetry.proto.trace.v1 import trace_pb2
 
 from triroute.proto import chat_pb2, decoding_pb2, router_pb2, router_pb2_grpc
+from triroute.router.policy import parse
+from triroute.router.policy.trial import Candidate
 from triroute.router.run import Run
 from triroute.router.service import Service
 from triroute.router.settings import Settings
@@ -182,6 +184,23 @@ async def test_cancelled_step_is_traced(tmp_path: Path, receiver: Receiver) -> N
         await call.read()
         call.cancel()
     assert tags(receiver.spans["triroute.v1.Router/Generate"])["error.type"] == "CANCELLED"
+
+
+async def test_policy_on_trial_is_traced(tmp_path: Path, receiver: Receiver) -> None:
+    text = "version: 1\nmetadata: {name: next}\nrules: [{id: only, use: {mode: diffusion}}]"
+    candidate = parse(text, "next")
+    engine = fake_engine.command()
+    given = Settings(listen="127.0.0.1:0", records=tmp_path / "r.sqlite", engine=engine, otlp_endpoint=receiver.address)
+    async with Service(given) as service, grpc.aio.insecure_channel(service.address) as channel:
+        stable = service.policy.revision
+        service.pipeline.live.put_on_trial(Candidate(candidate.revision, 100), candidate, "a test")
+        decision = (await anext(aiter(router_pb2_grpc.RouterStub(channel).Generate(ask())))).decision
+        await fake_engine.until(lambda: not service.pipeline.running)
+    route = tags(receiver.spans["route"])
+    assert (route["triroute.policy.arm"], route["triroute.policy.revision"]) == ("canary", candidate.revision)
+    assert str(route["triroute.shadow.policy"]).startswith(f"{stable[:12]}: ")
+    assert route["triroute.shadow.agrees"] is False
+    assert decision.arm == router_pb2.ARM_CANARY
 
 
 async def test_any_seed_can_be_exported(tmp_path: Path, receiver: Receiver) -> None:

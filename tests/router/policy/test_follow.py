@@ -96,7 +96,7 @@ async def test_all_follow_within_two_seconds_under_load(fleet: Fleet) -> None:
     print(f"3 routers follow in {min(taken) * 1000:.0f} to {max(taken) * 1000:.0f} ms, {deciding.count} decisions")
     assert max(taken) < 10  # 2 s on a machine of its own
     assert deciding.revisions <= {policy(name).revision for name in ("first", *(f"p{n}" for n in range(5)))}
-    await until(lambda: all(keeper.follower._seen[0] == 5 for keeper in fleet))
+    await until(lambda: all(keeper.follower.number == 5 for keeper in fleet))
     said = await store.acknowledgements()
     assert [(one.replica, one.accepted, one.serving) for one in said] == [
         (name, True, policy("p4").revision) for name in ("x", "y", "z")
@@ -212,6 +212,7 @@ async def test_change_outlives_a_restart_until_the_file_changes(settings: Settin
 
 async def test_broken_copy_is_no_obstacle(settings: Settings, tmp_path: Path) -> None:
     copy = tmp_path / "last.json"
-    for broken in ("", "{}", "[]", '{"number": 1, "revision": "a", "text": "x: [", "file_revision": ""}'):
+    bad = '{"number": 1, "revision": "a", "text": "x: [", "file_revision": ""}'
+    for broken in ("", "{}", "[]", bad, bad.replace("}", ', "candidate": "5 %"}')):
         copy.write_text(broken)
         assert serving([PolicyKeeper(replace(settings, last_good=copy))]) == {"first"}
