@@ -131,6 +131,10 @@ def _read(path: Path) -> dict[str, Any]:
     where = "stdin" if str(path) == "-" else str(path)
     try:
         asked = json.loads(sys.stdin.read() if where == "stdin" else path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InvalidRequest(
+            f"{where}: there is no such file, and it is no record's id: those are 6 to 32 of 0-9 and a-f"
+        ) from error
     except OSError as error:
         raise InvalidRequest(f"{where}: can't be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
