@@ -182,6 +182,20 @@ def test_diff(folder: Path) -> None:
     assert (told["decisions"], len(told["changed"]), len(told["changes"])) == (2, 2, 4)
 
 
+def test_auto_is_said(folder: Path) -> None:
+    """In plans it is a block length of 0."""
+    (folder / "a.yaml").write_text(GOOD)
+    (folder / "b.yaml").write_text(
+        GOOD.replace("{mode: self_speculation}", "{mode: self_speculation, block_length: 4}")
+    )
+    (folder / "a_test.yaml").write_text(CASES)
+    assert "a call  block_length auto → 4" in _run("diff", "a.yaml", "b.yaml").stdout
+    asked = json.dumps({"prompt": "Call it.", "step": "tool_call"})
+    allowed = GOOD.replace("rules:", "hints: {allow: [step]}\nrules:")
+    (folder / "a.yaml").write_text(allowed)
+    assert "block_length auto," in _run("explain", "-", "--policy", "a.yaml", stdin=asked).stdout
+
+
 def test_diff_of_order(folder: Path) -> None:
     (folder / "a.yaml").write_text(DEAD)
     lines = DEAD.splitlines()
