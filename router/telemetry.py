@@ -6,6 +6,7 @@ At most eight spans a step, and never one a pass. Prompts and outputs are not in
 from __future__ import annotations
 
 import logging
+import secrets
 import threading
 from collections.abc import Mapping, Sequence
 
@@ -15,6 +16,7 @@ from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from triroute.proto import decoding_pb2, router_pb2
@@ -68,11 +70,22 @@ class _Exporter(SpanExporter):
         self._otlp.shutdown()
 
 
+class _Ids(IdGenerator):
+    """Ids by the system's randomness: a program that seeds `random` neither repeats them nor is disturbed."""
+
+    def generate_span_id(self) -> int:
+        return secrets.randbelow(2**64 - 1) + 1  # 0 is no id
+
+    def generate_trace_id(self) -> int:
+        return secrets.randbelow(2**128 - 1) + 1
+
+
 class Telemetry:
     """Makes spans; exports them over OTLP where an endpoint is given. An outage never reaches a request."""
 
     def __init__(self, endpoint: str) -> None:
-        self.provider = TracerProvider(resource=Resource.create({"service.name": SERVICE}), shutdown_on_exit=False)
+        resource = Resource.create({"service.name": SERVICE})
+        self.provider = TracerProvider(resource=resource, shutdown_on_exit=False, id_generator=_Ids())
         self._exporter = _Exporter(endpoint) if endpoint else None
         if self._exporter is not None:
             self.provider.add_span_processor(BatchSpanProcessor(self._exporter, schedule_delay_millis=_BATCH_MS))

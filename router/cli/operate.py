@@ -10,6 +10,8 @@ from contextlib import aclosing
 from typing import Annotated
 
 import typer
+from google.protobuf import json_format
+from google.protobuf.message import Message
 from rich.markup import escape
 
 from triroute.proto import policy_admin_pb2
@@ -17,6 +19,7 @@ from triroute.router.admin.client import AdminClient
 from triroute.router.cli.exits import FAILED
 from triroute.router.cli.options import DEFAULTS
 from triroute.router.cli.screen import console, errors
+from triroute.router.errors import InvalidRequest
 from triroute.router.settings import admin_socket
 
 SHORT = 12
@@ -60,7 +63,12 @@ async def now(client: AdminClient) -> policy_admin_pb2.PolicyStatus:
 
 
 async def expect_active(client: AdminClient, asked: Asked, revision: str | None) -> None:
-    """Have the change fail unless this revision, or the one that is active now, is active still."""
+    """Have the change fail unless this revision, or the one that is active now, is active still. Raises InvalidRequest.
+
+    An empty one is most likely a variable of a script that was never set: it must not stand for any revision.
+    """
+    if revision == "":
+        raise InvalidRequest("--expect is empty; name a revision, or leave it out")
     expected = revision or (await now(client)).active.revision
     if expected:
         asked.expected_revision = expected
@@ -91,7 +99,8 @@ async def follow(client: AdminClient, change: policy_admin_pb2.PolicyChange, sec
 
 
 def _told(change: policy_admin_pb2.PolicyChange) -> str:
-    active = f"active: {change.revision[:SHORT]}, change {change.number}, was {change.previous[:SHORT]}"
+    before = f", was {change.previous[:SHORT]}" if change.previous else ""
+    active = f"active: {change.revision[:SHORT]}, change {change.number}{before}"
     return f"{active}\n{on_trial(change.candidate)}" if change.HasField("candidate") else active
 
 
@@ -105,6 +114,13 @@ def on_trial(candidate: policy_admin_pb2.PolicyCandidate) -> str:
     key = policy_admin_pb2.CanaryKey.Name(candidate.key).removeprefix("CANARY_KEY_").lower()
     alone = "; no step is left to compare with, so that nothing can stop it" if candidate.percent == _ALL else ""
     return f"canary {name} decides {candidate.percent:g} %, by {key}{alone}"
+
+
+def as_json_text(message: Message, indent: int | None = 2) -> str:
+    """With each field, zeros too: a program that reads `number` or `percent` finds it."""
+    return json_format.MessageToJson(
+        message, indent=indent, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
 
 
 def who(author: str) -> str:

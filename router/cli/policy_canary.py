@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from google.protobuf import json_format
 
 from triroute.proto import policy_admin_pb2
 from triroute.router.admin.client import AdminClient
@@ -19,6 +18,7 @@ from triroute.router.cli.operate import (
     Expect,
     Reason,
     Wait,
+    as_json_text,
     expect_active,
     follow,
     now,
@@ -90,7 +90,7 @@ def status(admin: Admin = "", as_json: AsJson = False) -> None:
         state = await now(client)
         trial = state.trial
         if as_json:
-            print(json_format.MessageToJson(trial, preserving_proto_field_name=True))  # noqa: T201
+            print(as_json_text(trial))  # noqa: T201
         else:
             console.print(trial_view(state) if trial.candidate.revision else "no policy is on trial")
         if not trial.candidate.revision or trial.candidate.stopped:

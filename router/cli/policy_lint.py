@@ -13,7 +13,7 @@ from triroute.router.cli.exits import BELOW_THE_BAR, INVALID_POLICY
 from triroute.router.policy.findings import Finding, Severity
 from triroute.router.policy.lint import lint as find
 from triroute.router.policy.lint.report import FORMATS
-from triroute.router.policy.load import check, read_text
+from triroute.router.policy.load import check, read_or_find
 from triroute.router.policy.testing import beside, read_suite, run
 
 
@@ -50,8 +50,10 @@ def lint(
 
 
 def _findings(file: Path) -> tuple[bool, tuple[Finding, ...]]:
-    """Whether the file is a policy at all, and what there is to say. Raises InvalidPolicy for what can't be read."""
-    text, source = read_text(file), str(file)
+    """Whether the file is a policy at all, and what there is to say."""
+    text, source = read_or_find(file), str(file)
+    if isinstance(text, Finding):
+        return False, (text,)
     checked = check(text, source)
     if checked.policy is None:
         return False, checked.findings

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from google.protobuf import json_format
 from rich.markup import escape
 from rich.table import Table
 
@@ -24,6 +23,7 @@ from triroute.router.cli.operate import (
     Expect,
     Reason,
     Wait,
+    as_json_text,
     expect_active,
     follow,
     now,
@@ -103,7 +103,7 @@ def history(
         changes = await client.history(limit)
         if as_json:
             for change in changes:
-                print(json_format.MessageToJson(change, indent=None, preserving_proto_field_name=True))  # noqa: T201
+                print(as_json_text(change, indent=None))  # noqa: T201
         else:
             console.print(_changes(changes))
 
@@ -116,7 +116,7 @@ def status(admin: Admin = "", as_json: AsJson = False) -> None:
     async def call(client: AdminClient) -> None:
         state = await now(client)
         if as_json:
-            print(json_format.MessageToJson(state, preserving_proto_field_name=True))  # noqa: T201
+            print(as_json_text(state))  # noqa: T201
         else:
             _show(state)
         if state.store_error or not all(replica.accepted for replica in state.replicas):
@@ -153,7 +153,7 @@ def _show(now: policy_admin_pb2.PolicyStatus) -> None:
     grid = Table.grid(padding=(0, 2))
     rows = {
         "active": now.active.revision[:SHORT] or "unknown",
-        "store": f"{now.store}: {now.store_error}" if now.store_error else now.store,
+        "store": now.store_error or now.store,  # the error names the store
         "this router": f"{now.replica}, serves {now.name} {now.serving[:SHORT]}",
         "refused": f"{now.refused}, the last one since\n{now.last_refusal}" if now.refused else "0",
     }

@@ -29,7 +29,8 @@ def shadow(
 
     async def call(client: AdminClient) -> None:
         if candidate == _OFF:
-            if (await now(client)).trial.candidate.percent:
+            running = (await now(client)).trial.candidate
+            if running.percent and not running.stopped:
                 raise CanaryRuns("a canary runs, not a shadow; `triroute policy canary abort` stops it")
             ending = policy_admin_pb2.EndTrialRequest(author=who(author), reason=reason)
             await follow(client, await client.end_trial(ending), wait)

@@ -70,6 +70,13 @@ def plain(decision: Decision) -> dict[str, Any]:
     return {"rule": decision.rule_id, **plain_plan(decision.plan), **_plain(decision.extras)}
 
 
+def in_words(side: dict[str, Any], name: str) -> Any:
+    """A value of `plain` for people: a block length of 0 is chosen by the engine, or there are no blocks."""
+    if name == "block_length" and side.get(name) == 0:
+        return "none" if side.get("mode") == "autoregressive" else "auto"
+    return side.get(name)
+
+
 def plain_plan(plan: DecodePlan) -> dict[str, Any]:
     """A plan as plain values. What records hold has travelled as 32-bit floats, so that is how far they count."""
     return {name: float(f"{value:.6g}") if isinstance(value, float) else value for name, value in _plain(plan).items()}

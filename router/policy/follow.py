@@ -46,7 +46,8 @@ class Follower:
         self._error = ""
         self._catching_up = asyncio.Lock()
         self._trouble = ""
-        self._writing: asyncio.Future[None] | None = None
+        self._written = first
+        self._writing: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -141,10 +142,19 @@ class Follower:
         return text, policy
 
     async def _keep(self, copy: Copy) -> None:
-        if copy != self._serving:
-            self._serving = copy
-            self._writing = asyncio.ensure_future(asyncio.to_thread(self._last_good.write, copy))
-            await asyncio.shield(self._writing)
+        if copy == self._serving:
+            return
+        self._serving = copy
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write())
+        await asyncio.shield(self._writing)
+
+    async def _write(self) -> None:
+        """One after the other, so that the copy that is on disk at last is the latest."""
+        while self._written != self._serving:
+            copy = self._serving
+            await asyncio.to_thread(self._last_good.write, copy)
+            self._written = copy
 
     async def settle(self) -> None:
         """Wait until what is served is on disk, after `run` was cancelled."""

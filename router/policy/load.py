@@ -87,12 +87,21 @@ def parse_safely(text: str, source: str) -> Policy:
 
 def read_text(path: Path) -> str:
     """The file's text. Raises InvalidPolicy."""
+    found = read_or_find(path)
+    if isinstance(found, Finding):
+        raise InvalidPolicy(str(found))
+    return found
+
+
+def read_or_find(path: Path) -> str | Finding:
+    """The file's text, or why it can't be read."""
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:
-        raise InvalidPolicy(f"{path}:1:1: can't be read: {error.strerror}; name a policy file") from error
-    except UnicodeDecodeError as error:
-        raise InvalidPolicy(f"{path}:1:1: is not UTF-8 text; save it as UTF-8") from error
+        message, hint = f"can't be read: {error.strerror}", "name a policy file"
+    except UnicodeDecodeError:
+        message, hint = "is not UTF-8 text", "save it as UTF-8"
+    return Finding("unreadable", Severity.ERROR, str(path), 1, 1, "", message, hint)
 
 
 def check(text: str, source: str) -> Checked:

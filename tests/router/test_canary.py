@@ -366,6 +366,7 @@ async def test_commands(service: Service, folder: Path) -> None:
     code, out, _ = await command(service, "canary", "status")
     assert (code, "enough" in out) == (1, True)
     assert (await command(service, "canary", "promote", "-m", "x"))[0] == 1
+    assert "no policy is on trial" in (await command(service, "shadow", "off", "-m", "x"))[2]
     await command(service, "canary", "start", str(new), "-m", "again")
     assert (await command(service, "canary", "promote", "-m", "fine"))[0] == 0
     assert service.policy.revision == NEW_REVISION

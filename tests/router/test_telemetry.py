@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import random
 import socket
 from collections.abc import AsyncIterator, Iterator
 from concurrent import futures
@@ -207,6 +208,18 @@ async def test_any_seed_can_be_exported(tmp_path: Path, receiver: Receiver) -> N
     async with serving(tmp_path, receiver.address) as stub:
         [event async for event in stub.Generate(ask(seed=2**64 - 1))]
     assert "gen_ai.request.seed" not in tags(receiver.spans[f"text_completion {fake_engine.MODEL}"])
+
+
+def test_ids_leave_the_shared_randomness_alone() -> None:
+    """Programs that seed `random` would get the same traces again, and be disturbed by each span."""
+    state = random.getstate()
+    ids = set()
+    for _ in range(2):
+        random.seed(7)
+        ids.add(Telemetry("").provider.id_generator.generate_trace_id())
+        assert random.getstate() == random.Random(7).getstate()
+    random.setstate(state)
+    assert len(ids) == 2
 
 
 async def test_trace_ids_without_a_collector(tmp_path: Path) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from triroute.router.policy.trial.candidate import loads
+from triroute.router.policy.whole import write_whole
 
 log = logging.getLogger("triroute.policy")
 
@@ -57,12 +56,7 @@ class LastGood:
         if self.path is None:
             return
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile("w", dir=self.path.parent, delete=False, encoding="utf-8") as file:
-                json.dump(asdict(copy), file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(file.name, self.path)
+            write_whole(self.path, json.dumps(asdict(copy)))
             self._failing = False
         except OSError as error:
             if not self._failing:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import tempfile
 from pathlib import Path
+
+from triroute.router.policy.whole import write_whole
 
 log = logging.getLogger("triroute.policy")
 
@@ -51,9 +51,6 @@ class StoppedCanaries:
         if self.path is None:
             return
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile("w", dir=self.path.parent, delete=False, encoding="utf-8") as file:
-                json.dump(self._pairs, file)
-            os.replace(file.name, self.path)
+            write_whole(self.path, json.dumps(self._pairs))
         except OSError as error:
             log.error("the list of stopped canaries can't be kept in %s: %s", self.path, error)
