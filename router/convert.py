@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from triroute.proto import chat_pb2, decoding_pb2, engine_pb2, router_pb2
 from triroute.router.errors import InvalidRequest, Violation
@@ -24,6 +24,7 @@ from triroute.router.types import (
     ResponseFormat,
     Role,
     Sampling,
+    SegmentKind,
     StepKind,
     Tool,
     ToolCall,
@@ -50,6 +51,13 @@ STEPS = {
     router_pb2.STEP_KIND_TOOL_CALL: StepKind.TOOL_CALL,
     router_pb2.STEP_KIND_CODE: StepKind.CODE,
     router_pb2.STEP_KIND_PROSE: StepKind.PROSE,
+}
+SEGMENTS = {
+    decoding_pb2.SEGMENT_KIND_PROSE: SegmentKind.PROSE,
+    decoding_pb2.SEGMENT_KIND_CODE: SegmentKind.CODE,
+    decoding_pb2.SEGMENT_KIND_TOOL_CALL: SegmentKind.TOOL_CALL,
+    decoding_pb2.SEGMENT_KIND_THINKING: SegmentKind.THINKING,
+    decoding_pb2.SEGMENT_KIND_PLAN: SegmentKind.PLAN,
 }
 ROLES = {
     chat_pb2.ROLE_SYSTEM: Role.SYSTEM,
@@ -81,6 +89,7 @@ _TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 Known = TypeVar("Known")
 Number = TypeVar("Number", bound=int)
+SegmentPlans: TypeAlias = tuple[tuple[SegmentKind, DecodePlan], ...]
 
 
 def to_request(message: router_pb2.GenerateRequest) -> Request:
@@ -131,7 +140,12 @@ def from_decision(decision: Decision, request_id: str, trace_id: str) -> router_
         hints=[router_pb2.HintOutcome(hint=h.hint, accepted=h.accepted, why=h.why) for h in decision.hints],
         policy_revision=decision.policy_revision,
         trace_id=trace_id,
+        segments=_from_segments(decision.extras.segments),
     )
+
+
+def _from_segments(segments: SegmentPlans) -> list[decoding_pb2.SegmentPlan]:
+    return [decoding_pb2.SegmentPlan(kind=_number(SEGMENTS, kind), plan=from_plan(plan)) for kind, plan in segments]
 
 
 def from_plan(plan: DecodePlan) -> decoding_pb2.DecodePlan:
@@ -150,7 +164,7 @@ def from_plan(plan: DecodePlan) -> decoding_pb2.DecodePlan:
 
 
 def to_engine(
-    message: router_pb2.GenerateRequest, request: Request, plan: DecodePlan, request_id: str
+    message: router_pb2.GenerateRequest, request: Request, plan: DecodePlan, segments: SegmentPlans, request_id: str
 ) -> engine_pb2.GenerateRequest:
     """The engine's request: the caller's, complete and decided."""
     sampling = request.sampling
@@ -160,6 +174,7 @@ def to_engine(
         tool_choice=chat_pb2.ToolChoice(kind=_number(CHOICES, request.tool_choice.kind), name=request.tool_choice.name),
         response_format=message.response_format,
         plan=from_plan(plan),
+        segments=_from_segments(segments),
         sampling=chat_pb2.Sampling(
             max_tokens=sampling.max_tokens,
             temperature=sampling.temperature,

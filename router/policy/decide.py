@@ -37,12 +37,15 @@ def decide(policy: Policy, request: Request, step: Step, load: Load) -> Decision
     compiled = policy.compiled
     values = [read(request, step, load) for read in compiled.reads]
     rule, failed, shadow = _first_match(compiled, values)
-    plan = rule.plan
+    plan, extras = rule.plan, rule.extras
     if hinted:
         outcomes = tuple(_judge_hints(hints, policy.allowed, plan, policy.file.limits))
-        plan = _follow(hints, {outcome.hint for outcome in outcomes if outcome.accepted}, plan)
+        accepted = {outcome.hint for outcome in outcomes if outcome.accepted}
+        plan = _follow(hints, accepted, plan)
+        segments = tuple((kind, _follow(hints, accepted, own)) for kind, own in extras.segments)
+        extras = dataclasses.replace(extras, segments=segments)
     trace = Trace(compiled, tuple(failed), values)
-    return Decision(step, rule.id, plan, policy.revision, trace, rule.clamps, outcomes, shadow, rule.extras)
+    return Decision(step, rule.id, plan, policy.revision, trace, rule.clamps, outcomes, shadow, extras)
 
 
 def _first_match(compiled: Compiled, values: Values) -> tuple[CompiledRule, list[int], tuple[str, ...]]:

@@ -245,7 +245,6 @@ def what_nothing_runs(rng: random.Random, policy: Policy) -> Seeded:
             ("capture", "text"),
             ("audit", "required"),
             ("escalation", {"on": ["invalid_output"]}),
-            ("segments", {"code": {"block_length": 8}}),
         ]
     )
     where = rng.choice([("defaults",), ("rules", _index(rng, policy), "use")])
