@@ -133,13 +133,13 @@ def segments(draw: DrawFn) -> tuple[tuple[SegmentKind, Plan], ...]:
 @st.composite
 def switching(draw: DrawFn, vocab: int) -> Member:
     """A request whose output has parts, each with its own plan."""
-    sampling = draw(samplings(90))
+    sampling = draw(samplings(60))
     shape = draw(st.sampled_from([None, None, *SWITCHING]))
     if shape is None:
         bias = draw(st.sampled_from([_FENCES, _ITEMS]))
         sampling = replace(sampling, temperature=draw(st.sampled_from([1.0, 1.7])), logit_bias=bias, stop=(), top_k=0)
     return replace(
-        draw(members(vocab, 90)),
+        draw(members(vocab, 60)),
         plan=draw(plans(draw(st.sampled_from([tuple(ModeName), EXACT, EXACT])))),
         sampling=sampling,
         shape=shape,

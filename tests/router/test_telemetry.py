@@ -142,6 +142,7 @@ async def test_span_tree(tmp_path: Path, receiver: Receiver) -> None:
     assert tags(model)["gen_ai.response.finish_reasons"] == ["length"]
     assert tags(model)["gen_ai.request.stop_sequences"] == ["END"]
     assert tags(decode) == {
+        "triroute.segment": 0,
         "triroute.mode": "self_speculation",
         "triroute.variant": "linear",
         "triroute.block_length": 4,
