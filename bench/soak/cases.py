@@ -36,6 +36,7 @@ SWITCHING = tuple(
         r"[a-c]{1,5}\n```(py|c)\n[a-d\n]{1,9}\n```\n[a-c]{2,9}",
         r"(hm\n)?(- [a-f]{1,3}\n){1,4}[a-c]{8}[a-c ]{8,12}",
         r"(<think>[a-c]{1,6}</think>[d-f]{2,4}){1,3}",
+        r"[ab]{4}<think>[ab]{24}</think>[ab]{9}",
         r'<tool_call>\{"name":"f","args":\{"code":"[a-c]{1,6}","n":[0-9]{1,3}\}\}</tool_call>[ab]+',
         r'\{"name":"f","args":\{"sql":"[a-c]{1,6}"\}\}',
     )

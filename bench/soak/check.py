@@ -81,11 +81,12 @@ class Checker:
         self.tally["aborted"] += answer.finished.reason is FinishReason.ABORTED
 
     def _alone(self, member: Member) -> Answer:
-        """Nobody else, an empty cache; autoregression without segments, where that must come to the same."""
+        """Nobody else, an empty cache; autoregression wherever nothing diffuses, and no segments where nothing does."""
         core = Core(self._tokenizer, self._model, EngineConfig(cache_pages=24), _FLAT)
-        plain = replace(member, resumes=0, joins=0, aborted=None)
-        if member.exact:
-            plain = replace(plain, plan=Plan(ModeName.AUTOREGRESSIVE), segments=(), may_call=False)
+        segments = () if member.exact else tuple((kind, _plain(own)) for kind, own in member.segments)
+        may_call = member.may_call and not member.exact
+        plain = replace(member, plan=_plain(member.plan), segments=segments, may_call=may_call)
+        plain = replace(plain, resumes=0, joins=0, aborted=None)
         return self._run(core, {"alone": plain}, {})["alone"]
 
     def _together(self, case: Case, alone: dict[str, Answer]) -> dict[str, Answer]:
@@ -122,6 +123,10 @@ class Checker:
         answer.token_ids += request.resume_ids
         constraint = compile_format(member.shape, self._tokenizer) if member.shape else None
         core.prepare(request, constraint, answer.take)()
+
+
+def _plain(plan: Plan) -> Plan:
+    return plan if plan.mode is ModeName.DIFFUSION else Plan(ModeName.AUTOREGRESSIVE)
 
 
 def _named(case: Case) -> list[tuple[str, Member]]:

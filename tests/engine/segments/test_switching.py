@@ -120,6 +120,20 @@ def test_diffusion_begins_at_the_token_that_opened(tiny_engine: Engine, plan: Pl
     assert before.endswith(b'"code": "')
 
 
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("plan", [Plan(ModeName.LINEAR_SPECULATION, 12), Plan(ModeName.QUADRATIC_SPECULATION, 12)])
+def test_what_was_drafted_beyond_is_for_diffusion_to_write(tiny_engine: Engine, plan: Plan, seed: int) -> None:
+    """Wide drafts that nearly always hold go past the tag; those tokens are given back."""
+    shape = ResponseFormat(FormatKind.REGEX, "[ab]{4}<think>[ab]{24}</think>[ab]{9}")
+    fields = {"response_format": shape, "sampling": Sampling(max_tokens=60, temperature=1.7, seed=seed, top_k=2)}
+    segments = ((SegmentKind.THINKING, DIFFUSION),)
+    plain = run_one(tiny_engine, ask("plain", AR, segments=segments, **fields))
+    drafted = run_one(tiny_engine, ask("drafted", plan, segments=segments, **fields))
+    assert (drafted.token_ids, drafted.text) == (plain.token_ids, plain.text)
+    before = [token for record in drafted.records if record.segment == 0 for token in record.committed]
+    assert b"".join(map(tiny_engine.tokenizer.token_bytes, before)).endswith(b"<think>")
+
+
 @pytest.mark.parametrize("cut", range(0, 160, 13))
 def test_resumed_anywhere(tiny_engine: Engine, cut: int) -> None:
     """A fresh segmenter stands where the lost one stood."""
