@@ -1,4 +1,4 @@
-"""The commands and files in docs/policy.md, as a reader would use them."""
+"""The commands and files in docs/, as a reader would use them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from triroute.router.policy.lint import lint
 from triroute.router.policy.testing import read_suite, run
 
 ROOT = Path(__file__).parents[1]
-PAGE = (ROOT / "docs" / "policy.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```bash\n# run\n(.*?)```", PAGE, re.DOTALL)
-POLICY, TESTS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+PAGES = {name: (ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("policy.md", "segments.md")}
+BLOCKS = [block for page in PAGES.values() for block in re.findall(r"```bash\n# run\n(.*?)\n```\n", page, re.DOTALL)]
+POLICY, TESTS = re.findall(r"```yaml\n(.*?)```", PAGES["policy.md"], re.DOTALL)
+LINKS = [link for page in PAGES.values() for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", page)]
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.split("\n")[0][:40])
@@ -39,6 +40,6 @@ def test_example_passes_its_tests(tmp_path: Path) -> None:
     assert lint(POLICY, "mine.yaml", tested=outcome.reached) == ()
 
 
-@pytest.mark.parametrize("target", re.findall(r"\]\((?!https?:)([^)#]+)\)", PAGE))
+@pytest.mark.parametrize("target", LINKS)
 def test_links_lead_somewhere(target: str) -> None:
     assert (ROOT / "docs" / target).exists()

@@ -201,8 +201,10 @@ class Call:
         return self._stop if self._style is Style.BRACKET else self._first_mark
 
     def _emit(self, call: tuple[str, str] | None) -> None:
+        """Note a call; escapes may have made it no Unicode text."""
         if call is not None:
-            self.calls.append(WrittenCall(*call, self._first, self._token + 1))
+            name, arguments = (part.encode("utf-8", errors="replace").decode() for part in call)
+            self.calls.append(WrittenCall(name, arguments, self._first, self._token + 1))
 
     def _go(self, step: Callable[[], bool]) -> bool:
         self._step = step

@@ -21,15 +21,12 @@ def call_in(text: str) -> tuple[str, str] | None:
     `{"name", "arguments"}` and its variants: other keys, arguments as a string of JSON, an OpenAI `function` around it.
     """
     values = _members(text)
-    if "function" in values and values["function"].lstrip().startswith("{"):
-        return call_in(values["function"])
+    values = _members(values.get("function", "")) or values
     name = next((_string(values[key]) for key in _NAMES if key in values), "")
     if not name:
         return None
     arguments = next((values[key] for key in _ARGUMENTS if key in values), None)
-    if arguments is None:
-        return None
-    return name, _string(arguments) or arguments
+    return None if arguments is None else (name, _string(arguments) or arguments)
 
 
 def arguments_in(text: str) -> str | None:

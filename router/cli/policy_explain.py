@@ -90,8 +90,13 @@ def _show(told: Account) -> None:
         line(f"  {_MARKS.get(rule.outcome, '[red]✗[/red]')} {escape(rule.id)}  [dim]{escape(why)}[/dim]")
     if told.nearest:
         line(f"  nearest miss: {escape(told.nearest)}, which lacks a single condition")
-    runs = (f"{name} {value}" for name, value in plain(decision).items() if value not in (None, []))
+    running = plain(decision)
+    segments = running.pop("segments")
+    runs = (f"{name} {value}" for name, value in running.items() if value not in (None, []))
     line(f"[b]runs[/b]  {escape(', '.join(runs))}")
+    for kind, own in segments:
+        differs = (f"{name} {value}" for name, value in own.items() if value not in (None, running[name]))
+        line(f"  in {kind}: {escape(', '.join(differs)) or 'the same'}")
     for clamp in decision.clamps:
         line(f"  {clamp.parameter}: the rule's {clamp.asked:g} became {clamp.became:g}, by the limits")
     for hint in decision.hints:

@@ -229,3 +229,27 @@ def test_any_text_is_followed(parts: list[str], chance: random.Random) -> None:
     cut = sorted(chance.sample(range(len(data) + 1), min(len(data), 8)))
     for at, state in _states(data, cut).items():
         assert state == bytewise[at]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '<tool_call>{"name": "\\ud800", "arguments": "\\udfff"}</tool_call>',
+        '<function=f><parameter=x>"\\ud800"</parameter></function>',
+        '<|python_tag|>f.call(x="\\ud800")',
+        '<tool_call>{"name": "f", "arguments": {"n": ' + "9" * 5000 + "}}</tool_call>",
+        '<tool_call>{"name": "f", "arguments": ' + '{"a":' * 3000 + "1" + "}" * 3001 + "</tool_call>",
+        "<tool_call>" + '{"function": ' * 600 + "1" + "}" * 600 + "</tool_call>",
+        "<tool_call>" + "[" * 5000 + "]" * 5000 + "</tool_call>",
+        "<tool_call>" + "}" * 100 + "]" * 100 + "</tool_call>",
+        "<function=" + "x" * 2000 + ">",
+        "[TOOL_CALLS]" + "x" * 2000 + "{}",
+        "`" * 3000 + "x`\n",
+        " " * 5000 + "- x",
+    ],
+)
+def test_hostile_text(text: str) -> None:
+    """Nothing fails, and what is told can be sent."""
+    _, calls = follow(TINY, ids(TINY, text))
+    for call in calls:
+        assert (call.name + call.arguments).encode()
