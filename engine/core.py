@@ -13,9 +13,11 @@ from triroute.engine.loop import Loop
 from triroute.engine.model import Model
 from triroute.engine.modes import most_scratch, start_mode
 from triroute.engine.modes.auto import Acceptance, Chooser, Patience
+from triroute.engine.modes.base import Mode
 from triroute.engine.output import Output
 from triroute.engine.sampler import Sampler
 from triroute.engine.scheduler import Scheduler
+from triroute.engine.segments import Segmenter, Track
 from triroute.engine.sequence import Sequence, Sink
 from triroute.engine.stopwatch import measured
 from triroute.engine.text import TextStream
@@ -42,12 +44,25 @@ class Core:
         """Check a request, on any thread; the call that queues it, for the owner. Raises InvalidRequest."""
         self._check(request)
         sampling, end_ids = request.sampling, self.tokenizer.end_ids
-        chooser = Chooser(self.costs, self._acceptance, self._patience)
-        mode = start_mode(request.plan, self.model.mask_id, end_ids, chooser)
         text = TextStream(self.tokenizer, sampling.stop)
         output = Output(text, end_ids, sampling.max_tokens, request.resume_characters)
-        sequence = Sequence(request, mode, Sampler(sampling, request.prompt_ids, constraint, end_ids), output, sink)
+        sampler = Sampler(sampling, request.prompt_ids, constraint, end_ids)
+        sequence = Sequence(request, self._track(request), sampler, output, sink)
         return lambda: self.scheduler.waiting.append(sequence)
+
+    def _track(self, request: Request) -> Track:
+        """What decodes the request, and its parts. How drafts fare is learnt for each plan by itself."""
+        plans = (request.plan, *(plan for _, plan in request.segments))
+        choosers = [Chooser(self.costs, self._acceptance, self._patience) for _ in plans]
+
+        def start(number: int) -> Mode:
+            return start_mode(plans[number], self.model.mask_id, self.tokenizer.end_ids, choosers[number])
+
+        track = Track(plans, start)
+        if request.segments or request.may_call:
+            segmenter = Segmenter(self.tokenizer, request.prompt_ids, may_call=request.may_call)
+            track.watch(segmenter, {kind: number for number, (kind, _) in enumerate(request.segments, start=1)})
+        return track
 
     def _check(self, request: Request) -> None:
         if not request.prompt_ids:
@@ -63,7 +78,8 @@ class Core:
         for token, _ in request.sampling.logit_bias:
             if not 0 <= token < vocab:
                 raise InvalidRequest(f"sampling.logit_bias[{token}]", f"is outside the vocabulary of {vocab} tokens")
-        most = prompt + output + most_scratch(request.plan, self.config.max_block_length)
+        plans = (request.plan, *(plan for _, plan in request.segments))
+        most = prompt + output + max(most_scratch(plan, self.config.max_block_length) for plan in plans)
         if not self.cache.can_ever_hold(most):
             raise InvalidRequest(
                 "sampling.max_tokens",

@@ -19,9 +19,9 @@ class Ledger:
         self._records = self._passes = self._prefill_passes = self._accepted = self._rejected = self._forced = 0
 
     def record(
-        self, span: Span, commit: Commit, kept: tuple[int, ...], started: float, ended: float, batch: int
+        self, span: Span, commit: Commit, kept: tuple[int, ...], started: float, ended: float, batch: int, segment: int
     ) -> PassRecord:
-        """Book a pass that ran `span`; `kept` tokens of its commit joined the output."""
+        """Book a pass that ran `span` in a segment; `kept` tokens of its commit joined the output."""
         if span.kind is PassKind.PREFILL:
             self._prefill_passes += 1
         elif span.kind is not PassKind.FORCED:
@@ -50,6 +50,7 @@ class Ledger:
             sources=tuple(draft.source for draft in commit.checked),
             committed=kept,
             forced=forced,
+            segment=segment,
         )
 
     def usage(self, prompt: int, output: int) -> Usage:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from triroute.engine.drawing import follow
 from triroute.engine.errors import EngineError, InvalidRequest
@@ -12,6 +13,7 @@ from triroute.engine.lookup import Echo, PromptLookup
 from triroute.engine.modes.base import Commit, Company, Found, Mode, View
 from triroute.engine.output import Output
 from triroute.engine.sampler import Sampler
+from triroute.engine.segments import Track
 from triroute.engine.span import Span
 from triroute.engine.types import (
     Committed,
@@ -32,15 +34,16 @@ Sink = Callable[[Event], None]
 class Sequence:
     """State of a request. The first `cached` of its `tokens` are in the cache; at least the last one never is.
 
-    Raises InvalidRequest when it resumes tokens that the grammar can't have allowed.
+    Its mode is the one that `track` says, which follows the text where there is reason to. Raises InvalidRequest when
+    it resumes tokens that the grammar can't have allowed.
     """
 
-    def __init__(self, request: Request, mode: Mode, sampler: Sampler, output: Output, sink: Sink) -> None:
+    def __init__(self, request: Request, track: Track, sampler: Sampler, output: Output, sink: Sink) -> None:
         self.request = request
-        self.mode = mode
         self.sampler = sampler
         self.output = output
         self.sink = sink
+        self._track = track
         self.tokens = [*request.prompt_ids]
         self.cached = 0
         self.pages: list[int] = []  # the scheduler's: where its slots lie in the cache
@@ -49,6 +52,11 @@ class Sequence:
         self._lookup = PromptLookup()
         self._resumed_text = ""
         self._forced = self._resume()
+
+    @property
+    def mode(self) -> Mode:
+        """Who decides what comes next."""
+        return self._track.mode
 
     @property
     def finish(self) -> FinishReason | None:
@@ -85,7 +93,7 @@ class Sequence:
             wanted = self.request.sampling.logprobs is not None
             logprobs = tuple(map(TokenLogprob, self._forced)) if wanted else ()
             forced = Commit(self._forced, tuple(range(len(self._forced))), logprobs=logprobs)
-            self._tell(Span(PassKind.FORCED, ()), forced, now, now, 1)
+            self._tell(Span(PassKind.FORCED, ()), self._standing(forced), now, now, 1)
 
     def preempt(self) -> None:
         """Lose the cache, but nothing that was committed or drafted."""
@@ -99,9 +107,9 @@ class Sequence:
 
     def commit(self, span: Span, commit: Commit, started: float, ended: float, batch: int) -> None:
         """Take over what a pass came to, and tell the client."""
-        self.cached += (
-            len(span.chain) if span.exact is None else span.exact + 1 + span.holds(commit.tokens[: commit.accepted])
-        )
+        commit = self._standing(commit)
+        held = commit.tokens[: min(commit.accepted, len(commit.tokens) - 1)]
+        self.cached += len(span.chain) if span.exact is None else span.exact + 1 + span.holds(held)
         self.rows = span.width
         if not self.ledger.prefilled and self.cached >= len(self.request.prompt_ids):
             self.ledger.prefilled = ended
@@ -113,12 +121,24 @@ class Sequence:
         usage = self.ledger.usage(len(self.request.prompt_ids), output)
         self.sink(Finished(reason, usage, self.ledger.timings(), self._resumed_text + self.output.flush()))
 
+    def _standing(self, commit: Commit) -> Commit:
+        """A commit without the tokens that another mode is to write."""
+        count = self._track.follow(commit.tokens)
+        if count == len(commit.tokens):
+            return commit
+        self.sampler.back(len(commit.tokens) - count)
+        forced = tuple(index for index in commit.forced if index < count)
+        return replace(commit, tokens=commit.tokens[:count], forced=forced, logprobs=commit.logprobs[:count])
+
     def _tell(self, span: Span, commit: Commit, started: float, ended: float, batch: int) -> None:
         kept, text = self.output.push(commit.tokens)
         self.tokens.extend(kept)
         text, self._resumed_text = self._resumed_text + text, ""
-        record = self.ledger.record(span, commit, kept, started, ended, batch)
-        self.sink(Committed(kept, text, record, logprobs=commit.logprobs[: len(kept)]))
+        track = self._track
+        record = self.ledger.record(span, commit, kept, started, ended, batch, track.number)
+        calls = track.calls(len(self.tokens) - len(self.request.prompt_ids), ended=self.finish is not None)
+        self.sink(Committed(kept, text, record, commit.logprobs[: len(kept)], track.kind, track.plan, calls))
+        track.turn()
 
     def _resume(self) -> tuple[int, ...]:
         """Go through the tokens of an interrupted run; what the grammar forces after them, or at the beginning."""
@@ -132,6 +152,7 @@ class Sequence:
                 raise InvalidRequest("resume_ids", f"[{at}] can't follow: {error}") from error
             forced = self.sampler.take_forced() if resumed[at] not in self.sampler.end_ids else ()
             at += 1
+        self._track.resume(resumed)
         kept, self._resumed_text = self.output.push(resumed)
         self.tokens.extend(kept)
         return () if self.finish else forced[len(resumed) - at :]

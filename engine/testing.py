@@ -16,7 +16,17 @@ from triroute.engine.config import ModelConfig
 from triroute.engine.engine import Engine
 from triroute.engine.grammar import compile_format
 from triroute.engine.tokenizer import Tokenizer, byte_alphabet
-from triroute.engine.types import Committed, Event, Failed, Finished, PassRecord, Request, TokenLogprob
+from triroute.engine.types import (
+    Committed,
+    Event,
+    Failed,
+    Finished,
+    PassRecord,
+    Request,
+    SegmentKind,
+    TokenLogprob,
+    WrittenCall,
+)
 from triroute.kernels.cpu.dense import to_bfloat16
 from triroute.kernels.cpu.hydra import Head
 from triroute.kernels.cpu.linear import Linear
@@ -44,6 +54,8 @@ class Answer:
     text: str = ""
     logprobs: list[TokenLogprob] = field(default_factory=list)
     records: list[PassRecord] = field(default_factory=list)
+    segments: list[tuple[SegmentKind, int]] = field(default_factory=list)  # kind and plan of each
+    calls: list[WrittenCall] = field(default_factory=list)
     finished: Finished | None = None
     failed: Failed | None = None
 
@@ -55,6 +67,9 @@ class Answer:
                 self.text += event.text
                 self.logprobs += event.logprobs
                 self.records.append(event.record)
+                self.calls += event.calls
+                if event.record.segment == len(self.segments):
+                    self.segments.append((event.kind, event.plan))
             case Finished():
                 self.text += event.text
                 self.finished = event

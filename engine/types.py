@@ -43,6 +43,17 @@ class FinishReason(IntEnum):
     ABORTED = 3
 
 
+class SegmentKind(IntEnum):
+    """What a part of the output is. Numbers as in decoding.proto."""
+
+    UNSPECIFIED = 0
+    PROSE = 1
+    CODE = 2
+    TOOL_CALL = 3
+    THINKING = 4
+    PLAN = 5
+
+
 ALL_SOURCES = frozenset({DraftSource.DIFFUSION, DraftSource.PROMPT_LOOKUP})
 
 
@@ -108,7 +119,8 @@ class Request:
     """One request, tokenized.
 
     `resume_ids` are output tokens that an interrupted run has committed, `resume_characters` the code points of
-    text that it delivered: neither is sent again.
+    text that it delivered: neither is sent again. `segments` has other plans for parts of the output. Where it
+    `may_call` tools, the output may also be nothing but a call.
     """
 
     request_id: str
@@ -118,6 +130,8 @@ class Request:
     response_format: ResponseFormat | None = None
     resume_ids: tuple[int, ...] = ()
     resume_characters: int = 0
+    segments: tuple[tuple[SegmentKind, Plan], ...] = ()
+    may_call: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,14 +199,29 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
+class WrittenCall:
+    """A tool call in the output: `arguments` is JSON text, the tokens from `first` to before `end` hold it."""
+
+    name: str
+    arguments: str
+    first: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
 class Committed:
-    """Tokens and text that became final, and the pass behind them; log-probabilities of the tokens where asked for."""
+    """Tokens and text that became final, and the pass behind them; log-probabilities of the tokens where asked for.
+
+    `plan` ran in a segment of that `kind`: 0 is the request's, n the n-th of its segments. `calls` became complete.
+    """
 
     token_ids: tuple[int, ...]
     text: str
     record: PassRecord
-    segment: int = 0
     logprobs: tuple[TokenLogprob, ...] = ()
+    kind: SegmentKind = SegmentKind.UNSPECIFIED
+    plan: int = 0
+    calls: tuple[WrittenCall, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

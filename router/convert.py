@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from triroute.proto import chat_pb2, decoding_pb2, engine_pb2, router_pb2
 from triroute.router.errors import InvalidRequest, Violation
@@ -26,6 +26,7 @@ from triroute.router.types import (
     ResponseFormat,
     Role,
     Sampling,
+    SegmentKind,
     ShadowDecision,
     StepKind,
     Tool,
@@ -59,6 +60,13 @@ ARMS = {
     router_pb2.ARM_STABLE: Arm.STABLE,
     router_pb2.ARM_CANARY: Arm.CANARY,
 }
+SEGMENTS = {
+    decoding_pb2.SEGMENT_KIND_PROSE: SegmentKind.PROSE,
+    decoding_pb2.SEGMENT_KIND_CODE: SegmentKind.CODE,
+    decoding_pb2.SEGMENT_KIND_TOOL_CALL: SegmentKind.TOOL_CALL,
+    decoding_pb2.SEGMENT_KIND_THINKING: SegmentKind.THINKING,
+    decoding_pb2.SEGMENT_KIND_PLAN: SegmentKind.PLAN,
+}
 ROLES = {
     chat_pb2.ROLE_SYSTEM: Role.SYSTEM,
     chat_pb2.ROLE_USER: Role.USER,
@@ -89,6 +97,7 @@ _TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 Known = TypeVar("Known")
 Number = TypeVar("Number", bound=int)
+SegmentPlans: TypeAlias = tuple[tuple[SegmentKind, DecodePlan], ...]
 
 
 def to_request(message: router_pb2.GenerateRequest) -> Request:
@@ -146,6 +155,7 @@ def from_decision(decision: Decision, request_id: str, trace_id: str) -> router_
         trace_id=trace_id,
         arm=number_of(ARMS, decision.arm),
         held=from_held(decision.held) if decision.held else None,
+        segments=_from_segments(decision.extras.segments),
     )
 
 
@@ -158,6 +168,10 @@ def from_shadow(shadow: ShadowDecision) -> router_pb2.ShadowDecision:
         agrees=shadow.agrees,
         error=shadow.error,
     )
+
+
+def _from_segments(segments: SegmentPlans) -> list[decoding_pb2.SegmentPlan]:
+    return [decoding_pb2.SegmentPlan(kind=number_of(SEGMENTS, kind), plan=from_plan(plan)) for kind, plan in segments]
 
 
 def from_plan(plan: DecodePlan) -> decoding_pb2.DecodePlan:
@@ -191,7 +205,7 @@ def to_plan(plan: decoding_pb2.DecodePlan) -> DecodePlan:
 
 
 def to_engine(
-    message: router_pb2.GenerateRequest, request: Request, plan: DecodePlan, request_id: str
+    message: router_pb2.GenerateRequest, request: Request, plan: DecodePlan, segments: SegmentPlans, request_id: str
 ) -> engine_pb2.GenerateRequest:
     """The engine's request: the caller's, complete and decided."""
     sampling = request.sampling
@@ -203,6 +217,7 @@ def to_engine(
         ),
         response_format=message.response_format,
         plan=from_plan(plan),
+        segments=_from_segments(segments),
         sampling=chat_pb2.Sampling(
             max_tokens=sampling.max_tokens,
             temperature=sampling.temperature,

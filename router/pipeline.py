@@ -152,7 +152,7 @@ class Pipeline:
 
     async def _events(self, run: Run) -> AsyncGenerator[engine_pb2.GenerateEvent, None]:
         """The engine's events; when it dies, those of its successor, from the last committed token on."""
-        asked = to_engine(run.message, run.request, run.plan, run.request_id)
+        asked = to_engine(run.message, run.request, run.plan, run.segment_plans, run.request_id)
         while True:
             asked.resume_ids[:] = run.token_ids
             asked.resume_characters = run.characters
@@ -168,7 +168,7 @@ class Pipeline:
                 return
             except EngineLost as lost:
                 self.supervisor.doubt()
-                run.resumes += 1
+                run.interrupt()
                 if run.resumes > self.settings.most_resumes:
                     raise EngineUnavailable(
                         f"the engine was lost {run.resumes} times under this step; try again", retry_ms=1_000

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from triroute.proto import router_pb2
 from triroute.router.errors import NotFound
+from triroute.router.segments import step_of_call
 
 log = logging.getLogger("triroute.records")
 
@@ -53,7 +54,8 @@ class RecordStore:
         self.path = path
 
     def find(self, wanted: str) -> router_pb2.Record:
-        """By request id, trace id, or a unique prefix of one. Raises NotFound."""
+        """By request id, trace id, a unique prefix of one, or the id of a tool call. Raises NotFound."""
+        wanted = step_of_call(wanted)
         if len(wanted) < _SHORTEST_PREFIX or not wanted.isalnum():
             raise NotFound(f"{wanted!r} is no id; give at least {_SHORTEST_PREFIX} of its characters")
         found = self._query(

@@ -12,10 +12,9 @@ from triroute.proto import decoding_pb2, engine_pb2, router_pb2
 from triroute.router.features import written
 from triroute.router.fleet.rates import Grant
 from triroute.router.policy.trial.turn import Turn
-from triroute.router.types import Decision, DecodePlan, Load, Request, Step
+from triroute.router.segments import Segments, call_records, ran
+from triroute.router.types import Decision, DecodePlan, Load, Request, SegmentKind, Step
 
-_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
-LONGEST_ACCEPT_PATH = 4_096
 CANCELLED = "CANCELLED"
 
 
@@ -40,29 +39,40 @@ class Run:
     token_ids: list[int] = field(default_factory=list)
     characters: int = 0
     passes: list[decoding_pb2.PassRecord] = field(default_factory=list)
+    calls: list[engine_pb2.WrittenCall] = field(default_factory=list)
     resumes: int = 0
     finish: router_pb2.Finish | None = None
     error: str = ""
+    _segments: Segments = field(default_factory=Segments)
 
     def take(self, commit: engine_pb2.Commit) -> router_pb2.Delta | None:
         """Note a commit; the delta for the client, where there is one."""
+        segment = self._segments.number(commit)
         for record in commit.passes:
             record.index = len(self.passes)
+            record.segment = segment
             self.passes.append(record)
         self.token_ids += commit.token_ids
-        return self.say(commit.text, commit.token_ids, commit.segment, commit.logprobs)
+        self.calls += commit.calls
+        return self.say(commit.text, commit.token_ids, commit.logprobs)
 
     def say(
         self,
         text: str,
         token_ids: Iterable[int] = (),
-        segment: int = 0,
         logprobs: Iterable[decoding_pb2.TokenLogprob] = (),
     ) -> router_pb2.Delta | None:
-        """A delta, where there is anything to say."""
+        """A delta of the present segment, where there is anything to say."""
         self.characters += len(text)
-        delta = router_pb2.Delta(text=text, token_ids=token_ids, segment=segment, logprobs=logprobs)
+        delta = router_pb2.Delta(text=text, token_ids=token_ids, logprobs=logprobs)
+        if self._segments.known:
+            delta.segment, delta.kind = len(self._segments.known) - 1, self._segments.known[-1][0]
         return delta if text or delta.token_ids else None
+
+    def interrupt(self) -> None:
+        """The engine was lost; another one goes on."""
+        self.resumes += 1
+        self._segments.interrupt()
 
     def end(self, finish: engine_pb2.Finish) -> router_pb2.Finish:
         """The stream's last event."""
@@ -76,7 +86,7 @@ class Run:
                 drafted_tokens=sum(segment.drafted for segment in summary),
                 accepted_prediction_tokens=sum(segment.accepted for segment in summary),
                 rejected_prediction_tokens=sum(segment.rejected for segment in summary),
-                passes=sum(_ran(record) for record in decoding),
+                passes=sum(ran(record) for record in decoding),
                 prefill_passes=len(self.passes) - len(decoding),
                 forced_tokens=sum(len(record.forced) for record in decoding),
                 cached_prompt_tokens=finish.usage.cached_prompt_tokens,
@@ -107,15 +117,23 @@ class Run:
         return self.decision.plan
 
     @property
+    def segment_plans(self) -> tuple[tuple[SegmentKind, DecodePlan], ...]:
+        """What runs in parts of the output instead of `plan`."""
+        return self.decision.extras.segments if self.decision else ()
+
+    @property
     def decoding(self) -> list[decoding_pb2.PassRecord]:
         """The passes that were not prefill, and what the response format forced before the first."""
         return [record for record in self.passes if record.kind != decoding_pb2.PassRecord.KIND_PREFILL]
 
     def segments(self) -> list[router_pb2.SegmentSummary]:
         """What each segment ran as."""
-        plan = self.decided.plan if self.decided else decoding_pb2.DecodePlan()
-        numbers = sorted({record.segment for record in self.decoding})
-        return [_summary(number, plan, [r for r in self.decoding if r.segment == number]) for number in numbers]
+        decided = self.decided or router_pb2.Decision()
+        return self._segments.summaries([decided.plan, *(own.plan for own in decided.segments)], self.decoding)
+
+    def call_records(self) -> list[router_pb2.CallRecord]:
+        """The tool calls of the output so far."""
+        return call_records(self.request_id, self.calls, self.passes)
 
     def record(self, model: str, engine_sha256: str, token_text: dict[int, str]) -> router_pb2.Record:
         """Everything known about it, for good."""
@@ -135,35 +153,13 @@ class Run:
             features=features,
             engine_sha256=engine_sha256,
             shadow=self.shadow,
+            calls=self.call_records(),
         )
 
     def known_tokens(self) -> list[int]:
         """Every token that the record names."""
         proposed = (token for record in self.passes for token in (*record.proposed_ids, *record.committed_ids))
         return sorted({*self.token_ids, *proposed})
-
-
-def _summary(
-    number: int, plan: decoding_pb2.DecodePlan, passes: list[decoding_pb2.PassRecord]
-) -> router_pb2.SegmentSummary:
-    drafted = sum(len(r.sources) for r in passes)
-    accepted = sum(min(r.accepted, len(r.committed_ids)) for r in passes)
-    committed = [len(r.committed_ids) for r in passes]
-    return router_pb2.SegmentSummary(
-        index=number,
-        mode=plan.mode,
-        variant=plan.variant,
-        tokens=sum(committed),
-        passes=sum(_ran(record) for record in passes),
-        drafted=drafted,
-        accepted=accepted,
-        rejected=drafted - accepted,
-        accept_path="".join(_DIGITS[min(count, 35)] for count in committed[:LONGEST_ACCEPT_PATH]),
-    )
-
-
-def _ran(record: decoding_pb2.PassRecord) -> bool:
-    return record.kind != decoding_pb2.PassRecord.KIND_FORCED
 
 
 def _digest(message: router_pb2.GenerateRequest) -> str:

@@ -1,6 +1,7 @@
 """Runs to OpenTelemetry spans: this and `metrics` alone know the SDK. Names are constants here.
 
-At most eight spans a step, and never one a pass. Prompts and outputs are not in them.
+Five spans a step and one a segment, of which the last stands for all from the sixteenth on; never one a pass. Prompts
+and outputs are not in them.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ POLICY_RULE, POLICY_REVISION = "triroute.policy.rule", "triroute.policy.revision
 PASSED_OVER, EVIDENCE = "triroute.policy.passed_over", "triroute.step.evidence"
 CLAMPS, HINTS = "triroute.policy.clamps", "triroute.policy.hints"
 POLICY_ARM, SHADOW, SHADOW_AGREES = "triroute.policy.arm", "triroute.shadow.policy", "triroute.shadow.agrees"
+SEGMENT, SEGMENT_KIND, SEGMENTS_MORE = "triroute.segment", "triroute.segment.kind", "triroute.segments_more"
+TOOL_CALLS = "triroute.tool_calls"
 MODE, VARIANT, BLOCK_LENGTH = "triroute.mode", "triroute.variant", "triroute.block_length"
 PASSES, DRAFTED, ACCEPTED, REJECTED = "triroute.passes", "triroute.drafted", "triroute.accepted", "triroute.rejected"
 TOKENS_PER_FORWARD, ACCEPT_PATH = "triroute.tokens_per_forward", "triroute.accept_path"
@@ -40,6 +43,7 @@ log = logging.getLogger("triroute.telemetry")
 
 _EXPORT_SECONDS, _CLOSE_SECONDS = 3.0, 2.0
 _BATCH_MS = 500
+_MOST_SEGMENT_SPANS, _MOST_NAMED_CALLS = 16, 16
 _MOST_SEED = 2**63 - 1  # OTLP's integers are signed
 
 # The SDK logs each failed batch and each dropped span; `_Exporter` says it once.
@@ -133,10 +137,14 @@ class Telemetry:
         decoding, segments = run.decoding, run.segments()
         self._span("queue", parent, {}, run.decided_ns, admitted)
         self._span("prefill", parent, {PASSES: len(run.passes) - len(decoding)}, admitted, prefilled)
-        starts = [_start(decoding, segment.index, admitted) for segment in segments]
+        calls = run.call_records()
+        more = max(0, len(segments) - _MOST_SEGMENT_SPANS)
+        starts = [_start(decoding, segment.index, admitted) for segment in segments[:_MOST_SEGMENT_SPANS]]
         for segment, start, until in zip(segments, starts, [*starts[1:], run.ended_ns], strict=False):
-            mode = decoding_pb2.Mode.Name(segment.mode).removeprefix("MODE_").lower()
-            self._span(f"decode {mode}", parent, _segment(run, segment, mode), start, until)
+            attributes = _segment(segment, calls)
+            if more and segment is segments[len(starts) - 1]:
+                attributes = {SEGMENTS_MORE: more, **attributes}
+            self._span(f"decode {attributes[MODE]}", parent, attributes, start, until)
 
     def _span(
         self,
@@ -227,16 +235,23 @@ def _gen_ai(run: Run, operation: str, model: str) -> Attributes:
     return attributes
 
 
-def _segment(run: Run, segment: router_pb2.SegmentSummary, mode: str) -> Attributes:
+def _segment(segment: router_pb2.SegmentSummary, calls: Sequence[router_pb2.CallRecord]) -> Attributes:
+    plan = segment.plan
     attributes: Attributes = {
-        MODE: mode,
-        BLOCK_LENGTH: run.plan.block_length,
+        SEGMENT: segment.index,
+        MODE: decoding_pb2.Mode.Name(plan.mode).removeprefix("MODE_").lower(),
+        BLOCK_LENGTH: plan.block_length,
         PASSES: segment.passes,
         DRAFTED: segment.drafted,
         ACCEPTED: segment.accepted,
         REJECTED: segment.rejected,
         TOKENS_PER_FORWARD: segment.tokens / max(segment.passes, 1),
     }
-    if run.plan.variant is not None:
-        attributes[VARIANT] = run.plan.variant.value
+    if plan.variant:
+        attributes[VARIANT] = decoding_pb2.Variant.Name(plan.variant).removeprefix("VARIANT_").lower()
+    if segment.kind:
+        attributes[SEGMENT_KIND] = decoding_pb2.SegmentKind.Name(segment.kind).removeprefix("SEGMENT_KIND_").lower()
+    inside = [f"{call.id} {call.name}" for call in calls if segment.index in call.segments]
+    if inside:
+        attributes[TOOL_CALLS] = inside[:_MOST_NAMED_CALLS]
     return attributes | {ACCEPT_PATH: segment.accept_path}

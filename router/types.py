@@ -76,6 +76,7 @@ class SegmentKind(StrEnum):
     CODE = "code"
     TOOL_CALL = "tool_call"
     THINKING = "thinking"
+    PLAN = "plan"
 
 
 class Role(StrEnum):
@@ -327,9 +328,8 @@ class DecodePlan:
 
 @dataclass(frozen=True, slots=True)
 class Extras:
-    """What a rule asks for beyond the decoder. Carried for those who read decisions; no engine runs any of it yet.
-
-    `escalation` is (when, to which mode, how often at most); `segments` has a plan for each kind that differs.
+    """What a rule asks for beyond the decoder. No engine runs any of it yet but `segments`, which has a plan for each
+    kind that differs. `escalation` is (when, to which mode, how often at most).
     """
 
     grammar: str = "as_asked"

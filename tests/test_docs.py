@@ -1,4 +1,4 @@
-"""The commands and files in docs/policy.md, as a reader would use them."""
+"""The commands and files in docs/, as a reader would use them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from triroute.router.policy.lint import lint
 from triroute.router.policy.testing import read_suite, run
 
 ROOT = Path(__file__).parents[1]
-PAGE = (ROOT / "docs" / "policy.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```bash\n# run\n(.*?)```", PAGE, re.DOTALL)
+PAGES = {name: (ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("policy.md", "segments.md")}
+BLOCKS = [block for page in PAGES.values() for block in re.findall(r"```bash\n# run\n(.*?)```", page, re.DOTALL)]
 POLICY, TESTS, *SECTIONS = sorted(
-    re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL), key=lambda block: block.startswith("# A section")
+    re.findall(r"```yaml\n(.*?)```", PAGES["policy.md"], re.DOTALL), key=lambda block: block.startswith("# A section")
 )
+LINKS = [link for page in PAGES.values() for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", page)]
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.split("\n")[0][:40])
@@ -54,6 +55,6 @@ def test_rule_of_the_fleets_page_fits_the_example() -> None:
     assert [str(finding) for finding in lint(f"{head}{indented}  - id: busy{rest}", "mine.yaml")] == []
 
 
-@pytest.mark.parametrize("target", re.findall(r"\]\((?!https?:)([^)#]+)\)", PAGE))
+@pytest.mark.parametrize("target", LINKS)
 def test_links_lead_somewhere(target: str) -> None:
     assert (ROOT / "docs" / target).exists()

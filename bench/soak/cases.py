@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
@@ -15,6 +15,7 @@ from triroute.engine.types import (
     Plan,
     ResponseFormat,
     Sampling,
+    SegmentKind,
 )
 
 FORMATS = (
@@ -28,6 +29,20 @@ FORMATS = (
         '"required":["name","n","b"],"additionalProperties":false}',
     ),
 )
+# Outputs that go from one kind of segment to another, if the model likes it or not.
+SWITCHING = tuple(
+    ResponseFormat(FormatKind.REGEX, expression)
+    for expression in (
+        r"[a-c]{1,5}\n```(py|c)\n[a-d\n]{1,9}\n```\n[a-c]{2,9}",
+        r"(hm\n)?(- [a-f]{1,3}\n){1,4}[a-c]{8}[a-c ]{8,12}",
+        r"(<think>[a-c]{1,6}</think>[d-f]{2,4}){1,3}",
+        r"[ab]{4}<think>[ab]{24}</think>[ab]{9}",
+        r'<tool_call>\{"name":"f","args":\{"code":"[a-c]{1,6}","n":[0-9]{1,3}\}\}</tool_call>[ab]+',
+        r'\{"name":"f","args":\{"sql":"[a-c]{1,6}"\}\}',
+    )
+)
+_FENCES = ((96, 30.0), (10, 30.0), (97, 24.0))  # hardly more than `, line ends and a
+_ITEMS = ((45, 30.0), (10, 28.0), (32, 30.0), (97, 30.0))
 _FIRST = (65, 32, 91, 7)  # prompts share beginnings, for the prefix cache
 
 
@@ -42,6 +57,13 @@ class Member:
     joins: int = 0
     aborted: int | None = None
     resumes: int = 0  # output tokens that an earlier run has committed
+    segments: tuple[tuple[SegmentKind, Plan], ...] = ()
+    may_call: bool = False
+
+    @property
+    def exact(self) -> bool:
+        """Whether no part of it writes a text of its own."""
+        return all(plan.mode is not ModeName.DIFFUSION for plan in (self.plan, *(own for _, own in self.segments)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +75,9 @@ class Case:
     prefill_chunk: int
     max_running: int
     cost_seed: int
+
+
+EXACT = tuple(mode for mode in ModeName if mode is not ModeName.DIFFUSION)
 
 
 def plans(modes: tuple[ModeName, ...] = tuple(ModeName)) -> SearchStrategy[Plan]:
@@ -99,6 +124,33 @@ def prompts(draw: DrawFn, vocab: int) -> tuple[int, ...]:
 
 
 @st.composite
+def segments(draw: DrawFn) -> tuple[tuple[SegmentKind, Plan], ...]:
+    """Other plans for some parts, most of them exact."""
+    kinds = draw(st.sets(st.sampled_from([*SegmentKind][1:]), min_size=1))
+    modes = draw(st.sampled_from([tuple(ModeName), EXACT, EXACT]))
+    return tuple((kind, draw(plans(modes))) for kind in sorted(kinds))
+
+
+@st.composite
+def switching(draw: DrawFn, vocab: int) -> Member:
+    """A request whose output has parts, each with its own plan."""
+    sampling = draw(samplings(60))
+    shape = draw(st.sampled_from([None, None, *SWITCHING]))
+    if shape is None:
+        bias = draw(st.sampled_from([_FENCES, _ITEMS]))
+        sampling = replace(sampling, temperature=draw(st.sampled_from([1.0, 1.7])), logit_bias=bias, stop=(), top_k=0)
+    return replace(
+        draw(members(vocab, 60)),
+        plan=draw(plans(draw(st.sampled_from([tuple(ModeName), EXACT, EXACT])))),
+        sampling=sampling,
+        shape=shape,
+        resumes=draw(st.sampled_from([0, 0, 3, 20, 40])),
+        segments=draw(segments()),
+        may_call=draw(st.booleans()),
+    )
+
+
+@st.composite
 def members(draw: DrawFn, vocab: int, longest: int) -> Member:
     """Any request."""
     return Member(
@@ -116,8 +168,8 @@ def members(draw: DrawFn, vocab: int, longest: int) -> Member:
 def cases(draw: DrawFn, vocab: int, longest: int = 40) -> Case:
     """Any requests in any company."""
     return Case(
-        tuple(draw(st.lists(members(vocab, longest), min_size=1, max_size=5))),
-        draw(st.sampled_from([8, 8, 9, 24])),
+        tuple(draw(st.lists(st.one_of(members(vocab, longest), switching(vocab)), min_size=1, max_size=5))),
+        draw(st.sampled_from([9, 9, 10, 24])),
         draw(st.sampled_from([16, 64, 96])),
         draw(st.sampled_from([1, 2, 4, 32])),
         draw(st.integers(0, 7)),

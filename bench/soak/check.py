@@ -1,10 +1,11 @@
-"""Run a case, and hold every request of it against its solitary autoregressive run."""
+"""Run a case, and hold every request of it against its solitary autoregressive run, or its own where it diffuses."""
 
 from __future__ import annotations
 
 import random
 from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 
 from triroute.bench.soak.cases import Case, Member
 from triroute.engine.config import EngineConfig
@@ -47,8 +48,7 @@ class Checker:
             _accounted(name, together[name])
             self._fits(name, member, together[name])
             self._count(together[name], member)
-            if member.plan.mode is not ModeName.DIFFUSION:
-                _same(name, member, together[name], alone[name])
+            _same(name, member, together[name], alone[name])
 
     def _fits(self, name: str, member: Member, answer: Answer) -> None:
         """A shaped output is one that its grammar allows, and a complete one where the model ended it."""
@@ -66,6 +66,10 @@ class Checker:
         self.kinds |= {record.kind for record in answer.records}
         self.tally["forced"] += sum(len(record.forced) for record in answer.records)
         self.tally["resumed"] += member.resumes > 0
+        switches = max((record.segment for record in answer.records), default=0)
+        self.tally["switches"] += switches
+        self.tally["switches with diffusion"] += switches if not member.exact else 0
+        self.tally["tool calls"] += len(answer.calls)
         if answer.finished is None:
             self.tally["failed"] += 1
             return
@@ -77,9 +81,12 @@ class Checker:
         self.tally["aborted"] += answer.finished.reason is FinishReason.ABORTED
 
     def _alone(self, member: Member) -> Answer:
-        """Autoregression, nobody else, an empty cache."""
+        """Nobody else, an empty cache; autoregression wherever nothing diffuses, and no segments where nothing does."""
         core = Core(self._tokenizer, self._model, EngineConfig(cache_pages=24), _FLAT)
-        plain = replace(member, plan=Plan(ModeName.AUTOREGRESSIVE), resumes=0, joins=0, aborted=None)
+        segments = () if member.exact else tuple((kind, _plain(own)) for kind, own in member.segments)
+        may_call = member.may_call and not member.exact
+        plain = replace(member, plan=_plain(member.plan), segments=segments, may_call=may_call)
+        plain = replace(plain, resumes=0, joins=0, aborted=None)
         return self._run(core, {"alone": plain}, {})["alone"]
 
     def _together(self, case: Case, alone: dict[str, Answer]) -> dict[str, Answer]:
@@ -103,18 +110,23 @@ class Checker:
 
     def _join(self, core: Core, name: str, member: Member, answer: Answer, known: dict[str, Answer]) -> None:
         kept = known[name].token_ids[: member.resumes] if name in known else []
-        exact = member.plan.mode is not ModeName.DIFFUSION
         request = Request(
             name,
             member.prompt_ids,
             member.plan,
             member.sampling,
             member.shape,
-            tuple(kept) if exact else (),
+            tuple(kept) if member.exact else (),
+            segments=member.segments,
+            may_call=member.may_call,
         )
         answer.token_ids += request.resume_ids
         constraint = compile_format(member.shape, self._tokenizer) if member.shape else None
         core.prepare(request, constraint, answer.take)()
+
+
+def _plain(plan: Plan) -> Plan:
+    return plan if plan.mode is ModeName.DIFFUSION else Plan(ModeName.AUTOREGRESSIVE)
 
 
 def _named(case: Case) -> list[tuple[str, Member]]:
@@ -150,6 +162,9 @@ def _accounted(name: str, answer: Answer) -> None:
     resumed = len(answer.token_ids) - len(committed)
     checked = sum(len(record.sources) for record in answer.records)
     decoding = sum(record.kind not in (PassKind.PREFILL, PassKind.FORCED) for record in answer.records)
+    segments = [record.segment for record in answer.records]
+    if any(after - before not in (0, 1) for before, after in pairwise([0, *segments])):
+        raise Broken(f"{name}: its passes are in segments {segments}")
     if answer.token_ids[resumed:] != committed or usage.completion_tokens != len(answer.token_ids):
         raise Broken(f"{name}: passes committed {committed}, the stream said {answer.token_ids}")
     if usage.drafted != checked or usage.drafted != usage.accepted + usage.rejected or usage.passes != decoding:

@@ -92,4 +92,7 @@ def _show(checkpoint: Checkpoint, checker: Checker, count: int, seconds: float, 
         table.add_row(name, f"{number:,}")
     console = Console()
     console.print(table)
-    console.print(broken or "[green]every text equals its solitary autoregressive run[/green]", markup=not broken)
+    console.print(
+        broken or "[green]every text equals that of its request alone[/green]",
+        markup=not broken,
+    )

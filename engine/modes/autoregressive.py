@@ -9,6 +9,8 @@ from triroute.engine.span import Span
 class Autoregressive:
     """Draws the token after what is pending."""
 
+    settled = True
+
     def plan(self, view: View) -> Span:
         return decode_span(view)
 

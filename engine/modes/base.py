@@ -101,6 +101,10 @@ class Commit:
 class Mode(Protocol):
     """One decoder at work on one sequence."""
 
+    @property
+    def settled(self) -> bool:
+        """Whether another mode may take over without losing passes that this one has run."""
+
     def plan(self, view: View) -> Span:
         """The next span."""
 

@@ -29,6 +29,10 @@ class Diffusion:
         self.block: list[Draft | None] = []  # None is an open slot
         self.steps = 0
 
+    @property
+    def settled(self) -> bool:
+        return not self.block
+
     def plan(self, view: View) -> Span:
         if not self.block:
             self.block = [None] * min(self.settings.block_length, view.remaining)

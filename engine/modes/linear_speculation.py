@@ -29,6 +29,10 @@ class LinearSpeculation:
         self.kind = PassKind.DECODE
         self.draft_passes = 0
 
+    @property
+    def settled(self) -> bool:
+        return not self.draft
+
     def plan(self, view: View) -> Span:
         self.draft = self.draft[: view.remaining - 1]
         span = self._continued(view) if self.draft else self._begun(view)

@@ -30,6 +30,8 @@ class QuadraticSpeculation:
         self.draft: tuple[Draft, ...] = ()  # what the last pass drafted
         self.checked: tuple[Draft, ...] = ()  # what this pass verifies
 
+    settled = True  # what it drafted came with tokens, in the same pass
+
     def plan(self, view: View) -> Span:
         most = min(view.remaining - 1, MOST_BLOCK_LENGTH - 1)
         found, candidates = lookups(self.settings, view, most)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from triroute.engine.chat import Message, Role, Tool, ToolCall, encode_chat
@@ -22,8 +23,10 @@ from triroute.engine.types import (
     Request,
     ResponseFormat,
     Sampling,
+    SegmentKind,
     Started,
     TokenLogprob,
+    WrittenCall,
 )
 from triroute.proto import chat_pb2, decoding_pb2, engine_pb2
 
@@ -50,11 +53,13 @@ def to_request(message: engine_pb2.GenerateRequest, engine: Engine) -> Request:
     return Request(
         request_id=message.request_id,
         prompt_ids=_prompt(message, engine),
-        plan=_plan(message.plan, engine.config),
+        plan=_plan(message.plan, "plan", engine.config),
         sampling=_sampling(message.sampling),
         response_format=_format(message.response_format),
         resume_ids=tuple(message.resume_ids),
         resume_characters=message.resume_characters,
+        segments=_segments(message.segments, engine.config),
+        may_call=bool(_offered(message)) or _may_call_unasked(message),
     )
 
 
@@ -64,7 +69,14 @@ def from_event(event: Started | Committed | Finished) -> engine_pb2.GenerateEven
         case Started():
             return engine_pb2.GenerateEvent(started=engine_pb2.Started(prompt_tokens=event.prompt_tokens))
         case Committed():
-            commit = engine_pb2.Commit(token_ids=event.token_ids, text=event.text, segment=event.segment)
+            commit = engine_pb2.Commit(
+                token_ids=event.token_ids,
+                text=event.text,
+                segment=event.record.segment,
+                kind=decoding_pb2.SegmentKind.ValueType(event.kind),
+                plan=event.plan,
+                calls=[_call(call) for call in event.calls],
+            )
             commit.passes.append(_pass(event.record))
             commit.logprobs.extend(_logprob(one) for one in event.logprobs)
             return engine_pb2.GenerateEvent(commit=commit)
@@ -83,9 +95,18 @@ def _prompt(message: engine_pb2.GenerateRequest, engine: Engine) -> tuple[int, .
     if not message.chat.messages:
         raise InvalidRequest("chat.messages", "is empty; send at least one message, or text")
     messages = tuple(_message(index, turn) for index, turn in enumerate(message.chat.messages))
-    offered = message.tools if message.tool_choice.kind != chat_pb2.ToolChoice.KIND_NONE else ()
-    tools = tuple(Tool(tool.name, tool.description, tool.parameters_json) for tool in offered)
+    tools = tuple(Tool(tool.name, tool.description, tool.parameters_json) for tool in _offered(message))
     return encode_chat(messages, tools, engine.chat_template, engine.tokenizer)
+
+
+def _offered(message: engine_pb2.GenerateRequest) -> list[chat_pb2.Tool]:
+    return [] if message.tool_choice.kind == chat_pb2.ToolChoice.KIND_NONE else list(message.tools)
+
+
+def _may_call_unasked(message: engine_pb2.GenerateRequest) -> bool:
+    """A raw prompt may hold tools that only its writer knows of; JSON that was asked for is no call."""
+    raw = message.WhichOneof("prompt") == "text" and message.response_format.WhichOneof("constraint") is None
+    return raw and bool(message.segments)
 
 
 def _message(index: int, turn: chat_pb2.ChatMessage) -> Message:
@@ -95,26 +116,42 @@ def _message(index: int, turn: chat_pb2.ChatMessage) -> Message:
     return Message(_ROLES[turn.role], turn.content, calls)
 
 
-def _plan(plan: decoding_pb2.DecodePlan, config: EngineConfig) -> Plan:
+def _segments(
+    segments: Iterable[decoding_pb2.SegmentPlan], config: EngineConfig
+) -> tuple[tuple[SegmentKind, Plan], ...]:
+    plans: dict[SegmentKind, Plan] = {}
+    for index, segment in enumerate(segments):
+        field = f"segments[{index}]"
+        if int(segment.kind) not in [*SegmentKind][1:]:
+            raise InvalidRequest(f"{field}.kind", f"{segment.kind} is unknown")
+        if SegmentKind(segment.kind) in plans:
+            raise InvalidRequest(f"{field}.kind", "has a plan already; send one a kind")
+        plans[SegmentKind(segment.kind)] = _plan(segment.plan, f"{field}.plan", config)
+    return tuple(plans.items())
+
+
+def _plan(plan: decoding_pb2.DecodePlan, field: str, config: EngineConfig) -> Plan:
     mode = MODES.get((plan.mode, plan.variant))
     if mode is None:
         known = ", ".join(name.value for name in MODES.values())
-        raise InvalidRequest("plan.mode", f"this mode and variant are not available; this engine runs {known}")
+        raise InvalidRequest(f"{field}.mode", f"this mode and variant are not available; this engine runs {known}")
     if plan.block_length > config.max_block_length:
-        raise InvalidRequest("plan.block_length", f"{plan.block_length} is over the most of {config.max_block_length}")
+        raise InvalidRequest(
+            f"{field}.block_length", f"{plan.block_length} is over the most of {config.max_block_length}"
+        )
     if mode is ModeName.DIFFUSION and not (0 < plan.confidence_threshold <= 1 and plan.max_steps):
-        raise InvalidRequest("plan", "diffusion needs a confidence_threshold in (0, 1] and max_steps of at least 1")
+        raise InvalidRequest(field, "diffusion needs a confidence_threshold in (0, 1] and max_steps of at least 1")
     if mode is ModeName.QUADRATIC_SPECULATION and plan.block_length > MOST_BLOCK_LENGTH:
         raise InvalidRequest(
-            "plan.block_length",
+            f"{field}.block_length",
             f"{plan.block_length} is over the most of {MOST_BLOCK_LENGTH} for quadratic speculation, "
             "whose passes have that many rows squared; use linear, or a shorter block",
         )
     sources = frozenset(DraftSource(source) for source in plan.draft_sources)
     if not sources <= ALL_SOURCES:
-        raise InvalidRequest("plan.draft_sources", "may hold diffusion and prompt_lookup; the grammar is always on")
+        raise InvalidRequest(f"{field}.draft_sources", "may hold diffusion and prompt_lookup; the grammar is always on")
     if not 0 <= plan.draft_threshold <= 1:
-        raise InvalidRequest("plan.draft_threshold", f"{plan.draft_threshold:g} is not a probability")
+        raise InvalidRequest(f"{field}.draft_threshold", f"{plan.draft_threshold:g} is not a probability")
     return Plan(
         mode,
         plan.block_length,
@@ -153,6 +190,12 @@ def _sampling(sampling: chat_pb2.Sampling) -> Sampling:
 def _format(message: chat_pb2.ResponseFormat) -> ResponseFormat | None:
     kind = message.WhichOneof("constraint")
     return None if kind is None else ResponseFormat(FormatKind(kind), getattr(message, kind))
+
+
+def _call(call: WrittenCall) -> engine_pb2.WrittenCall:
+    return engine_pb2.WrittenCall(
+        name=call.name, arguments_json=call.arguments, first_token=call.first, end_token=call.end
+    )
 
 
 def _logprob(one: TokenLogprob) -> decoding_pb2.TokenLogprob:

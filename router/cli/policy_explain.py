@@ -174,8 +174,12 @@ def _show(told: Account) -> None:
     if told.nearest:
         line(f"  nearest miss: {escape(told.nearest)}, which lacks a single condition")
     plan = plain(decision)
+    segments = plan.pop("segments")
     runs = (f"{name} {in_words(plan, name)}" for name, value in plan.items() if value not in (None, []))
     line(f"[b]runs[/b]  {escape(', '.join(runs))}")
+    for kind, own in segments:
+        differs = (f"{name} {in_words(own, name)}" for name, value in own.items() if value not in (None, plan[name]))
+        line(f"  in {kind}: {escape(', '.join(differs)) or 'the same'}")
     for clamp in decision.clamps:
         line(f"  {clamp.parameter}: the rule's {clamp.asked:g} became {clamp.became:g}, by the limits")
     for hint in decision.hints:

@@ -25,6 +25,8 @@ def tree(record: router_pb2.Record) -> Tree:
         decided.add(_shadow(record.shadow))
     for segment in record.finish.segments:
         _segment(root, record, segment)
+    for call in record.calls:
+        _call(root, record, call)
     if not record.finish.segments and record.passes:
         _passes(root.add("[b]passes[/b]"), record, list(record.passes))
     root.add(f"[b]output[/b]\n{_output(record)}")
@@ -67,6 +69,8 @@ def _decision(node: Tree, decision: router_pb2.Decision) -> None:
         node.add(f"clamped {clamp.parameter}: {clamp.asked:g} became {clamp.became:g}")
     for hint in decision.hints:
         node.add(f"hint {hint.hint} {'followed' if hint.accepted else 'refused'}: {escape(hint.why)}")
+    for own in decision.segments:
+        node.add(f"in {_kind_of(own.kind)}: {_plan(own.plan)}")
     arm = f", {router_pb2.Arm.Name(decision.arm).removeprefix('ARM_').lower()}" if decision.arm else ""
     node.add(f"[dim]policy revision {decision.policy_revision}{arm}[/dim]")
 
@@ -80,13 +84,33 @@ def _shadow(shadow: router_pb2.ShadowDecision) -> str:
 
 
 def _segment(root: Tree, record: router_pb2.Record, segment: router_pb2.SegmentSummary) -> None:
-    mode = decoding_pb2.Mode.Name(segment.mode).removeprefix("MODE_").lower()
     node = root.add(
-        f"[b]segment {segment.index}[/b]  {mode}: {segment.tokens} tokens in {segment.passes} passes "
+        f"[b]segment {segment.index}[/b]  {_what(segment)}: {segment.tokens} tokens in {segment.passes} passes "
         f"({segment.tokens / max(segment.passes, 1):.2f} a pass), {segment.drafted} drafted, "
         f"[green]{segment.accepted} accepted[/green], [red]{segment.rejected} rejected[/red]"
     )
     _passes(node, record, [record_ for record_ in record.passes if record_.segment == segment.index])
+
+
+def _call(root: Tree, record: router_pb2.Record, call: router_pb2.CallRecord) -> None:
+    """A tool call, and the segments that its tokens came in."""
+    node = root.add(
+        f"[b]tool call[/b]  {escape(call.id)}  [cyan]{escape(safe(call.name))}[/cyan] "
+        f"{escape(quoted(call.arguments_json))}"
+    )
+    for segment in record.finish.segments:
+        if segment.index in call.segments:
+            node.add(f"written in segment {segment.index}: {_what(segment)}")
+
+
+def _what(segment: router_pb2.SegmentSummary) -> str:
+    """Its kind, where the text was followed, and its decoder."""
+    kind = f"{_kind_of(segment.kind)}, " if segment.kind else ""
+    return f"{kind}{_plan(segment.plan)}"
+
+
+def _kind_of(kind: decoding_pb2.SegmentKind.ValueType) -> str:
+    return decoding_pb2.SegmentKind.Name(kind).removeprefix("SEGMENT_KIND_").lower()
 
 
 def _passes(node: Tree, record: router_pb2.Record, passes: list[decoding_pb2.PassRecord]) -> None:

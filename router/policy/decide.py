@@ -42,13 +42,16 @@ def decide(policy: Policy, request: Asked, step: Step, load: Load, held: Held | 
     values = [read(request, step, load) for read in compiled.reads]
     seen = values if held is None else [read(request, step, held.load) for read in compiled.reads]
     rule, failed, shadow = _first_match(compiled, values, seen)
-    plan = rule.plan
+    plan, extras = rule.plan, rule.extras
     if hinted:
         outcomes = tuple(_judge_hints(hints, policy.allowed, plan, policy.file.limits))
-        plan = _follow(hints, {outcome.hint for outcome in outcomes if outcome.accepted}, plan)
+        accepted = {outcome.hint for outcome in outcomes if outcome.accepted}
+        plan = _follow(hints, accepted, plan)
+        segments = tuple((kind, _follow(hints, accepted, own)) for kind, own in extras.segments)
+        extras = dataclasses.replace(extras, segments=segments)
     trace = Trace(compiled, tuple(failed), values, seen)
     return Decision(
-        *(step, rule.id, plan, policy.revision, trace, rule.clamps, outcomes, shadow, rule.extras),
+        *(step, rule.id, plan, policy.revision, trace, rule.clamps, outcomes, shadow, extras),
         load=load,
         canonical=policy.canonical,
         held=held,

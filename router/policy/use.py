@@ -45,12 +45,16 @@ class Decoding(Part):
 
 
 class Segments(Part):
-    """Other parameters for parts of the output. What is left out is as in the rule."""
+    """Other parameters for parts of the output. What is left out is as in the rule.
+
+    Where one part is inside another, the inner one decides, if it is named.
+    """
 
     prose: Decoding | None = Field(default=None, description="Text for people.")
-    code: Decoding | None = Field(default=None, description="Inside a code fence.")
+    code: Decoding | None = Field(default=None, description="Inside a code fence, or an argument that holds code.")
     tool_call: Decoding | None = Field(default=None, description="Inside a tool call.")
     thinking: Decoding | None = Field(default=None, description="Inside a block of thinking.")
+    plan: Decoding | None = Field(default=None, description="Inside a list.")
 
 
 class Escalation(Part):

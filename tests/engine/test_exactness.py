@@ -112,7 +112,8 @@ def test_any_request_in_any_company() -> None:
 
     check()
     model.close()
-    for what in ("accepted", "rejected", "forced", "preempted", "borrowed", "aborted", "resumed"):
+    happened = ("accepted", "rejected", "forced", "preempted", "borrowed", "aborted", "resumed")
+    for what in (*happened, "switches", "switches with diffusion", "tool calls"):
         assert checker.tally[what] > 0, f"no case had a request that was {what}"
     assert {kind for kind in PassKind if kind is not PassKind.REFRESH} <= checker.kinds
 

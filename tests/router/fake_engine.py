@@ -32,12 +32,15 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class Script:
     """`kill_at`/`drop_at`: output lengths at which the process dies, or the call breaks, unless resumed from there.
 
-    `end` is how the stream ends: finish, silent (no finish), kill (after the finish), failed, invalid.
-    `only` limits all that to one mode, as in "diffusion".
+    From each of the output lengths `segments` on another segment runs, by turns code and prose. `calls` are the tokens,
+    from and to, of tool calls. `end` is how the stream ends: finish, silent (no finish), kill (after the finish),
+    failed, invalid. `only` limits all that to one mode, as in "diffusion".
     """
 
     kill_at: tuple[int, ...] = ()
     drop_at: tuple[int, ...] = ()
+    segments: tuple[int, ...] = ()
+    calls: tuple[tuple[int, int], ...] = ()
     end: str = "finish"
     delay: float = 0.0
     slow_start: float = 0.0
@@ -141,6 +144,7 @@ class FakeEngine(engine_pb2_grpc.EngineServicer):
             out += new
             final = text(out[:-1])
             commit = engine_pb2.Commit(token_ids=new, text=final[sent:], passes=_passes(new, index, speculating))
+            _place(commit, script, resumed, len(out) - len(new), len(out), len(message.segments))
             index += len(commit.passes)
             sent = max(sent, len(final))
             yield engine_pb2.GenerateEvent(commit=commit)
@@ -157,6 +161,19 @@ class FakeEngine(engine_pb2_grpc.EngineServicer):
 def _script(prompt: str) -> Script:
     asked = json.loads(prompt) if prompt.startswith("{") else {}
     return Script(**{key: tuple(value) if isinstance(value, list) else value for key, value in asked.items()})
+
+
+def _place(commit: engine_pb2.Commit, script: Script, resumed: int, start: int, end: int, plans: int) -> None:
+    """The segment that a commit is in, counted from where this engine began; and the calls that it completes."""
+    if script.segments:
+        passed, before = (sum(length >= at for at in script.segments) for length in (start, resumed))
+        commit.segment, commit.plan = passed - before, min(passed % 2, plans)
+        commit.kind = decoding_pb2.SEGMENT_KIND_CODE if passed % 2 else decoding_pb2.SEGMENT_KIND_PROSE
+    for record in commit.passes:
+        record.segment = commit.segment
+    for first, after in script.calls:
+        if start < after <= end:
+            commit.calls.add(name="search", arguments_json="{}", first_token=first, end_token=after)
 
 
 async def _break(script: Script, length: int, resumed: int, context: Context) -> None:

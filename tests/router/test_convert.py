@@ -23,6 +23,7 @@ from triroute.router.types import (
     Mode,
     Request,
     Sampling,
+    SegmentKind,
     Step,
     StepKind,
     ToolChoice,
@@ -168,7 +169,10 @@ def test_absent_and_zero_differ() -> None:
 def test_engine_request_is_complete() -> None:
     message = ask(SAID, tools=[tool()], sampling=Draw(seed=2**64 - 1, stop=["x"]))
     plan = DecodePlan(Mode.SELF_SPECULATION, Variant.LINEAR, block_length=4)
-    asked = to_engine(message, to_request(message), plan, "r")
+    asked = to_engine(message, to_request(message), plan, ((SegmentKind.CODE, DecodePlan(Mode.DIFFUSION)),), "r")
+    assert [(own.kind, own.plan.mode) for own in asked.segments] == [
+        (decoding_pb2.SEGMENT_KIND_CODE, decoding_pb2.MODE_DIFFUSION)
+    ]
     assert (asked.request_id, asked.chat, asked.tools) == ("r", message.chat, message.tools)
     assert asked.tool_choice.kind == Choice.KIND_AUTO
     assert asked.sampling == Draw(
@@ -205,7 +209,7 @@ def test_all_of_sampling_reaches_the_engine() -> None:
     request = to_request(ask(sampling=sampling))
     assert request.sampling.logit_bias == ((2, 1.5), (9, -100.0))
     assert request.sampling.logprobs == 0
-    assert to_engine(ask(sampling=sampling), request, DecodePlan(Mode.AUTOREGRESSIVE), "r").sampling == sampling
+    assert to_engine(ask(sampling=sampling), request, DecodePlan(Mode.AUTOREGRESSIVE), (), "r").sampling == sampling
     assert to_request(ask(sampling=Draw(repetition_penalty=0.1))).sampling.repetition_penalty < 0.11
 
 

@@ -157,6 +157,49 @@ async def test_killed_engine_changes_no_byte(service: Service, mode: decoding_pb
     assert service.supervisor.restarts >= 2
 
 
+SEGMENTED = """
+version: 1
+metadata: {name: segmented}
+hints: {allow: [mode]}
+rules:
+  - id: all
+    use: {mode: autoregressive, segments: {code: {mode: self_speculation, variant: quadratic, block_length: 4}}}
+"""
+
+
+@pytest.mark.parametrize("kill_at", [(), (2,), (4,), (6, 9), (8,)])
+async def test_segments_keep_their_numbers_when_the_engine_dies(
+    given_settings: Settings, tmp_path: Path, kill_at: tuple[int, ...]
+) -> None:
+    (tmp_path / "p.yaml").write_text(SEGMENTED)
+    request = ask(kill_at=kill_at, segments=[4, 8], calls=[[5, 7], [6, 9]])
+    request.hints.mode = decoding_pb2.MODE_UNSPECIFIED
+    async with Service(replace(given_settings, policy=tmp_path / "p.yaml")) as service:
+        events = await run(service, request)
+        finish = check_whole(events, 12)
+        found = await record(service, events[0].decision.request_id)
+        by_call = await record(service, found.calls[1].id)
+    prose, code = decoding_pb2.SEGMENT_KIND_PROSE, decoding_pb2.SEGMENT_KIND_CODE
+    assert [(own.kind, own.plan.variant) for own in events[0].decision.segments] == [
+        (code, decoding_pb2.VARIANT_QUADRATIC)
+    ]
+    ran = [(s.index, s.kind, s.mode, s.tokens, s.plan.block_length) for s in finish.segments]
+    assert ran == [(0, prose, AR, 4, 0), (1, code, SPECULATION, 4, 4), (2, prose, AR, 4, 0)]
+    deltas = [event.delta for event in events if event.HasField("delta")]
+    placed = [(delta.segment, delta.kind) for delta in deltas for _ in delta.token_ids]
+    assert placed == [(0, prose)] * 4 + [(1, code)] * 4 + [(2, prose)] * 4
+    assert [made.segment for made in found.passes] == [0] * 4 + [1] * 4 + [2] * 4
+    assert [(call.name, list(call.segments)) for call in found.calls] == [("search", [1]), ("search", [1, 2])]
+    assert by_call == found
+
+
+async def test_an_accepted_hint_holds_in_every_segment(given_settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text(SEGMENTED)
+    async with Service(replace(given_settings, policy=tmp_path / "p.yaml")) as service:
+        events = await run(service, ask(mode=AR))
+    assert [own.plan.mode for own in events[0].decision.segments] == [AR]
+
+
 async def test_kill_from_outside_with_neighbours(service: Service) -> None:
     steps = [asyncio.create_task(run(service, ask(tokens=30, delay=0.02))) for _ in range(4)]
     await fake_engine.until(lambda: service.supervisor.client.load.running == 4)

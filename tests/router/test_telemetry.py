@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from concurrent import futures
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import grpc
@@ -50,8 +51,12 @@ class Receiver(trace_service_pb2_grpc.TraceServiceServicer):
 
     @property
     def spans(self) -> dict[str, trace_pb2.Span]:
+        return {span.name: span for span in self.all}
+
+    @property
+    def all(self) -> list[trace_pb2.Span]:
         resources = [resource for batch in self.batches for resource in batch.resource_spans]
-        return {span.name: span for one in resources for scope in one.scope_spans for span in scope.spans}
+        return [span for one in resources for scope in one.scope_spans for span in scope.spans]
 
 
 @pytest.fixture
@@ -145,6 +150,7 @@ async def test_span_tree(tmp_path: Path, receiver: Receiver) -> None:
     assert tags(model)["gen_ai.response.finish_reasons"] == ["length"]
     assert tags(model)["gen_ai.request.stop_sequences"] == ["END"]
     assert tags(decode) == {
+        "triroute.segment": 0,
         "triroute.mode": "self_speculation",
         "triroute.variant": "linear",
         "triroute.block_length": 4,
@@ -166,6 +172,36 @@ async def test_span_tree(tmp_path: Path, receiver: Receiver) -> None:
     sent = b"".join(batch.SerializeToString() for batch in receiver.batches)
     assert b"secret" not in sent
     assert b"triroute-router" in sent
+
+
+async def test_a_span_for_each_segment(tmp_path: Path, receiver: Receiver) -> None:
+    asked = ask(json.dumps({"segments": [2, 4], "calls": [[3, 4]]}))
+    asked.sampling.max_tokens = 6
+    async with serving(tmp_path, receiver.address) as stub:
+        events = [event async for event in stub.Generate(asked)]
+    spans = [span for span in receiver.all if span.name.startswith("decode")]
+    told = [tags(span) for span in spans]
+    assert [(one["triroute.segment"], one["triroute.segment.kind"]) for one in told] == [
+        (0, "prose"),
+        (1, "code"),
+        (2, "prose"),
+    ]
+    assert [one["triroute.passes"] for one in told] == [s.passes for s in events[-1].finish.segments]
+    call = f"call_{events[0].decision.request_id[:24]}_0 search"
+    assert [one.get("triroute.tool_calls") for one in told] == [None, [call], None]
+    for before, after in pairwise(spans):
+        assert before.end_time_unix_nano == after.start_time_unix_nano
+
+
+async def test_spans_stay_few_however_many_segments(tmp_path: Path, receiver: Receiver) -> None:
+    asked = ask(json.dumps({"segments": [*range(2, 60, 2)]}))
+    asked.sampling.max_tokens = 60
+    async with serving(tmp_path, receiver.address) as stub:
+        events = [event async for event in stub.Generate(asked)]
+    assert len(events[-1].finish.segments) == 30
+    told = [tags(span) for span in receiver.all if span.name.startswith("decode")]
+    assert [one["triroute.segment"] for one in told] == list(range(16))
+    assert [one.get("triroute.segments_more") for one in told] == [None] * 15 + [14]
 
 
 async def test_failed_step_keeps_what_it_decoded(tmp_path: Path, receiver: Receiver) -> None:

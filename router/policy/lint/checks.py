@@ -29,7 +29,10 @@ class Capabilities:
     modes: frozenset[str] = frozenset({"autoregressive", "diffusion", "self_speculation"})
     variants: frozenset[str] = frozenset({"linear", "quadratic"})
     beyond: frozenset[tuple[str, str]] = frozenset(
-        {("verification", "exact"), ("grammar", "as_asked"), ("capture", "features"), ("audit", "best_effort")}
+        {
+            *(("verification", "exact"), ("grammar", "as_asked"), ("segments", "any")),
+            *(("capture", "features"), ("audit", "best_effort")),
+        }
     )
 
 
@@ -127,10 +130,22 @@ def risks(file: PolicyFile, reaches: Reaches) -> Iterator[Found]:
             message = "diffusion can decide a tool call without a grammar, and then often writes broken JSON"
             hint = "exclude step: tool_call, or set grammar: required"
             yield "diffusion-tool-call", _WARNING, _place(rule, index, "mode"), index, message, hint
+        inside = use.segments and use.segments.tool_call
+        if inside and inside.mode == "diffusion" and use.grammar != "required":
+            message = "diffusion decodes tool calls inside an answer without a grammar, often to broken JSON"
+            own: Path = ("rules", index, "use", "segments", "tool_call", "mode")
+            place = own if rule.use.segments else ("rules", index, "id")
+            yield "diffusion-tool-call", _WARNING, place, index, message, "name another mode, or set grammar: required"
         if use.verification == "relaxed" and use.audit == "required":
             message = "relaxed verification changes the text, and audit: required promises that it can be reproduced"
-            place = _place(rule, index, "verification", "audit")
-            yield "lossy-under-audit", _WARNING, place, index, message, "set verification: exact"
+            yield (
+                "lossy-under-audit",
+                _WARNING,
+                _place(rule, index, "verification", "audit"),
+                index,
+                message,
+                "set verification: exact",
+            )
 
 
 def untested(file: PolicyFile, tested: frozenset[str]) -> Iterator[Found]:

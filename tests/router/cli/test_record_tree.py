@@ -18,23 +18,39 @@ def _record() -> router_pb2.Record:
     decision = router_pb2.Decision(
         step=router_pb2.STEP_KIND_CODE, confidence=0.9, rule_id="r", plan=plan, trace_id="t" * 32, evidence=["[b]seen"]
     )
+    decision.segments.add(kind=decoding_pb2.SEGMENT_KIND_CODE, plan=plan)
     passes = [
         PASS(kind=PASS.KIND_PREFILL, width=9),
         PASS(kind=PASS.KIND_DRAFT, proposed_ids=[2, 3], confidences=[0.5, 0.25], committed_ids=[1], start_us=1500),
         PASS(kind=PASS.KIND_VERIFY, accepted=1, rejected_ids=[3], committed_ids=[2, 4]),
     ]
     summary = router_pb2.SegmentSummary(
-        mode=plan.mode, variant=plan.variant, tokens=3, passes=2, drafted=2, accepted=1, rejected=1
+        mode=plan.mode,
+        variant=plan.variant,
+        tokens=3,
+        passes=2,
+        drafted=2,
+        accepted=1,
+        rejected=1,
+        plan=plan,
+        kind=decoding_pb2.SEGMENT_KIND_TOOL_CALL,
     )
+    call = router_pb2.CallRecord(id="call_1", name="f[b]", arguments_json='{"a":\x1b}', segments=[0])
     finish = router_pb2.Finish(reason=decoding_pb2.FINISH_REASON_STOP, segments=[summary])
     text = {1: "a b", 2: "\n", 3: "[red]", 4: "\x1b[2J"}
     return router_pb2.Record(
-        decision=decision, passes=passes, token_ids=[1, 2, 4], finish=finish, token_text=text, model="m"
+        decision=decision,
+        passes=passes,
+        token_ids=[1, 2, 4],
+        finish=finish,
+        token_text=text,
+        model="m",
+        calls=[call],
     )
 
 
 def _shown(record: router_pb2.Record, *, colour: bool = False) -> str:
-    console = Console(width=120, record=True, force_terminal=colour, color_system="standard" if colour else None)
+    console = Console(width=150, record=True, force_terminal=colour, color_system="standard" if colour else None)
     with console.capture() as capture:
         console.print(tree(record))
     return capture.get()
@@ -45,6 +61,10 @@ def test_tells_the_story() -> None:
     for part in (
         "code (0.90) → rule r → self_speculation linear block 3",
         "seen: [b]seen",
+        "in code: self_speculation linear block 3",
+        "segment 0  tool_call, self_speculation linear block 3: 3 tokens",
+        'tool call  call_1  f[b] {"a":\\x1b}',
+        "written in segment 0: tool_call, self_speculation linear block 3",
         "3 tokens in 2 passes (1.50 a pass), 2 drafted, 1 accepted, 1 rejected",
         "1.5 ms draft  a·b  drafts ⏎0.50 [red]0.25",
         "verify  ✓⏎✗[red] \\x1b[2J",

@@ -144,7 +144,10 @@ rules:
       grammar: off
       audit: required
       escalation: {on: [invalid_output]}
-      segments: {code: {block_length: 32}, thinking: {mode: autoregressive}}
+      segments:
+        code: {block_length: 32}
+        thinking: {mode: autoregressive}
+        plan: {variant: linear, mode: self_speculation}
 """
     extras = decide(parse(text, "p"), Request(text="x"), Step(StepKind.CODE, 1), Load()).extras
     assert (extras.grammar, extras.capture, extras.audit, extras.verification) == (
@@ -152,4 +155,8 @@ rules:
     )
     assert extras.escalation == (("invalid_output",), Mode.AUTOREGRESSIVE, 1)
     plans = {kind.value: (plan.mode.value, plan.block_length, plan.variant) for kind, plan in extras.segments}
-    assert plans == {"code": ("self_speculation", 16, "quadratic"), "thinking": ("autoregressive", 0, None)}
+    assert plans == {
+        "code": ("self_speculation", 16, "quadratic"),
+        "thinking": ("autoregressive", 0, None),
+        "plan": ("self_speculation", 0, "linear"),
+    }

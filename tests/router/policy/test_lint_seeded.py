@@ -275,6 +275,12 @@ def diffusion_on_tool_calls(rng: random.Random, policy: Policy) -> Seeded:
     return "diffusion-tool-call", ("rules", _insert(rng, policy, rule), "use", "mode")
 
 
+def diffusion_inside_on_tool_calls(rng: random.Random, policy: Policy) -> Seeded:
+    index = _index(rng, policy)
+    policy["rules"][index]["use"] = {"mode": "autoregressive", "segments": {"tool_call": {"mode": "diffusion"}}}
+    return "diffusion-tool-call", ("rules", index, "use", "segments", "tool_call", "mode")
+
+
 def lossy_under_audit(rng: random.Random, policy: Policy) -> Seeded:
     index = _index(rng, policy)
     policy["rules"][index]["use"] = {"mode": "self_speculation", "verification": "relaxed", "audit": "required"}
@@ -288,7 +294,6 @@ def what_nothing_runs(rng: random.Random, policy: Policy) -> Seeded:
             ("capture", "text"),
             ("audit", "required"),
             ("escalation", {"on": ["invalid_output"]}),
-            ("segments", {"code": {"block_length": 8}}),
         ]
     )
     where = rng.choice([("defaults",), ("rules", _index(rng, policy), "use")])
@@ -308,7 +313,7 @@ MUTATORS: list[Mutator] = [
     *(repeated_id, no_default, no_use, wrong_type, impossible_number, reversed_limits, variant_of_another_mode),
     *(resume_over_the_bound, outside_the_limits, shadowed_by_a_wider_rule, shadowed_by_alternatives),
     *(shadowed_by_a_catch_all, unreachable_behind_two, contradiction, dead_alternative, load_without_a_gap),
-    *(diffusion_on_tool_calls, lossy_under_audit, what_nothing_runs, environment),
+    *(diffusion_on_tool_calls, diffusion_inside_on_tool_calls, lossy_under_audit, what_nothing_runs, environment),
     *(late_rate, rate_of_nothing, no_duration, nothing_held, idle_urgency, fleet_load_without_a_gap),
 ]
 

@@ -1,0 +1,82 @@
+"""Tool calls as models write them, to a name and arguments."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+_NAMES = ("name", "tool_name", "tool", "function")
+_ARGUMENTS = ("arguments", "parameters", "args", "input")
+_BUILT_IN = re.compile(r"\s*(?P<name>[A-Za-z_]\w*)\.call\((?P<arguments>.*)\)\s*", re.DOTALL)
+_ARGUMENT = re.compile(r'\s*(?P<name>[A-Za-z_]\w*)\s*=\s*(?P<value>"(?:[^"\\]|\\.)*"|[^,"]+?)\s*(?:,|$)', re.DOTALL)
+_BEFORE_NAME = re.compile(r"[\s,{]*")
+_COLON = re.compile(r"\s*:\s*")
+INTERPRETER = "code_interpreter"  # what Llama calls by writing nothing but code
+
+
+def call_in(text: str) -> tuple[str, str] | None:
+    """Name and arguments, JSON text as it was written, of an object that calls a tool; None where it does not.
+
+    `{"name", "arguments"}` and its variants: other keys, arguments as a string of JSON, an OpenAI `function` around it.
+    """
+    values = _members(text)
+    values = _members(values.get("function", "")) or values
+    name = next((_string(values[key]) for key in _NAMES if key in values), "")
+    if not name:
+        return None
+    arguments = next((values[key] for key in _ARGUMENTS if key in values), None)
+    return None if arguments is None else (name, _string(arguments) or arguments)
+
+
+def arguments_in(text: str) -> str | None:
+    """An object of arguments, as it was written; None where it is no JSON."""
+    return text if _members(text) or text.strip("{} \r\n\t") == "" else None
+
+
+def code_call(text: str) -> tuple[str, str]:
+    """What follows Llama's `<|python_tag|>`: `name.call(key="value")`, or nothing but code."""
+    found = _BUILT_IN.fullmatch(text)
+    if found is None:
+        return INTERPRETER, json.dumps({"code": text}, ensure_ascii=False)
+    values = {one["name"]: _value(one["value"]) for one in _ARGUMENT.finditer(found["arguments"])}
+    return found["name"], json.dumps(values, ensure_ascii=False)
+
+
+def parameters_json(values: dict[str, str]) -> str:
+    """Arguments that were written between tags: JSON where they are that, else text."""
+    return json.dumps({name: _value(value) for name, value in values.items()}, ensure_ascii=False)
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _string(text: str) -> str:
+    """The text of a JSON string; empty for other values."""
+    value = _value(text)
+    return value if isinstance(value, str) and text.lstrip().startswith('"') else ""
+
+
+def _members(text: str) -> dict[str, str]:
+    """The members of a JSON object, each value as it was written; none where it is no JSON."""
+    try:
+        if not isinstance(json.loads(text), dict):
+            return {}
+    except (ValueError, RecursionError):
+        return {}
+    members: dict[str, str] = {}
+    decoder, at = json.JSONDecoder(), 0
+    while True:
+        space = _BEFORE_NAME.match(text, at)
+        at = space.end() if space else at
+        if at >= len(text) or text[at] == "}":
+            return members
+        name, at = decoder.raw_decode(text, at)
+        space = _COLON.match(text, at)
+        start = space.end() if space else at
+        _, at = decoder.raw_decode(text, start)
+        members[name] = text[start:at]

@@ -1,0 +1,255 @@
+"""Every format, split at every token boundary: how the text was divided never matters."""
+
+from __future__ import annotations
+
+import json
+import random
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from triroute.engine.segments import Segmenter
+from triroute.engine.testing import tiny_tokenizer
+from triroute.engine.tokenizer import Tokenizer, byte_alphabet
+from triroute.engine.types import SegmentKind, WrittenCall
+
+PROSE, CODE, CALL = SegmentKind.PROSE, SegmentKind.CODE, SegmentKind.TOOL_CALL
+THINKING, PLAN = SegmentKind.THINKING, SegmentKind.PLAN
+TINY = tiny_tokenizer()
+WEATHER = '{"name": "weather", "arguments": {"city": "Paris"}}'
+Kinds = list[SegmentKind]
+
+PIECES = [
+    *("<tool_call>", "</tool_call>", "<function=", "</function>", "<parameter=", "</parameter>", ">", "f.call("),
+    *("<|python_tag|>", "[TOOL_CALLS]", "[ARGS]", "<think>", "</think>", "```", "~~~", "`", "\n", " ", "- ", "1. x"),
+    *("{", "}", "[", "]", '"', "\\", ":", ",", ";", "code", '"name"', '"arguments"', "é"),
+]
+
+# Text, the kinds that it goes through, and its tool calls. A kind is given once for a run of it.
+TEXTS: dict[str, tuple[str, Kinds, list[tuple[str, object]]]] = {
+    "prose": ("A fence is ``` and <tool_call is no tag.\n", [PROSE], []),
+    "fence": ("So:\n```python\nx = 1\n```\nDone.", [PROSE, CODE, PROSE], []),
+    "fence of tildes": ("~~~\n```\n~~~ x\n~~~~\nDone.", [PROSE, CODE, PROSE], []),
+    "longer fence": ("````md\n```py\n```\n````\nDone.", [PROSE, CODE, PROSE], []),
+    "fence with words": ('```python title="a b"\nx\n```\n', [PROSE, CODE, PROSE], []),
+    "no fence": ("```x``` is code\nin prose", [PROSE], []),
+    "fence in a list": (
+        "- first:\n  ```sh\n  ls\n  ```\n- second\nDone with it all.",
+        [PROSE, PLAN, CODE, PLAN, PROSE],
+        [],
+    ),
+    "fence behind a bullet": ("1. ```sh\n   ls\n   ```\nDone with it, all.", [PROSE, PLAN, CODE, PLAN, PROSE], []),
+    "fence in a quote": ("> ```\n> x\n> ```\nDone", [PROSE, CODE, PROSE], []),
+    "tags in a fence": ("```\n<tool_call>\n<think>\n```\n", [PROSE, CODE, PROSE], []),
+    "carriage returns": ("```c\r\nx\r\n```\r\nDone", [PROSE, CODE, PROSE], []),
+    "list": ("Plan:\n1. Look.\n2. Leap.\n\nThat is all there is.", [PROSE, PLAN, PROSE], []),
+    "bullets": ("* one\n  more of one\n\n• two\nIs that all there is?", [PROSE, PLAN, PROSE], []),
+    "steps": ("## Step 1: look\nStep 2: leap\nThat is all there is.", [PROSE, PLAN, PROSE], []),
+    "no list": ("-1 is less than 1.5\n**bold** words\n---\n3.14 is pi", [PROSE], []),
+    "thinking": ("<think>\n1. hm\n```\n</think>\nSo.", [PROSE, THINKING, PROSE], []),
+    "thinking of Mistral": ("[THINK]hm[/THINK]So.", [PROSE, THINKING, PROSE], []),
+    "tag in backticks": ("Write `<think>` or `<tool_call>` first.", [PROSE], []),
+    "Hermes": (
+        f"Hi <tool_call>\n{WEATHER}\n</tool_call>\nDone",
+        [PROSE, CALL, PROSE],
+        [("weather", {"city": "Paris"})],
+    ),
+    "Hermes twice": (
+        f"<tool_call>{WEATHER}</tool_call><tool_call>{WEATHER}</tool_call>",
+        [PROSE, CALL, PROSE, CALL, PROSE],
+        [("weather", {"city": "Paris"})] * 2,
+    ),
+    "a list in tags": (
+        f"<tool_call>[{WEATHER}, {WEATHER}]</tool_call>.",
+        [PROSE, CALL, PROSE],
+        [("weather", {"city": "Paris"})] * 2,
+    ),
+    "no calls in tags": ("<tool_call>[]</tool_call>.", [PROSE, CALL, PROSE], []),
+    "broken JSON": ('<tool_call>{"name": "x", "arguments": {</tool_call> So.', [PROSE, CALL, PROSE], []),
+    "the closing tag in a string": (
+        '<tool_call>{"name": "say", "arguments": {"text": "</tool_call> \\" } ]"}}</tool_call> So.',
+        [PROSE, CALL, PROSE],
+        [("say", {"text": '</tool_call> " } ]'})],
+    ),
+    "code in an argument": (
+        '<tool_call>{"name": "run", "arguments": {"code": "if x:\\n  f(\\"{\\")", "n": 1}}</tool_call>',
+        [PROSE, CALL, CODE, CALL, PROSE],
+        [("run", {"code": 'if x:\n  f("{")', "n": 1})],
+    ),
+    "a key named like code": (
+        '<tool_call>{"name": "code", "arguments": {"x": ["code", "y"], "command": 1}}</tool_call>',
+        [PROSE, CALL, PROSE],
+        [("code", {"x": ["code", "y"], "command": 1})],
+    ),
+    "Qwen Coder": (
+        "<tool_call>\n<function=run>\n<parameter=code>\nx < 1\n</parameter>\n<parameter=n>\n2\n</parameter>\n"
+        "</function>\n</tool_call>\nDone",
+        [PROSE, CALL, CODE, CALL, PROSE],
+        [("run", {"code": "x < 1", "n": 2})],
+    ),
+    "Llama function": ('<function=get>{"id": 7}</function> Done', [PROSE, CALL, PROSE], [("get", {"id": 7})]),
+    "Llama function without arguments": ("<function=get></function> Done", [PROSE, CALL, PROSE], [("get", {})]),
+    "Llama tag": (
+        '<|python_tag|>{"name": "get", "parameters": {"id": 7}}; {"name": "put", "parameters": {}} Done',
+        [PROSE, CALL, PROSE],
+        [("get", {"id": 7}), ("put", {})],
+    ),
+    "Llama code": (
+        "<|python_tag|>import os\nos.getcwd()",
+        [PROSE, CALL, CODE],
+        [("code_interpreter", {"code": "import os\nos.getcwd()"})],
+    ),
+    "Llama built-in": (
+        '<|python_tag|>brave_search.call(query="a, (b)", count=3)',
+        [PROSE, CALL, CODE],
+        [("brave_search", {"query": "a, (b)", "count": 3})],
+    ),
+    "Mistral": (f"[TOOL_CALLS][{WEATHER}] Done", [PROSE, CALL, PROSE], [("weather", {"city": "Paris"})]),
+    "Mistral by name": (
+        '[TOOL_CALLS]get[CALL_ID]a1[ARGS]{"id": 7}[TOOL_CALLS]put[ARGS]{}',
+        [PROSE, CALL, PROSE, CALL, PROSE],
+        [("get", {"id": 7}), ("put", {})],
+    ),
+    "bare": (f"\n {WEATHER}", [PROSE, CALL], [("weather", {"city": "Paris"})]),
+    "bare list": (f"[{WEATHER}] Done", [PROSE, CALL, PROSE], [("weather", {"city": "Paris"})]),
+    "bare, of OpenAI": (
+        '{"type": "function", "function": {"name": "get", "arguments": "{\\"id\\": 7}"}}',
+        [PROSE, CALL],
+        [("get", {"id": 7})],
+    ),
+    "bare JSON that calls nothing": ('{"answer": {"name": "x", "arguments": {}}}\n', [PROSE], []),
+    "JSON after prose": (f"So {WEATHER}", [PROSE], []),
+    "not ASCII": (
+        '<tool_call>{"name": "say", "arguments": {"text": "海 🌊"}}</tool_call>é',
+        [PROSE, CALL, PROSE],
+        [("say", {"text": "海 🌊"})],
+    ),
+}
+
+
+def ids(tokenizer: Tokenizer, text: str) -> list[int]:
+    return tokenizer.encode(text)
+
+
+def follow(tokenizer: Tokenizer, tokens: list[int], **options: bool) -> tuple[Kinds, list[WrittenCall]]:
+    """The kinds after each token, and all calls."""
+    segmenter = Segmenter(tokenizer, (), may_call=options.get("may_call", True))
+    kinds, calls = [segmenter.kinds[0]], []
+    for token in tokens:
+        calls += segmenter.push(token)
+        kinds.append(segmenter.kinds[0])
+    return kinds, calls + list(segmenter.end())
+
+
+def runs(kinds: Kinds) -> Kinds:
+    return [kind for at, kind in enumerate(kinds) if at == 0 or kinds[at - 1] is not kind]
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_byte_by_byte(name: str) -> None:
+    text, expected, calls = TEXTS[name]
+    kinds, found = follow(TINY, ids(TINY, text))
+    assert runs(kinds) == expected
+    assert [(call.name, json.loads(call.arguments)) for call in found] == calls
+    for call in found:
+        said = b"".join(map(TINY.token_bytes, ids(TINY, text)[call.first : call.end])).decode()
+        assert said[-1] in "}>)" or name == "Llama code"
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_split_anywhere(name: str) -> None:
+    """Two tokens, at every place; then many, at random ones."""
+    text, _, _ = TEXTS[name]
+    data = text.encode()
+    bytewise = _states(data, range(len(data) + 1))
+    chance = random.Random(name)
+    cuts = [[at] for at in range(len(data) + 1)]
+    cuts += [sorted(chance.sample(range(len(data) + 1), min(len(data), chance.randint(2, 12)))) for _ in range(40)]
+    for cut in cuts:
+        for at, state in _states(data, cut).items():
+            assert state == bytewise[at], (cut, data[:at])
+
+
+def _states(data: bytes, cuts: range | list[int]) -> dict[int, object]:
+    """Where the text stands after each piece, and the calls so far, without their places."""
+    alphabet = {byte: character for character, byte in byte_alphabet().items()}
+    bounds = [0, *cuts, len(data)]
+    pieces = [data[a:b] for a, b in pairwise(bounds)]
+    names = ["".join(alphabet[byte] for byte in piece) for piece in pieces]
+    tokenizer = Tokenizer([*names, "<|im_end|>"], {len(names)}, [], "gpt-2", {len(names)})
+    segmenter = Segmenter(tokenizer, (), may_call=True)
+    states: dict[int, object] = {}
+    calls: list[tuple[str, str]] = []
+    for number, end in enumerate(bounds[1:]):
+        calls += [(call.name, call.arguments) for call in segmenter.push(number)]
+        states[end] = segmenter.kinds, list(calls)
+    return states
+
+
+def test_control_tokens_open_by_name() -> None:
+    tokens = [*byte_alphabet(), "[TOOL_CALLS]", "<|im_end|>"]
+    tokenizer = Tokenizer(tokens, {256, 257}, [], "gpt-2", {257})
+    kinds, calls = follow(tokenizer, [256, *tokenizer.encode(f"[{WEATHER}]"), 257])
+    assert runs(kinds) == [PROSE, CALL, PROSE]
+    assert (calls[0].name, calls[0].first, calls[0].end) == ("weather", 2, 2 + len(WEATHER))
+
+
+def test_only_where_it_may_call_is_bare_json_a_call() -> None:
+    assert runs(follow(TINY, ids(TINY, WEATHER), may_call=False)[0]) == [PROSE]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "kind"),
+    [
+        ("assistant\n<think>\n", THINKING),
+        ("<think>\n\n</think>\n\n", PROSE),
+        ("Code:\n```python\n", CODE),
+        ("Code:\n```\n", PROSE),  # may as well close a fence
+        ("say `<think>`", PROSE),
+    ],
+)
+def test_what_the_prompt_leaves_open(prompt: str, kind: SegmentKind) -> None:
+    assert Segmenter(TINY, ids(TINY, prompt), may_call=False).kinds[0] is kind
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(PIECES),
+        max_size=40,
+    ),
+    st.randoms(use_true_random=False),
+)
+def test_any_text_is_followed(parts: list[str], chance: random.Random) -> None:
+    """No text breaks it, and no division of a text changes what it is."""
+    data = "".join(parts).encode()
+    bytewise = _states(data, range(len(data) + 1))
+    cut = sorted(chance.sample(range(len(data) + 1), min(len(data), 8)))
+    for at, state in _states(data, cut).items():
+        assert state == bytewise[at]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '<tool_call>{"name": "\\ud800", "arguments": "\\udfff"}</tool_call>',
+        '<function=f><parameter=x>"\\ud800"</parameter></function>',
+        '<|python_tag|>f.call(x="\\ud800")',
+        '<tool_call>{"name": "f", "arguments": {"n": ' + "9" * 5000 + "}}</tool_call>",
+        '<tool_call>{"name": "f", "arguments": ' + '{"a":' * 3000 + "1" + "}" * 3001 + "</tool_call>",
+        "<tool_call>" + '{"function": ' * 600 + "1" + "}" * 600 + "</tool_call>",
+        "<tool_call>" + "[" * 5000 + "]" * 5000 + "</tool_call>",
+        "<tool_call>" + "}" * 100 + "]" * 100 + "</tool_call>",
+        "<function=" + "x" * 2000 + ">",
+        "[TOOL_CALLS]" + "x" * 2000 + "{}",
+        "`" * 3000 + "x`\n",
+        " " * 5000 + "- x",
+    ],
+)
+def test_hostile_text(text: str) -> None:
+    """Nothing fails, and what is told can be sent."""
+    _, calls = follow(TINY, ids(TINY, text))
+    for call in calls:
+        assert (call.name + call.arguments).encode()
