@@ -1,44 +1,153 @@
-"""The bounded parts of a request that features look at."""
+"""What the classifier sees of a request: facts of its structure, and words of windows of its text. All of it bounded.
+
+Whatever the length of a history, at most `WINDOW` characters of each part are read, and `REACH` messages back.
+"""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
-from triroute.router.types import Request, Role, ToolChoiceKind
+from triroute.router.types import Message, Request, Role, ToolChoiceKind
 
-_WINDOW = 600
+WINDOW = 512  # characters of the last user turn: two thirds of its head, a third of its tail
+_SYSTEM_WINDOW, _LAST_WINDOW = 384, 256
+REACH = 24  # messages
+_TOOLS = 8  # tools whose words are compared with the ask
+_WORD = re.compile(r"[^\W\d_]{2,}|```|<\w+>|\?|\{")
+_FAILED = re.compile(r"error|exception|traceback|failed|not found|invalid|denied", re.IGNORECASE)
+_NOISE = frozenset("the of to and in is it for on with my me you your this that be are an as at by or from".split())
 
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """The last user turn (its head and tail) and the system prompt, in lower case; and who spoke last."""
+    """`facts` are whole features; `ask`, `system` and `last` are words. `cut`: characters that were not read."""
 
-    request: Request
-    ask: str
-    system: str
-    last_role: Role | None
-
-    @classmethod
-    def of(cls, request: Request) -> Sight:
-        if request.text:
-            return cls(request, _bounded(request.text), "", None)
-        asks = (m.content for m in reversed(request.messages) if m.role is Role.USER)
-        systems = (m.content for m in request.messages if m.role is Role.SYSTEM)
-        system = next(systems, "")[:_WINDOW].lower()
-        return cls(request, _bounded(next(asks, "")), system, request.messages[-1].role)
-
-    @property
-    def may_call(self) -> bool:
-        return bool(self.request.tools) and self.request.tool_choice.kind is not ToolChoiceKind.NONE
-
-    @property
-    def after_tool(self) -> bool:
-        return self.last_role is Role.TOOL
-
-    @property
-    def inside_fence(self) -> bool:
-        return self.ask.count("```") % 2 == 1
+    facts: tuple[str, ...]
+    ask: tuple[str, ...]
+    system: tuple[str, ...]
+    last: tuple[str, ...]
+    cut: int
 
 
-def _bounded(text: str) -> str:
-    return (text if len(text) <= 2 * _WINDOW else text[:_WINDOW] + "\n" + text[-_WINDOW:]).lower()
+def see(request: Request) -> Sight:
+    """Look at a request once."""
+    if request.text:
+        window, cut = _window(request.text, WINDOW)
+        words = _WORD.findall(window.lower())
+        facts = [*_shape(request), *_of_ask(window, len(request.text), words), "last: raw text"]
+        return Sight(tuple(facts), tuple(words), (), (), cut)
+    messages = request.messages
+    last = messages[-1]
+    ask = _ask(messages)
+    system = messages[0].content if messages[0].role is Role.SYSTEM else ""
+    window, cut = _window(ask, WINDOW)
+    told, cut_system = _window(system, _SYSTEM_WINDOW)
+    words = _WORD.findall(window.lower())
+    facts = [*_shape(request), *_of_ask(window, len(ask), words), f"system length {_size(len(system))}"]
+    facts += _of_turns(messages, bool(request.tools) and request.tool_choice.kind is not ToolChoiceKind.NONE)
+    if request.tools:
+        facts.append(f"tool words asked for: {_overlap(request, words)}")
+    rest: list[str] = []
+    if last.role is not Role.USER and last.content:
+        tail, cut_last = _window(last.content, _LAST_WINDOW)
+        rest, cut = _WORD.findall(tail.lower()), cut + cut_last
+    return Sight(tuple(facts), tuple(words), tuple(_WORD.findall(told.lower())), tuple(rest), cut + cut_system)
+
+
+def _shape(request: Request) -> list[str]:
+    count = len(request.tools)
+    tools = "no" if not count else "one" if count == 1 else "few" if count < 5 else "many"
+    facts = [
+        f"tools: {tools}, choice {request.tool_choice.kind.value}",
+        f"format: {request.response_format.kind.value}",
+    ]
+    for stop in request.sampling.stop:
+        facts.append(f"stops at {stop.strip()[:12]!r}" if stop.strip() else "stops at space")
+    return facts
+
+
+def _of_ask(window: str, length: int, words: list[str]) -> list[str]:
+    facts = [f"ask length {_size(length)}", f"ask begins with {words[0] if words else 'nothing'}"]
+    if "```" in window:
+        facts.append("ask ends inside a fence" if window.count("```") % 2 else "ask has a fence")
+    tail = window.rstrip()[-1:]
+    if tail in "?:.{([>\"'`" and tail:
+        facts.append(f"ask ends with {tail}")
+    return facts
+
+
+def _of_turns(messages: tuple[Message, ...], may_call: bool) -> list[str]:
+    """Who spoke last, how deep the tool loop is, what its last result was, and the kinds of earlier answers."""
+    last = messages[-1]
+    recent = messages[: -REACH - 1 : -1]  # newest first
+    depth = 0
+    for message in recent:
+        if message.role is Role.USER:
+            break
+        depth += message.role is Role.TOOL
+    answers = [_kind_of(message) for message in recent if message.role is Role.ASSISTANT][:2]
+    before = answers[0] if answers else "nothing"
+    who = last.role.value
+    facts = [
+        f"turns {_size(len(messages) * 16)}",
+        f"last {who}, before {before}",
+        f"before: {', '.join(answers) or 'nothing'}",
+        f"last {who}, {'may' if may_call else 'may not'} call",
+    ]
+    if depth:
+        facts.append(f"tool loop {min(depth, 4)}, last {who}")
+    if last.role is Role.TOOL:
+        facts.append(f"result {_result(last.content)}")
+    elif last.role is Role.ASSISTANT:
+        facts.append(f"prefill ends with {last.content.rstrip()[-1:] or 'nothing'}")
+    return facts
+
+
+def _kind_of(message: Message) -> str:
+    """An earlier answer's kind, by a glance."""
+    if message.tool_calls:
+        return "tool_call"
+    head = message.content[:400]
+    if "```" in head or "<code>" in head:
+        return "code"
+    if head[:1] in ("{", "["):
+        return "tool_call"
+    return "plan" if head.count("\n- ") + head.count("\n2. ") > 0 else "prose"
+
+
+def _result(content: str) -> str:
+    head = content[:200]
+    if _FAILED.search(head):
+        return "failed"
+    if not head.strip():
+        return "empty"
+    return "JSON" if head[:1] in "{[" else "short" if len(content) < 80 else "long"
+
+
+def _overlap(request: Request, words: list[str]) -> str:
+    """How many words of the ask are among the tools' names and descriptions."""
+    said = " ".join(f"{tool.name} {tool.description[:120]}" for tool in request.tools[:_TOOLS]).replace("_", " ").lower()
+    shared = len({word for word in words if word not in _NOISE}.intersection(_WORD.findall(said)))
+    return "none" if not shared else "one" if shared == 1 else "few" if shared < 4 else "many"
+
+
+def _ask(messages: tuple[Message, ...]) -> str:
+    """The last user turn, or the newest text before it where it is out of reach."""
+    for message in messages[: -REACH - 1 : -1]:
+        if message.role is Role.USER:
+            return message.content
+    return next((message.content for message in messages if message.role is Role.USER), messages[-1].content)
+
+
+def _window(text: str, size: int) -> tuple[str, int]:
+    """The head and the tail of a text, and how much lies between them."""
+    if len(text) <= size:
+        return text, 0
+    tail = size // 3
+    return f"{text[: size - tail]}\n{text[-tail:]}", len(text) - size
+
+
+def _size(length: int) -> int:
+    """The length's order: its number of bits."""
+    return length.bit_length()
