@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from triroute.router.types import Message, Request, Role, ToolChoiceKind
+from triroute.router.classifier.verbs import LEXICONS
+from triroute.router.types import Message, Request, Role, ToolCall, ToolChoiceKind
 
 WINDOW = 512  # characters of the last user turn: two thirds of its head, a third of its tail
 _SYSTEM_WINDOW, _LAST_WINDOW = 384, 256
@@ -16,6 +17,7 @@ REACH = 24  # messages
 _TOOLS = 8  # tools whose words are compared with the ask
 _WORD = re.compile(r"[^\W\d_]{2,}|```|<\w+>|\?|\{")
 _FAILED = re.compile(r"error|exception|traceback|failed|not found|invalid|denied", re.IGNORECASE)
+_STEM = 5
 _NOISE = frozenset("the of to and in is it for on with my me you your this that be are an as at by or from".split())
 
 
@@ -35,7 +37,7 @@ def see(request: Request) -> Sight:
     if request.text:
         window, cut = _window(request.text, WINDOW)
         words = _WORD.findall(window.lower())
-        facts = [*_shape(request), *_of_ask(window, len(request.text), words), "last: raw text"]
+        facts = [*_shape(request), *_of_ask(window, len(request.text), words), *_gist(words, False), "last: raw text"]
         return Sight(tuple(facts), tuple(words), (), (), cut)
     messages = request.messages
     last = messages[-1]
@@ -45,13 +47,16 @@ def see(request: Request) -> Sight:
     told, cut_system = _window(system, _SYSTEM_WINDOW)
     words = _WORD.findall(window.lower())
     facts = [*_shape(request), *_of_ask(window, len(ask), words), f"system length {_size(len(system))}"]
-    facts += _of_turns(messages, bool(request.tools) and request.tool_choice.kind is not ToolChoiceKind.NONE)
-    if request.tools:
-        facts.append(f"tool words asked for: {_overlap(request, words)}")
+    may_call = bool(request.tools) and request.tool_choice.kind is not ToolChoiceKind.NONE
+    facts += _of_turns(messages, may_call)
+    facts += _gist(words, may_call)
+    if may_call:
+        facts += _overlap(request, words)
     rest: list[str] = []
-    if last.role is not Role.USER and last.content:
-        tail, cut_last = _window(last.content, _LAST_WINDOW)
-        rest, cut = _WORD.findall(tail.lower()), cut + cut_last
+    said = _said(messages)
+    if said:
+        tail, cut_said = _window(said, _LAST_WINDOW)
+        rest, cut = _WORD.findall(tail.lower()), cut + cut_said
     return Sight(tuple(facts), tuple(words), tuple(_WORD.findall(told.lower())), tuple(rest), cut + cut_system)
 
 
@@ -99,9 +104,20 @@ def _of_turns(messages: tuple[Message, ...], may_call: bool) -> list[str]:
         facts.append(f"tool loop {min(depth, 4)}, last {who}")
     if last.role is Role.TOOL:
         facts.append(f"result {_result(last.content)}")
+        facts += [f"result of {_verb(call.name)}" for call in _calls(recent)]
     elif last.role is Role.ASSISTANT:
         facts.append(f"prefill ends with {last.content.rstrip()[-1:] or 'nothing'}")
     return facts
+
+
+def _calls(recent: tuple[Message, ...]) -> tuple[ToolCall, ...]:
+    """The calls of the newest answer, three at most."""
+    return next((message.tool_calls[:3] for message in recent if message.role is Role.ASSISTANT), ())
+
+
+def _verb(name: str) -> str:
+    """A tool's first word."""
+    return re.split(r"[_\W]|(?=[A-Z])", name[:40], maxsplit=1)[0].lower()
 
 
 def _kind_of(message: Message) -> str:
@@ -125,11 +141,35 @@ def _result(content: str) -> str:
     return "JSON" if head[:1] in "{[" else "short" if len(content) < 80 else "long"
 
 
-def _overlap(request: Request, words: list[str]) -> str:
-    """How many words of the ask are among the tools' names and descriptions."""
-    said = " ".join(f"{tool.name} {tool.description[:120]}" for tool in request.tools[:_TOOLS]).replace("_", " ").lower()
-    shared = len({word for word in words if word not in _NOISE}.intersection(_WORD.findall(said)))
-    return "none" if not shared else "one" if shared == 1 else "few" if shared < 4 else "many"
+def _overlap(request: Request, words: list[str]) -> list[str]:
+    """How many words of the ask are in the tools' names, and how many more in their descriptions; by their stems."""
+    asked = {word[:_STEM] for word in words if word not in _NOISE}
+    tools = request.tools[:_TOOLS]
+    named = asked.intersection(_stems(" ".join([tool.name for tool in tools])))
+    told = asked.intersection(_stems(" ".join([tool.description[:120] for tool in tools]))) - named
+    share = 0 if not asked else 4 * len(named | told) // len(asked)
+    return [
+        f"tool names asked for: {min(len(named), 3)}",
+        f"tools described by the ask: {min(len(told), 4)}",
+        f"quarters of the ask about tools: {share}",
+    ]
+
+
+def _stems(text: str) -> list[str]:
+    return [word[:_STEM] for word in _WORD.findall(text.replace("_", " ").lower()) if word not in _NOISE]
+
+
+def _gist(words: list[str], may_call: bool) -> list[str]:
+    """What the ask's words come to: something to be made, told or done."""
+    known = set(words)
+    facts = [f"ask has {name}" for name, lexicon in LEXICONS.items() if not lexicon.isdisjoint(known)]
+    makes = "ask has making" in facts
+    for thing in ("code", "text", "steps"):
+        if makes and f"ask has {thing}" in facts:
+            facts.append(f"ask makes {thing}")
+    if may_call:
+        facts += [f"may call, {fact}" for fact in facts]
+    return facts
 
 
 def _ask(messages: tuple[Message, ...]) -> str:
@@ -138,6 +178,14 @@ def _ask(messages: tuple[Message, ...]) -> str:
         if message.role is Role.USER:
             return message.content
     return next((message.content for message in messages if message.role is Role.USER), messages[-1].content)
+
+
+def _said(messages: tuple[Message, ...]) -> str:
+    """What came before the ask, or after it: the newest text that is neither a user's nor instructions."""
+    for message in messages[: -REACH - 1 : -1]:
+        if message.content and message.role in (Role.ASSISTANT, Role.TOOL):
+            return message.content
+    return ""
 
 
 def _window(text: str, size: int) -> tuple[str, int]:

@@ -36,6 +36,7 @@ _ITEM = re.compile(
     r"|(?=\**(?:step|day|week|phase|stage|month) *\d))(.*)$",
     re.MULTILINE | re.IGNORECASE,
 )
+_BULLET = re.compile(r"\s*[-*•+] +(?!\[)")
 _STAGE = re.compile(r"\W*(?:\d{1,2}[.):]\W*)?(?:step|day|week|phase|stage|month)s? *#?\d", re.IGNORECASE)
 _PLAN_HEAD = re.compile(r"\b(plan|steps|roadmap|itinerary|checklist|agenda|procedure|instructions)\b", re.IGNORECASE)
 _WORD = re.compile(r"[a-z]+")
@@ -45,8 +46,9 @@ def observe(text: str, called: bool = False) -> StepKind:
     """The kind of a finished output; `called`: it had parsed tool calls. UNKNOWN for an empty one.
 
     A tool call, or nothing but JSON, is `tool_call`. An output that ends with code or is three tenths code or more
-    is `code`. A list of at least three items that is half of the text or more, and whose items are actions (they begin
-    with a verb, or are numbered steps, days or phases), is `plan`. The rest is `prose`.
+    is `code`. An ordered list of three actions or more (items that begin with a verb, or are numbered steps, days or
+    phases) that is half of the text or more is `plan`; so is one of bullets that a heading calls a plan, steps, a
+    checklist or the like. The rest is `prose`.
     """
     if called:
         return StepKind.TOOL_CALL
@@ -87,6 +89,9 @@ def _is_code(body: str) -> bool:
 
 def _is_plan(body: str) -> bool:
     items = list(_ITEM.finditer(body))
+    ordered = [item for item in items if not _BULLET.match(item[0])]
+    headed = bool(items) and _PLAN_HEAD.search(body[: items[0].start()]) is not None
+    items = ordered if len(ordered) >= _LEAST_ITEMS or not headed else items
     if len(items) < _LEAST_ITEMS:
         return _is_bare_list(body)
     if len(body) - items[0].start() - _after(body, items[-1].start()) < _LIST_SHARE * len(body):
@@ -94,8 +99,7 @@ def _is_plan(body: str) -> bool:
     if body.count("=") >= len(items):  # a derivation
         return False
     actions = sum(_is_action(item[1]) for item in items)
-    needed = 0.3 if _PLAN_HEAD.search(body[: items[0].start()]) else 0.5
-    return actions >= max(2, needed * len(items))
+    return actions >= max(2, (0.3 if headed else 0.6) * len(items))
 
 
 def _after(body: str, start: int) -> int:

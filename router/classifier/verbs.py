@@ -70,3 +70,27 @@ SCRIPTS: dict[str, str] = {
     "搜索": "search", "検索": "search", "검색": "search", "天气": "weather", "天気": "weather", "날씨": "weather",
     "什么": "what", "何": "what", "무엇": "what", "为什么": "why", "如何": "how", "怎么": "how",
 }  # fmt: skip
+
+# What the words of an ask come to.
+LEXICONS: dict[str, frozenset[str]] = {
+    name: frozenset(words.split())
+    for name, words in {
+        "making": "write make create generate build implement draft compose produce give prepare design develop code"
+        " complete finish add fix refactor port convert rewrite optimize outline propose devise sketch",
+        "code": "function class method script code program test tests unit query sql snippet component endpoint module"
+        " regex algorithm decorator migration dockerfile makefile cli api patch diff def import return bug app",
+        "a language": "python javascript typescript java rust golang sql bash shell html css react kotlin ruby php swift"
+        " scala perl haskell matlab powershell",
+        "text": "email letter story poem essay paragraph paragraphs article message blog post summary report note reply"
+        " sentence sentences announcement review words caption tweet speech dialogue song",
+        "steps": "plan roadmap outline checklist agenda schedule itinerary strategy steps milestones tutorial recipe"
+        " instructions guide procedure decompose planner planning subtasks",
+        "telling": "explain describe summarize summarise tell what why who compare translate rephrase paraphrase discuss"
+        " introduce elaborate difference meaning",
+        "doing": "weather search find look book send get fetch check call run open read delete update remind calculate"
+        " order cancel set play show tool tools use retrieve lookup",
+        "JSON": "json schema object array",
+        "thanks": "thanks thank great perfect bye hello hi",
+        "consent": "yes confirm proceed sure ok okay please",
+    }.items()
+}

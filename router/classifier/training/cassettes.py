@@ -10,6 +10,8 @@ import yaml
 
 from triroute.router.classifier.training.chats import Example, example, to_calls, to_request, to_text
 
+_WITHIN = {"server_tool_use", "web_search_call", "code_interpreter_call", "mcp_call", "file_search_call", "tool_search_call"}
+_WITHIN |= {"image_generation_call", "mcp_list_tools", "web_search_tool_result", "computer_call", "shell_call"}
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -61,6 +63,8 @@ def _answer(side: Any) -> tuple[str, bool]:
         return to_text(body["message"].get("content")), bool(to_calls(body["message"].get("tool_calls")))
     blocks = body.get("content") if isinstance(body.get("content"), list) else body.get("output")  # Anthropic, Responses
     blocks = [b for b in blocks if isinstance(b, dict)] if isinstance(blocks, list) else []
+    if any(str(b.get("type")) in _WITHIN for b in blocks):
+        return "", False
     called = any(b.get("type") in {"tool_use", "function_call", "custom_tool_call"} for b in blocks)
     return to_text([b for b in blocks if b.get("type") in {"text", "message"}]), called
 
@@ -88,5 +92,7 @@ def _streamed(raw: str) -> tuple[str, bool]:
         elif isinstance(delta, str) and event.get("type") == "response.output_text.delta":
             said.append(delta)
         block = event.get("content_block") or event.get("item")
+        if isinstance(block, dict) and block.get("type") in _WITHIN:
+            return "", False
         called = called or (isinstance(block, dict) and block.get("type") in {"tool_use", "function_call"})
     return "".join(said), called

@@ -50,6 +50,12 @@ def to_messages(listed: Iterable[Any]) -> Iterator[Message]:
     for one in listed:
         if not isinstance(one, dict):
             continue
+        if one.get("type") == "function_call":  # of the Responses API, whose calls are items of their own
+            yield Message(Role.ASSISTANT, "", to_calls([one]))
+            continue
+        if one.get("type") == "function_call_output":
+            yield Message(Role.TOOL, to_text(one.get("output")), tool_call_id=str(one.get("call_id", "")))
+            continue
         role = str(one.get("role", ""))
         role = _ROLES.get(role, role)
         if role not in {kind.value for kind in Role}:
@@ -63,7 +69,7 @@ def to_messages(listed: Iterable[Any]) -> Iterator[Message]:
         said = to_text([b for b in blocks if b.get("type") in {"text", "input_text", "output_text"}] or content)
         if not results or said.strip():
             text = "" if results == blocks and blocks else said
-            if text or calls or not results:
+            if text.strip() or calls:
                 yield Message(Role(role), text, calls, str(one.get("tool_call_id") or ""), str(one.get("name") or ""))
 
 
@@ -91,7 +97,9 @@ def to_tools(listed: Any) -> tuple[Tool, ...]:
 
 
 def to_request(body: dict[str, Any]) -> Request | None:
-    """A request to a chat API. None where it holds no messages."""
+    """A request to a chat API. None where it holds no messages, or where the provider runs tools or holds the history."""
+    if body.get("previous_response_id") or body.get("conversation") or _runs_tools(body.get("tools")):
+        return None
     listed = body.get("messages") or body.get("input") or ()
     if isinstance(listed, str):
         listed = [{"role": "user", "content": listed}]
@@ -125,6 +133,12 @@ def steps_of(
             yield from example(request, message.content, bool(message.tool_calls), source, framework, session)
 
 
+def _runs_tools(listed: Any) -> bool:
+    """A tool that is not the caller's: what the model calls then stays inside the provider's answer."""
+    own = {"function", "custom", None}
+    return any(isinstance(one, dict) and one.get("type") not in own for one in listed or ())
+
+
 def _choice(asked: Any, tools: tuple[Tool, ...]) -> ToolChoice:
     if not tools or asked == "none":
         return ToolChoice(ToolChoiceKind.NONE)
@@ -138,8 +152,9 @@ def _choice(asked: Any, tools: tuple[Tool, ...]) -> ToolChoice:
 
 
 def _format(body: dict[str, Any]) -> ResponseFormat:
-    asked = body.get("response_format") or (body.get("text") if isinstance(body.get("text"), dict) else {}) or {}
+    asked = body.get("response_format") or body.get("output_format") or body.get("output_config") or body.get("text") or {}
     asked = asked.get("format", asked) if isinstance(asked, dict) else {}
+    asked = asked if isinstance(asked, dict) else {}
     if asked.get("type") in {"json_schema", "json_object"}:
         return ResponseFormat(FormatKind.JSON_SCHEMA, "{}")
     return ResponseFormat()

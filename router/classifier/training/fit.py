@@ -16,7 +16,7 @@ Matrix = NDArray[np.float64]
 HELD_OUT = "pydantic-ai"  # the framework that no weight has seen
 _TEST, _TUNE = 0.2, 0.1  # shares of the sessions
 _LEAST_SESSIONS = 3
-_PENALTY = 3e-4
+_PENALTY = 1e-3
 _ROUNDS, _RATE = 300, 0.1
 
 
