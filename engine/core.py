@@ -35,7 +35,7 @@ class Core:
         self.cache = KVCache(model.new_cache(pages), pages)
         self.costs = costs or measured(model, self.cache.storage, pages)
         self.scheduler = Scheduler(self.cache, config.max_running, config.prefill_chunk)
-        self.loop = Loop(model, self.scheduler)
+        self.loop = Loop(model, self.scheduler, self.costs if costs is None else None)
         self._acceptance, self._patience = Acceptance(), Patience()
 
     def prepare(self, request: Request, constraint: Constraint | None, sink: Sink) -> Callable[[], None]:

@@ -75,5 +75,5 @@ class Trail:
         """Move the scores [vocab] of this slot, in place, for what its token is; `allowed` as in `sampling.draw`."""
         hydra = self._hydra
         bits, scratch = EVERYTHING if allowed is None else allowed, hydra.desk.scratch
-        count = first_tokens(hydra.desk.padded(scores), bits, CANDIDATES, scratch)
+        count = first_tokens(hydra.desk.padded(scores), bits, CANDIDATES, False, scratch)
         shift(scores, scratch.tokens, count, hydra.embedding, hydra.added, hydra.moves)

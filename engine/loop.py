@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence as List
 from itertools import accumulate
 
+from triroute.engine.costs import Costs
 from triroute.engine.drawing import Asked, draw_block, draw_next
 from triroute.engine.errors import EngineError
 from triroute.engine.model import Block, Model
@@ -19,11 +20,12 @@ log = logging.getLogger("triroute.engine")
 
 
 class Loop:
-    """Runs passes until nobody is left. Not thread-safe: one thread owns it."""
+    """Runs passes until nobody is left, and tells `costs` how long they took. Not thread-safe: one thread owns it."""
 
-    def __init__(self, model: Model, scheduler: Scheduler) -> None:
+    def __init__(self, model: Model, scheduler: Scheduler, costs: Costs | None = None) -> None:
         self.model = model
         self.scheduler = scheduler
+        self._costs = costs
 
     def step(self) -> bool:
         """Run one pass. False when there was nothing to do."""
@@ -55,7 +57,10 @@ class Loop:
         for turn in turns:
             asked += [row + wanted for wanted in turn.span.asked]
             row += turn.span.width
+        started = time.perf_counter()
         scores = self.model.run(blocks, self.scheduler.cache.storage, asked)
+        if self._costs is not None:
+            self._costs.observe(row, time.perf_counter() - started)
         states, ends = self.model.states(len(asked)), accumulate(len(turn.span.asked) for turn in turns)
         found = []
         for turn, end in zip(turns, ends, strict=True):

@@ -66,7 +66,7 @@ def draw(
     log_probability = float(row[token]) - total
     top: tuple[tuple[int, float], ...] = ()
     if sampling.logprobs:
-        count = first_tokens(row, EVERYTHING, min(sampling.logprobs, len(scores)), desk.scratch)
+        count = first_tokens(row, EVERYTHING, min(sampling.logprobs, len(scores)), True, desk.scratch)
         top = tuple((int(likely), float(row[likely]) - total) for likely in desk.scratch.tokens[:count])
     return Drawn(token, math.exp(log_probability), log_probability, top)
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 
 import numpy as np
 
-from triroute.engine.costs import Costs
+from triroute.engine.costs import LEAST_DOUBLE, Costs
 from triroute.engine.growth import draw_tree
 from triroute.engine.kv_cache import pages_for
 from triroute.engine.links import Links
@@ -42,8 +41,9 @@ def measured(model: Model, storage: Storage, pages: int) -> Costs:
     slope = (best[-1] - plain[_WIDTHS.index(_KEYED)]) / (_KEYED * max(keys, 1))
     # A wider pass is never cheaper: where one seems so, something disturbed the narrower ones.
     smooth = np.minimum.accumulate(plain[::-1])[::-1]
-    base: Iterable[float] = np.interp(range(_WIDTHS[-1] + 1), _WIDTHS, smooth).tolist()
-    return Costs(tuple(base), max(float(slope), 0.0), min(_draft_seconds(model) for _ in range(_DRAFTS)))
+    base: list[float] = np.interp(range(_WIDTHS[-1] + 1), _WIDTHS, smooth).tolist()
+    per_key = min(max(float(slope), 0.0), base[1] / LEAST_DOUBLE)
+    return Costs(base, per_key, min(_draft_seconds(model) for _ in range(_DRAFTS)))
 
 
 def _seconds(model: Model, storage: Storage, width: int, keys: int) -> float:
@@ -55,8 +55,8 @@ def _seconds(model: Model, storage: Storage, width: int, keys: int) -> float:
 
 
 def _draft_seconds(model: Model) -> float:
-    """Drawing one of a few drafts from scores that differ as much as a model's do."""
-    scores = np.tile(np.linspace(-20, 0, model.config.vocab, dtype=np.float32), (_DRAWN, 1))
+    """Drawing one of a few drafts from scores that differ as much as those of masks do."""
+    scores = np.random.default_rng(0).normal(0, 3, (_DRAWN, model.config.vocab)).astype(np.float32)
     states = np.zeros((_DRAWN, model.config.hidden), dtype=np.float32)
     links = Links(model.hydra.trail(states) if model.hydra is not None else None, None)
     started = time.perf_counter()

@@ -88,7 +88,6 @@ def to_request(message: router_pb2.GenerateRequest) -> Request:
     violations = tuple(_violations(message))
     if violations:
         raise InvalidRequest.of(*violations)
-    hints, given = message.hints, message.hints.HasField
     return Request(
         messages=tuple(_message(turn) for turn in message.chat.messages),
         text=message.text,
@@ -98,18 +97,7 @@ def to_request(message: router_pb2.GenerateRequest) -> Request:
         sampling=_sampling(message.sampling),
         session_id=message.session_id,
         tags=frozenset(message.tags),
-        hints=Hints(
-            step=STEPS[hints.step] if hints.step else None,
-            mode=MODES.get(hints.mode),
-            variant=VARIANTS.get(hints.variant),
-            block_length=hints.block_length if given("block_length") else None,
-            confidence_threshold=hints.confidence_threshold if given("confidence_threshold") else None,
-            max_steps=hints.max_steps if given("max_steps") else None,
-            verification=VERIFICATIONS.get(hints.verification),
-            draft_sources=frozenset(SOURCES[source] for source in hints.draft_sources) or None,
-            draft_threshold=hints.draft_threshold if given("draft_threshold") else None,
-            fixed_steps=hints.fixed_steps if given("fixed_steps") else None,
-        ),
+        hints=to_hints(message.hints),
         tenant=message.tenant,
         expected_tokens=message.expected_tokens if message.HasField("expected_tokens") else None,
         latency_class=LATENCIES.get(message.latency_class),
@@ -117,11 +105,28 @@ def to_request(message: router_pb2.GenerateRequest) -> Request:
     )
 
 
+def to_hints(hints: router_pb2.DecodeHints) -> Hints:
+    """The caller's wishes, checked before."""
+    given = hints.HasField
+    return Hints(
+        step=STEPS[hints.step] if hints.step else None,
+        mode=MODES.get(hints.mode),
+        variant=VARIANTS.get(hints.variant),
+        block_length=hints.block_length if given("block_length") else None,
+        confidence_threshold=hints.confidence_threshold if given("confidence_threshold") else None,
+        max_steps=hints.max_steps if given("max_steps") else None,
+        verification=VERIFICATIONS.get(hints.verification),
+        draft_sources=frozenset(SOURCES[source] for source in hints.draft_sources) or None,
+        draft_threshold=hints.draft_threshold if given("draft_threshold") else None,
+        fixed_steps=hints.fixed_steps if given("fixed_steps") else None,
+    )
+
+
 def from_decision(decision: Decision, request_id: str, trace_id: str) -> router_pb2.Decision:
     """The stream's first event."""
     return router_pb2.Decision(
         request_id=request_id,
-        step=_number(STEPS, decision.step.kind),
+        step=number_of(STEPS, decision.step.kind),
         confidence=decision.step.confidence,
         evidence=decision.step.evidence,
         rule_id=decision.rule_id,
@@ -137,13 +142,28 @@ def from_decision(decision: Decision, request_id: str, trace_id: str) -> router_
 def from_plan(plan: DecodePlan) -> decoding_pb2.DecodePlan:
     """What the engine is told to run."""
     return decoding_pb2.DecodePlan(
-        mode=_number(MODES, plan.mode),
-        variant=_number(VARIANTS, plan.variant) if plan.variant else decoding_pb2.VARIANT_UNSPECIFIED,
+        mode=number_of(MODES, plan.mode),
+        variant=number_of(VARIANTS, plan.variant) if plan.variant else decoding_pb2.VARIANT_UNSPECIFIED,
         block_length=plan.block_length,
         confidence_threshold=plan.confidence_threshold,
         max_steps=plan.max_steps,
-        verification=_number(VERIFICATIONS, plan.verification),
-        draft_sources=sorted(_number(SOURCES, source) for source in plan.draft_sources),
+        verification=number_of(VERIFICATIONS, plan.verification),
+        draft_sources=sorted(number_of(SOURCES, source) for source in plan.draft_sources),
+        draft_threshold=plan.draft_threshold,
+        fixed_steps=plan.fixed_steps,
+    )
+
+
+def to_plan(plan: decoding_pb2.DecodePlan) -> DecodePlan:
+    """What `from_plan` wrote. Raises KeyError for a mode that this version does not know."""
+    return DecodePlan(
+        mode=MODES[plan.mode],
+        variant=VARIANTS.get(plan.variant),
+        block_length=plan.block_length,
+        confidence_threshold=plan.confidence_threshold,
+        max_steps=plan.max_steps,
+        verification=VERIFICATIONS[plan.verification],
+        draft_sources=frozenset(SOURCES[source] for source in plan.draft_sources),
         draft_threshold=plan.draft_threshold,
         fixed_steps=plan.fixed_steps,
     )
@@ -157,7 +177,9 @@ def to_engine(
     asked = engine_pb2.GenerateRequest(
         request_id=request_id,
         tools=message.tools,
-        tool_choice=chat_pb2.ToolChoice(kind=_number(CHOICES, request.tool_choice.kind), name=request.tool_choice.name),
+        tool_choice=chat_pb2.ToolChoice(
+            kind=number_of(CHOICES, request.tool_choice.kind), name=request.tool_choice.name
+        ),
         response_format=message.response_format,
         plan=from_plan(plan),
         sampling=chat_pb2.Sampling(
@@ -182,7 +204,8 @@ def to_engine(
     return asked
 
 
-def _number(names: Mapping[Number, Known], name: Known) -> Number:
+def number_of(names: Mapping[Number, Known], name: Known) -> Number:
+    """The protobuf's number of one of ours."""
     return next(number for number, known in names.items() if known == name)
 
 

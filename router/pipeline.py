@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import time
 from collections.abc import AsyncGenerator, Mapping
@@ -14,7 +15,7 @@ from triroute.router.convert import from_decision, to_engine, to_request
 from triroute.router.engine_client import EngineLost
 from triroute.router.errors import EngineUnavailable, Overloaded, ServiceFailed, TrirouteError
 from triroute.router.policy.live import ActivePolicy
-from triroute.router.records import RecordWriter
+from triroute.router.records import Kind, RecordWriter
 from triroute.router.run import Run
 from triroute.router.settings import Settings
 from triroute.router.supervisor import Supervisor
@@ -111,8 +112,9 @@ class Pipeline:
             self.idle.set()
 
     def _decide(self, run: Run, trace: str) -> None:
-        step = classify(run.request)
-        run.decision = self.live.decide(run.request, step, self.engine.load)
+        run.step, run.load = classify(run.request), self.engine.load
+        run.decision = self.live.decide(run.request, run.step, run.load)
+        run.load = run.decision.load
         run.decided = from_decision(run.decision, run.request_id, trace)
         run.decided_ns = time.time_ns()
 
@@ -167,4 +169,9 @@ class Pipeline:
     async def _write(self, run: Run) -> None:
         known = run.known_tokens()
         text = await self.engine.token_text(known) if known else {}
-        self.records.add(run.record(self.model, text))
+        if run.decision is not None:
+            self.records.keep(Kind.POLICY, run.decision.policy_revision, run.decision.canonical.encode())
+        described = self.supervisor.description.SerializeToString(deterministic=True)
+        engine = hashlib.sha256(described).hexdigest()
+        self.records.keep(Kind.ENGINE, engine, described)
+        self.records.add(run.record(self.model, engine, text))

@@ -1,4 +1,7 @@
-"""The record store: one SQLite file, append-only, written off the request's path."""
+"""The record store: one SQLite file, append-only, written off the request's path.
+
+Beside the records it keeps what many of them refer to, once, under its SHA-256: policies and engines' descriptions.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import logging
 import queue
 import sqlite3
 import threading
+from enum import StrEnum
 from pathlib import Path
 
 from triroute.proto import router_pb2
@@ -13,7 +17,8 @@ from triroute.router.errors import NotFound
 
 log = logging.getLogger("triroute.records")
 
-_VERSION = 1  # of the schema, in the file's user_version; 0 is a new file
+_VERSION = 2  # of the schema, in the file's user_version; 0 is a new file
+_KEEPS = 2  # since this version there is the table `kept`
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS record (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -23,12 +28,22 @@ CREATE TABLE IF NOT EXISTS record (
     body BLOB NOT NULL
 );
 CREATE INDEX IF NOT EXISTS record_trace ON record (trace_id);
+CREATE TABLE IF NOT EXISTS kept (sha256 TEXT PRIMARY KEY, kind TEXT NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
 CREATE TRIGGER IF NOT EXISTS record_stays BEFORE UPDATE ON record BEGIN SELECT RAISE(ABORT, 'append-only'); END;
 CREATE TRIGGER IF NOT EXISTS record_kept BEFORE DELETE ON record BEGIN SELECT RAISE(ABORT, 'append-only'); END;
+CREATE TRIGGER IF NOT EXISTS kept_stays BEFORE UPDATE ON kept BEGIN SELECT RAISE(ABORT, 'append-only'); END;
+CREATE TRIGGER IF NOT EXISTS kept_kept BEFORE DELETE ON kept BEGIN SELECT RAISE(ABORT, 'append-only'); END;
 """
 _SHORTEST_PREFIX = 6
 _NAMED = 5  # of the records that an ambiguous id could mean
 _BATCH = 256
+
+
+class Kind(StrEnum):
+    """What is kept beside the records."""
+
+    POLICY = "policy"
+    ENGINE = "engine"
 
 
 class RecordStore:
@@ -54,21 +69,30 @@ class RecordStore:
         return found[0]
 
     def latest(self, count: int) -> list[router_pb2.Record]:
-        """The newest records, newest first."""
+        """The newest records, newest first. Raises NotFound for a file that is no store."""
         return self._query("SELECT body FROM record ORDER BY number DESC LIMIT ?", (count,))
 
+    def kept(self, sha256: str) -> bytes | None:
+        """What was kept under this digest."""
+        found = self._rows("SELECT body FROM kept WHERE sha256 = ?", (sha256,))
+        return found[0] if found else None
+
     def _query(self, statement: str, values: tuple[str | int, ...]) -> list[router_pb2.Record]:
+        return [router_pb2.Record.FromString(body) for body in self._rows(statement, values)]
+
+    def _rows(self, statement: str, values: tuple[str | int, ...]) -> list[bytes]:
         if not self.path.exists():
             return []
         connection = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)
         try:
-            _check_version(connection)
-            rows = connection.execute(statement, values).fetchall()
+            version = _check_version(connection)
+            if version == 0 or (version < _KEEPS and " kept " in statement):  # being made at this moment, or old
+                return []
+            return [body for (body,) in connection.execute(statement, values)]
         except sqlite3.DatabaseError as error:
             raise NotFound(f"{self.path} can't be read as a record store: {error}") from error
         finally:
             connection.close()
-        return [router_pb2.Record.FromString(body) for (body,) in rows]
 
 
 class RecordWriter:
@@ -77,6 +101,8 @@ class RecordWriter:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._queue: queue.Queue[router_pb2.Record | None] = queue.Queue()
+        self._known: set[str] = set()
+        self._owed: dict[str, tuple[Kind, bytes]] = {}  # not written yet
         self._broken = False
         self._thread = threading.Thread(target=self._run, name="triroute-records", daemon=True)
         self._thread.start()
@@ -84,6 +110,12 @@ class RecordWriter:
     def add(self, record: router_pb2.Record) -> None:
         """Queue a record."""
         self._queue.put(record)
+
+    def keep(self, kind: Kind, sha256: str, body: bytes) -> None:
+        """Write something that records refer to by its SHA-256, once: with the next record."""
+        if sha256 not in self._known:
+            self._known.add(sha256)
+            self._owed[sha256] = (kind, body)
 
     def flush(self) -> None:
         """Wait until everything queued is written or given up."""
@@ -119,6 +151,7 @@ class RecordWriter:
     def _insert(self, records: list[router_pb2.Record]) -> None:
         if not records:
             return
+        owed = dict(self._owed)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(self.path, timeout=5)
         try:
@@ -127,11 +160,17 @@ class RecordWriter:
                 connection.executescript(f"{_SCHEMA} PRAGMA user_version = {_VERSION};")
             with connection:
                 connection.executemany(
+                    "INSERT OR IGNORE INTO kept (sha256, kind, body) VALUES (?, ?, ?)",
+                    [(sha256, kind.value, body) for sha256, (kind, body) in owed.items()],
+                )
+                connection.executemany(
                     "INSERT INTO record (request_id, trace_id, arrived_us, body) VALUES (?, ?, ?, ?)",
                     [(r.request_id, r.decision.trace_id, r.arrived_us, r.SerializeToString()) for r in records],
                 )
         finally:
             connection.close()
+        for sha256 in owed:
+            del self._owed[sha256]
 
 
 def _check_version(connection: sqlite3.Connection) -> int:

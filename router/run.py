@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from triroute.proto import decoding_pb2, engine_pb2, router_pb2
-from triroute.router.types import Decision, DecodePlan, Request
+from triroute.router.features import written
+from triroute.router.types import Decision, DecodePlan, Load, Request, Step
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 LONGEST_ACCEPT_PATH = 4_096
@@ -25,6 +26,8 @@ class Run:
     arrived_ns: int = field(default_factory=time.time_ns)
     decided_ns: int = 0
     ended_ns: int = 0
+    step: Step | None = None  # as the classifier said
+    load: Load = field(default_factory=Load)  # that the decision was made under
     decision: Decision | None = None
     decided: router_pb2.Decision | None = None  # the same, as it was sent
     prompt_tokens: int = 0
@@ -96,8 +99,10 @@ class Run:
         numbers = sorted({record.segment for record in self.decoding})
         return [_summary(number, plan, [r for r in self.decoding if r.segment == number]) for number in numbers]
 
-    def record(self, model: str, token_text: dict[int, str]) -> router_pb2.Record:
+    def record(self, model: str, engine_sha256: str, token_text: dict[int, str]) -> router_pb2.Record:
         """Everything known about it, for good."""
+        hints = self.message.hints
+        features = written(self.request, hints, self.step, self.load) if self.step else None
         return router_pb2.Record(
             request_id=self.request_id,
             arrived_us=self.arrived_ns // 1000,
@@ -109,6 +114,8 @@ class Run:
             error=self.error,
             token_text=token_text,
             model=model,
+            features=features,
+            engine_sha256=engine_sha256,
         )
 
     def known_tokens(self) -> list[int]:

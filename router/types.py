@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
+
+_LOOKED_AT = 400  # characters of a tool's result
+_FAILED = re.compile(
+    r"\s*(error\b|failed\b|failure\b|exception\b|traceback \(|\[?error\]?:)"
+    r'|\s*\{(?=.*("error"\s*:(?!\s*(null|false|""|\{\}|\[\]))|"(is_?error)"\s*:\s*true|"(ok|success)"\s*:\s*false))',
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 class StepKind(StrEnum):
@@ -186,6 +194,53 @@ class Request:
     latency_class: LatencyClass | None = None
     first_token_ms: int | None = None
 
+    @property
+    def tool_names(self) -> list[str]:
+        return [tool.name for tool in self.tools]
+
+    @property
+    def tool_choice_kind(self) -> ToolChoiceKind:
+        return self.tool_choice.kind
+
+    @property
+    def has_format(self) -> bool:
+        return self.response_format.kind is not FormatKind.NONE
+
+    @property
+    def has_session(self) -> bool:
+        return bool(self.session_id)
+
+    @property
+    def last_role(self) -> Role | None:
+        return self.messages[-1].role if self.messages else None
+
+    @property
+    def prompt_characters(self) -> int:
+        return len(self.text) + sum(len(message.content) for message in self.messages)
+
+    @property
+    def max_tokens(self) -> int:
+        return self.sampling.max_tokens
+
+    @property
+    def turns(self) -> int:
+        return len(self.messages)
+
+    @property
+    def tool_loop(self) -> int:
+        """Assistant turns with tool calls since the last user message."""
+        rounds = 0
+        for message in reversed(self.messages):
+            if message.role is Role.USER:
+                break
+            rounds += bool(message.tool_calls)
+        return rounds
+
+    @property
+    def last_tool_failed(self) -> bool:
+        last = self.messages[-1] if self.messages else None
+        return last is not None and last.role is Role.TOOL and _FAILED.match(last.content[:_LOOKED_AT]) is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -216,13 +271,14 @@ class Trip:
 class Load:
     """How busy the engine is: requests running, requests waiting, share of the KV cache in use [0, 1].
 
-    `tripped`: the switches that earlier loads have left tripped.
+    `watched`: the switches that were looked at, `tripped`: those of them that this load or earlier ones have tripped.
     """
 
     running: int = 0
     waiting: int = 0
     cache_used: float = 0.0
     tripped: frozenset[Trip] = frozenset()
+    watched: tuple[Trip, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,7 +339,10 @@ class HintOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """How a step will be decoded, and why. `trace` is called for words only where somebody reads them."""
+    """How a step will be decoded, and why. `trace` is called for words only where somebody reads them.
+
+    `load` is the one that it was made under; `canonical` is the policy's text whose SHA-256 the revision is.
+    """
 
     step: Step
     rule_id: str
@@ -294,6 +353,8 @@ class Decision:
     hints: tuple[HintOutcome, ...] = ()
     shadow: tuple[str, ...] = ()
     extras: Extras = Extras()
+    load: Load = field(default=Load(), compare=False)
+    canonical: str = field(default="", compare=False, repr=False)
 
     @property
     def passed_over(self) -> tuple[PassedOver, ...]:

@@ -24,9 +24,9 @@ POLICY, TESTS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 def test_block(block: str, tmp_path: Path) -> None:
     (tmp_path / "build").mkdir()
     (tmp_path / "policies").symlink_to(ROOT / "policies")
-    env = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    env = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "TRIROUTE_HOME": str(tmp_path)}
     command = ["bash", "-c", f"set -e\n{block}"]
-    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

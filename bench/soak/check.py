@@ -18,7 +18,7 @@ from triroute.engine.tokenizer import Tokenizer
 from triroute.engine.types import FinishReason, ModeName, PassKind, Plan, Request
 
 _MOST_PASSES = 20_000
-_FLAT = Costs((1.0,) * 65)
+_FLAT = Costs([1.0] * 65)
 
 
 class Broken(AssertionError):
@@ -160,4 +160,4 @@ def _costs(seed: int) -> Costs:
     """Different machines: widths that cost much or nothing, so that `auto` chooses differently."""
     chance = random.Random(seed)
     slope = chance.choice([0.0, 0.01, 0.1, 1.0])
-    return Costs(tuple(1.0 + slope * rows for rows in range(65)), chance.choice([0.0, 1e-5]))
+    return Costs([1.0 + slope * rows for rows in range(65)], chance.choice([0.0, 1e-5]))

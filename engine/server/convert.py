@@ -6,6 +6,7 @@ from typing import Any
 
 from triroute.engine.chat import Message, Role, Tool, ToolCall, encode_chat
 from triroute.engine.config import EngineConfig
+from triroute.engine.costs import Costs
 from triroute.engine.engine import Engine
 from triroute.engine.errors import InvalidRequest
 from triroute.engine.modes.quadratic_speculation import MOST_BLOCK_LENGTH
@@ -69,6 +70,11 @@ def from_event(event: Started | Committed | Finished) -> engine_pb2.GenerateEven
             return engine_pb2.GenerateEvent(commit=commit)
         case Finished():
             return engine_pb2.GenerateEvent(finish=_finish(event))
+
+
+def from_costs(costs: Costs) -> engine_pb2.Costs:
+    """What passes cost."""
+    return engine_pb2.Costs(pass_seconds=costs.base, key_seconds=costs.per_key, draft_seconds=costs.per_draft)
 
 
 def _prompt(message: engine_pb2.GenerateRequest, engine: Engine) -> tuple[int, ...]:

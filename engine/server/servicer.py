@@ -12,7 +12,7 @@ import grpc
 from triroute.engine.engine import Engine
 from triroute.engine.errors import EngineError, InvalidRequest
 from triroute.engine.grammar import Constraint, compile_format
-from triroute.engine.server.convert import MODES, from_event, to_request
+from triroute.engine.server.convert import MODES, from_costs, from_event, to_request
 from triroute.engine.server.errors import abort
 from triroute.engine.types import Event, Failed, Finished, Request
 from triroute.proto import engine_pb2, engine_pb2_grpc
@@ -58,6 +58,7 @@ class EngineServicer(engine_pb2_grpc.EngineServicer):
             version=version("triroute"),
             adapter_sha256=engine.adapter_sha256,
             end_of_turn_id=min(engine.tokenizer.end_ids),
+            costs=from_costs(engine.core.costs),
         )
 
     async def TokenText(

@@ -31,7 +31,8 @@ from triroute.kernels.cpu.scores import (
 )
 
 _INFINITY = float("inf")
-_LOWEST, _NEAR = np.float32(LEAST - MOST), np.float32(-12)
+_LOWEST, _NEAR, _CLOSE = np.float32(LEAST - MOST), np.float32(-12), np.float32(-5)
+_WORTH_DRAFTING = np.float32(-8)
 
 
 class Scratch(NamedTuple):
@@ -112,15 +113,15 @@ def draw_several(
     """The first of what `draw_row` would draw, if it drew without putting back, to the front of `found`; how many.
 
     `values` are what they were drawn for: scores less the largest, over the temperature, with their noise. Tokens that
-    are e^12 times less likely than the first are left out.
+    are e^8 times less likely than the first are left out.
     """
     count: int
     largest = _top(scores, allowed, scratch)[0]
     if temperature == 0 or not np.isfinite(largest):
-        count = first_tokens(scores, allowed, len(found), scratch)
+        count = first_tokens(scores, allowed, len(found), False, scratch)
         found[:count], values[:count] = scratch.tokens[:count], scratch.values[:count]
         return count
-    count = _filtered(scores, allowed, largest, temperature, _NEAR, True, top_k, top_p, scratch)
+    count = _filtered(scores, allowed, largest, temperature, _WORTH_DRAFTING, True, top_k, top_p, scratch)
     if min_p > 0:
         count = _drop_rare(count, np.float32(min_p), scratch)
     end = _padded(count, scratch)
@@ -143,11 +144,16 @@ def log_total(row: Any, scratch: Any) -> float:
 
 
 @compiled
-def first_tokens(row: Any, allowed: Any, most: int, scratch: Any) -> int:
-    """The likeliest tokens of `row`, at most `most`, in order, to the front of `scratch.tokens`; how many."""
+def first_tokens(row: Any, allowed: Any, most: int, far: bool, scratch: Any) -> int:
+    """The likeliest tokens of `row`, at most `most`, in order, to the front of `scratch.tokens`; how many.
+
+    Fewer, unless `far`, where there are not so many within e^12 of the first.
+    """
     largest = _top(row, allowed, scratch)[0]
     one = np.float32(1)
-    count: int = _filtered(row, allowed, largest, one, _NEAR, False, most, 1.0, scratch)
+    count: int = _filtered(row, allowed, largest, one, _CLOSE, False, most, 1.0, scratch)
+    if count < 0:
+        count = _filtered(row, allowed, largest, one, _NEAR, not far, most, 1.0, scratch)
     if count < 0:
         count = _filtered(row, allowed, largest, one, np.float32(-_INFINITY), True, most, 1.0, scratch)
     values, tokens = scratch.values, scratch.tokens

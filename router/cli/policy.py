@@ -13,7 +13,9 @@ from triroute.router.cli.options import DEFAULTS
 from triroute.router.cli.policy_diff import diff
 from triroute.router.cli.policy_explain import explain
 from triroute.router.cli.policy_lint import lint
+from triroute.router.cli.policy_simulate import simulate
 from triroute.router.cli.policy_tests import run_tests
+from triroute.router.cli.policy_tune import tune
 from triroute.router.cli.screen import console
 
 EPILOG = (
@@ -26,6 +28,8 @@ policy.command()(lint)
 policy.command("test")(run_tests)
 policy.command()(explain)
 policy.command()(diff)
+policy.command()(simulate)
+policy.command()(tune)
 
 
 @policy.command()

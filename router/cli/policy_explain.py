@@ -1,9 +1,10 @@
-"""`triroute policy explain`: what a policy makes of one request, and why."""
+"""`triroute policy explain`: what a policy makes of one request or of a recorded step, and why."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,39 +13,116 @@ import typer
 from rich.markup import escape
 
 from triroute.router.classifier import classify
-from triroute.router.cli.options import DEFAULTS, PolicyFile
+from triroute.router.cli.options import DEFAULTS, Records
 from triroute.router.cli.screen import line
 from triroute.router.convert import to_request
-from triroute.router.errors import InvalidRequest
-from triroute.router.policy import Latches, load
+from triroute.router.errors import InvalidRequest, NotFound
+from triroute.router.policy import Latches, Policy, load
 from triroute.router.policy.account import DECIDES, LATER, NOTED, Account, account
-from triroute.router.policy.diff import plain
+from triroute.router.policy.diff import plain, plain_plan
+from triroute.router.policy.traffic import Recorded
+from triroute.router.policy.traffic.recorded import kept_policy
 from triroute.router.prompts import build, check_keys
-from triroute.router.types import Load
+from triroute.router.records import RecordStore
+from triroute.router.types import Load, Trip
+
+_ID = re.compile(r"[0-9a-f]{6,32}")
 
 _MARKS = {DECIDES: "[green]✓[/green]", NOTED: "[yellow]~[/yellow]", LATER: "[dim]·[/dim]"}
 
 
 def explain(
-    request: Annotated[Path, typer.Argument(help="JSON file with one request, as in `generate --prompts`, or -.")],
-    policy: PolicyFile = DEFAULTS.policy,
+    wanted: Annotated[
+        str,
+        typer.Argument(
+            metavar="REQUEST",
+            help="JSON file with one request, as in `generate --prompts`, or -; or a record's id, or its beginning.",
+        ),
+    ],
+    policy: Annotated[
+        Path | None,
+        typer.Option(help="Policy YAML.", show_default="the one that ships; for a record, the one that decided it"),
+    ] = None,
     running: Annotated[int, typer.Option(min=0, help="Requests that share passes.")] = 0,
     waiting: Annotated[int, typer.Option(min=0, help="Requests that wait for cache.")] = 0,
     cache_used: Annotated[float, typer.Option(min=0, max=1, help="Share of the KV cache in use.")] = 0,
+    records: Records = DEFAULTS.records,
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
 ) -> None:
     """Say what a request's step is taken for, which rule decides and why the others do not, and what would run."""
-    chosen = load(policy)
-    now = Latches().see(Load(running, waiting, cache_used), chosen.compiled.trips)
+    if _is_id(wanted):
+        told, recorded = _recorded(wanted, policy, records)
+    else:
+        told, recorded = _asked(Path(wanted), load(policy or DEFAULTS.policy), Load(running, waiting, cache_used)), None
+    if as_json:
+        sys.stdout.write(json.dumps(_as_json(told) | ({"recorded": recorded} if recorded else {}), indent=2) + "\n")
+        return
+    if recorded:
+        line(f"[b]record[/b] {recorded['request_id']}, decided by policy {recorded['policy_revision'][:12]}")
+    _show(told)
+    if recorded:
+        for switch in recorded["unknown_switches"]:
+            line(f"[yellow]how {switch} stood was not recorded[/yellow]; taken as not tripped")
+        line(_compared(recorded, told))
+
+
+def _is_id(wanted: str) -> bool:
+    """An id, or its beginning, and no file of that name."""
+    return _ID.fullmatch(wanted) is not None and not Path(wanted).exists()
+
+
+def _asked(request: Path, policy: Policy, now: Load) -> Account:
     try:
         asked = to_request(build(_read(request), str(request)))
-        told = account(chosen, asked, classify(asked), now)
+        return account(policy, asked, classify(asked), Latches().see(now, policy.compiled.trips))
     except InvalidRequest as error:
         raise typer.BadParameter(error.message, param_hint="REQUEST") from error
-    if as_json:
-        sys.stdout.write(json.dumps(_as_json(told), indent=2) + "\n")
-    else:
-        _show(told)
+
+
+def _recorded(wanted: str, policy: Path | None, records: Path) -> tuple[Account, dict[str, Any]]:
+    """A recorded decision made again, and what it was. Raises NotFound, HintRefused."""
+    store = RecordStore(records)
+    record = store.find(wanted)
+    step = Recorded.of(record)
+    if step is None:
+        raise NotFound(f"record {wanted} is of an older version, which kept no features; `triroute trace` shows it")
+    was = record.decision
+    told: dict[str, Any] = {
+        "request_id": record.request_id,
+        "policy_revision": was.policy_revision,
+        "rule": was.rule_id,
+        "error": record.error,
+        "decision": plain_plan(step.plan) if was.rule_id else None,
+    }
+    chosen = load(policy) if policy else kept_policy(store, was.policy_revision)
+    if chosen is None:
+        raise NotFound(
+            f"the policy {was.policy_revision[:12] or 'that refused it'} of record {wanted} is not in {records};"
+            " name one with --policy"
+        )
+    trips = chosen.compiled.trips
+    told["unknown_switches"] = [_switch(trip) for trip in trips if _is_unknown(trip, step.load)]
+    return account(chosen, step.features, step.step, Latches().see(step.load, trips)), told
+
+
+def _is_unknown(trip: Trip, now: Load) -> bool:
+    """Whether it depends on loads before, and was not looked at then."""
+    return trip not in now.watched and trip.state(getattr(now, trip.figure)) is None
+
+
+def _switch(trip: Trip) -> str:
+    return f"load.{trip.figure} at {trip.bound:g} until {trip.reset:g}"
+
+
+def _compared(recorded: dict[str, Any], told: Account) -> str:
+    """Whether what was decided then is what would be decided."""
+    if recorded["decision"] is None:
+        return f"[yellow]then it was refused[/yellow]: {escape(recorded['error'])}"
+    now = plain_plan(told.decision.plan)
+    moved = [f"{name} {was} → {now[name]}" for name, was in recorded["decision"].items() if was != now[name]]
+    if recorded["rule"] != told.decision.rule_id:
+        moved.insert(0, f"rule {recorded['rule']} → {told.decision.rule_id}")
+    return f"[yellow]then it was otherwise[/yellow]: {escape(', '.join(moved))}" if moved else "the same as then"
 
 
 def _read(path: Path) -> dict[str, Any]:

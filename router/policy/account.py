@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from triroute.router.features import Asked
 from triroute.router.policy.conditions import SWITCHES, failure
 from triroute.router.policy.decide import decide
 from triroute.router.policy.load import Policy
-from triroute.router.types import Decision, Load, Request, Step
+from triroute.router.types import Decision, Load, Step
 
 DECIDES, NOTED, PASSED, LATER = "decides", "shadow", "passed over", "not looked at"
 
@@ -32,7 +33,7 @@ class Account:
     nearest: str
 
 
-def account(policy: Policy, request: Request, step: Step, load: Load) -> Account:
+def account(policy: Policy, request: Asked, step: Step, load: Load) -> Account:
     """Decide, and say everything about it. Raises HintRefused."""
     decision = decide(policy, request, step, load)
     compiled = policy.compiled

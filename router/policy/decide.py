@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 
 from triroute.router.errors import HintRefused, Violation
+from triroute.router.features import Asked
 from triroute.router.policy.compile import Compiled, CompiledRule, Trace
 from triroute.router.policy.conditions import Values
 from triroute.router.policy.load import Policy
@@ -18,7 +19,6 @@ from triroute.router.types import (
     Hints,
     Load,
     Mode,
-    Request,
     Step,
     StepKind,
     Verification,
@@ -27,7 +27,7 @@ from triroute.router.types import (
 _NO_HINTS = Hints()
 
 
-def decide(policy: Policy, request: Request, step: Step, load: Load) -> Decision:
+def decide(policy: Policy, request: Asked, step: Step, load: Load) -> Decision:
     """The rule that fires, its parameters within the limits, and what became of the hints. Raises HintRefused."""
     hints = request.hints
     outcomes: tuple[HintOutcome, ...] = ()
@@ -42,7 +42,11 @@ def decide(policy: Policy, request: Request, step: Step, load: Load) -> Decision
         outcomes = tuple(_judge_hints(hints, policy.allowed, plan, policy.file.limits))
         plan = _follow(hints, {outcome.hint for outcome in outcomes if outcome.accepted}, plan)
     trace = Trace(compiled, tuple(failed), values)
-    return Decision(step, rule.id, plan, policy.revision, trace, rule.clamps, outcomes, shadow, rule.extras)
+    return Decision(
+        *(step, rule.id, plan, policy.revision, trace, rule.clamps, outcomes, shadow, rule.extras),
+        load=load,
+        canonical=policy.canonical,
+    )
 
 
 def _first_match(compiled: Compiled, values: Values) -> tuple[CompiledRule, list[int], tuple[str, ...]]:

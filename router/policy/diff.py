@@ -11,7 +11,7 @@ from triroute.router.errors import InvalidRequest
 from triroute.router.policy.load import Policy
 from triroute.router.policy.testing import Test, decided
 from triroute.router.policy.vocabulary import PolicyFile
-from triroute.router.types import Decision
+from triroute.router.types import Decision, DecodePlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,12 @@ def _decision(policy: Policy, test: Test) -> dict[str, Any]:
 
 def plain(decision: Decision) -> dict[str, Any]:
     """The rule, the plan and what goes beyond it, as plain values."""
-    return {"rule": decision.rule_id, **_plain(decision.plan), **_plain(decision.extras)}
+    return {"rule": decision.rule_id, **plain_plan(decision.plan), **_plain(decision.extras)}
+
+
+def plain_plan(plan: DecodePlan) -> dict[str, Any]:
+    """A plan as plain values. What records hold has travelled as 32-bit floats, so that is how far they count."""
+    return {name: float(f"{value:.6g}") if isinstance(value, float) else value for name, value in _plain(plan).items()}
 
 
 def _plain(value: Any) -> Any:

@@ -4,33 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from triroute.router.convert import MOST_MESSAGES, MOST_TOKENS
-from triroute.router.types import (
-    FormatKind,
-    Hints,
-    LatencyClass,
-    Load,
-    Request,
-    Role,
-    Step,
-    StepKind,
-    ToolChoiceKind,
-)
+from triroute.router.features import Asked
+from triroute.router.types import Hints, LatencyClass, Load, Role, Step, StepKind, ToolChoiceKind
 
-Read: TypeAlias = Callable[[Request, Step, Load], Any]
+Read: TypeAlias = Callable[[Asked, Step, Load], Any]
 
 _INFINITE = math.inf
-_WINDOW = 400
-_FAILED = re.compile(
-    r"\s*(error\b|failed\b|failure\b|exception\b|traceback \(|\[?error\]?:)"
-    r'|\s*\{(?=.*("error"\s*:(?!\s*(null|false|""|\{\}|\[\]))|"(is_?error)"\s*:\s*true|"(ok|success)"\s*:\s*false))',
-    re.IGNORECASE | re.DOTALL,
-)
 _HINTS = tuple(field.name for field in dataclasses.fields(Hints))
 _NO_HINTS = Hints()
 
@@ -71,47 +55,28 @@ def _hints_given(hints: Hints) -> frozenset[str]:
     return frozenset(name for name in _HINTS if getattr(hints, name) not in (None, StepKind.UNKNOWN))
 
 
-def _tool_loop(request: Request) -> int:
-    """Assistant turns with tool calls since the last user message."""
-    rounds = 0
-    for message in reversed(request.messages):
-        if message.role is Role.USER:
-            break
-        rounds += bool(message.tool_calls)
-    return rounds
-
-
-def _last_tool_failed(request: Request) -> bool:
-    last = request.messages[-1] if request.messages else None
-    return last is not None and last.role is Role.TOOL and _FAILED.match(last.content[:_WINDOW]) is not None
-
-
-def _prompt_characters(request: Request) -> int:
-    return len(request.text) + sum(len(message.content) for message in request.messages)
-
-
 _YES_NO = (False, True)
 
 FACTS: dict[str, Fact] = {
     "step": Words(tuple(kind.value for kind in StepKind), lambda request, step, load: step.kind),
     "confidence": Numbers(0, 1, False, lambda request, step, load: step.confidence),
-    "tools": Words(_YES_NO, lambda request, step, load: bool(request.tools)),
-    "tool": Names(lambda request, step, load: [tool.name for tool in request.tools]),
+    "tools": Words(_YES_NO, lambda request, step, load: bool(request.tool_names)),
+    "tool": Names(lambda request, step, load: request.tool_names),
     "tool_choice": Words(
-        tuple(kind.value for kind in ToolChoiceKind), lambda request, step, load: request.tool_choice.kind
+        tuple(kind.value for kind in ToolChoiceKind), lambda request, step, load: request.tool_choice_kind
     ),
-    "schema": Words(_YES_NO, lambda request, step, load: request.response_format.kind is not FormatKind.NONE),
-    "session": Words(_YES_NO, lambda request, step, load: bool(request.session_id)),
+    "schema": Words(_YES_NO, lambda request, step, load: request.has_format),
+    "session": Words(_YES_NO, lambda request, step, load: request.has_session),
     "last_role": Words(
         ("none", *(role.value for role in Role)),
-        lambda request, step, load: request.messages[-1].role if request.messages else "none",
+        lambda request, step, load: request.last_role or "none",
     ),
-    "prompt_characters": Numbers(0, _INFINITE, True, lambda request, step, load: _prompt_characters(request)),
-    "max_tokens": Numbers(1, MOST_TOKENS, True, lambda request, step, load: request.sampling.max_tokens),
+    "prompt_characters": Numbers(0, _INFINITE, True, lambda request, step, load: request.prompt_characters),
+    "max_tokens": Numbers(1, MOST_TOKENS, True, lambda request, step, load: request.max_tokens),
     "expected_tokens": Numbers(0, _INFINITE, True, lambda request, step, load: request.expected_tokens, optional=True),
-    "turn.messages": Numbers(0, MOST_MESSAGES, True, lambda request, step, load: len(request.messages)),
-    "turn.tool_loop": Numbers(0, MOST_MESSAGES, True, lambda request, step, load: _tool_loop(request)),
-    "turn.last_tool_failed": Words(_YES_NO, lambda request, step, load: _last_tool_failed(request)),
+    "turn.messages": Numbers(0, MOST_MESSAGES, True, lambda request, step, load: request.turns),
+    "turn.tool_loop": Numbers(0, MOST_MESSAGES, True, lambda request, step, load: request.tool_loop),
+    "turn.last_tool_failed": Words(_YES_NO, lambda request, step, load: request.last_tool_failed),
     "tenant": Names(lambda request, step, load: (request.tenant,) if request.tenant else (), single=True),
     "tags": Names(lambda request, step, load: request.tags),
     "hints": Names(lambda request, step, load: _hints_given(request.hints)),

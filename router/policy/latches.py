@@ -8,7 +8,10 @@ from triroute.router.types import Load, Trip
 
 
 class Latches:
-    """Feed it each load before deciding. Survives a change of policy: equal switches keep their state."""
+    """Feed it each load before deciding. Survives a change of policy: equal switches keep their state.
+
+    What a load says of switches itself, as recorded ones do, counts.
+    """
 
     def __init__(self) -> None:
         self._tripped: frozenset[Trip] = frozenset()
@@ -17,9 +20,11 @@ class Latches:
         """The load, with the switches among `trips` that are tripped now."""
         if not trips:
             return load
-        self._tripped = frozenset(trip for trip in trips if self._is_tripped(trip, getattr(load, trip.figure)))
-        return dataclasses.replace(load, tripped=self._tripped)
+        self._tripped = frozenset(trip for trip in trips if self._is_tripped(trip, load))
+        return dataclasses.replace(load, tripped=self._tripped, watched=trips)
 
-    def _is_tripped(self, trip: Trip, value: float) -> bool:
-        state = trip.state(value)
+    def _is_tripped(self, trip: Trip, load: Load) -> bool:
+        if trip in load.watched:
+            return trip in load.tripped
+        state = trip.state(getattr(load, trip.figure))
         return trip in self._tripped if state is None else state

@@ -20,9 +20,13 @@ from triroute.router.policy.vocabulary import PolicyFile
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A policy, ready to decide. `revision` is the SHA-256 of its meaning: order of keys, comments don't count."""
+    """A policy, ready to decide. `canonical` is its meaning: order of keys, comments don't count.
+
+    `revision` is the SHA-256 of that.
+    """
 
     file: PolicyFile
+    canonical: str = field(repr=False)
     revision: str
     compiled: Compiled = field(compare=False, repr=False)
     allowed: frozenset[str] = field(compare=False, repr=False)
@@ -32,7 +36,12 @@ class Policy:
         """Compile a parsed file."""
         canonical = json.dumps(file.model_dump(mode="json", by_alias=True, exclude_none=True), sort_keys=True)
         revision = hashlib.sha256(canonical.encode()).hexdigest()
-        return cls(file, revision, compile_policy(file), frozenset(file.hints.allow))
+        return cls(file, canonical, revision, compile_policy(file), frozenset(file.hints.allow))
+
+    @classmethod
+    def of_canonical(cls, canonical: str) -> Policy:
+        """What `canonical` was made of. Raises ValueError for anything else."""
+        return cls.of(PolicyFile.model_validate_json(canonical))
 
     @property
     def name(self) -> str:

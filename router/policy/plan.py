@@ -41,6 +41,20 @@ def variant_for(mode: Mode, variant: Variant | None) -> Variant | None:
     return (variant or Variant.LINEAR) if mode is Mode.SELF_SPECULATION else None
 
 
+def effective(plan: DecodePlan) -> DecodePlan:
+    """The plan without what its mode does not look at: plans with equal ones decode alike."""
+    blank = DecodePlan(plan.mode, plan.variant, verification=plan.verification)
+    match plan.mode:
+        case Mode.AUTOREGRESSIVE:
+            return blank
+        case Mode.DIFFUSION if plan.fixed_steps:
+            return dataclasses.replace(blank, block_length=plan.block_length, fixed_steps=plan.fixed_steps)
+        case Mode.DIFFUSION:
+            return dataclasses.replace(plan, draft_sources=blank.draft_sources, draft_threshold=0.0)
+    steps = plan.max_steps if plan.draft_threshold and plan.variant is Variant.LINEAR else blank.max_steps
+    return dataclasses.replace(plan, confidence_threshold=blank.confidence_threshold, fixed_steps=0, max_steps=steps)
+
+
 def clamped(plan: DecodePlan, use: Decoding, limits: Limits) -> tuple[DecodePlan, tuple[Clamp, ...]]:
     """The plan within the limits, and what of `use` they moved. A block length of 0 is `auto`, and stays."""
     clamps = []

@@ -20,7 +20,7 @@ REPEATED = Found(3, (Draft(21, 1.0, DraftSource.PROMPT_LOOKUP), Draft(22, 1.0, D
 
 
 def _chooser() -> Chooser:
-    return Chooser(Costs((1.0,) * 65), Acceptance(), Patience())
+    return Chooser(Costs([1.0] * 65), Acceptance(), Patience())
 
 
 def _linear(block_length: int, threshold: float = 0.0) -> LinearSpeculation:

@@ -108,7 +108,8 @@ class FakeEngine(engine_pb2_grpc.EngineServicer):
         return engine_pb2.AbortResponse(found=found)
 
     async def Describe(self, message: engine_pb2.DescribeRequest, context: Context) -> engine_pb2.Description:
-        return engine_pb2.Description(model=MODEL, context_length=1024)
+        costs = engine_pb2.Costs(pass_seconds=[0.001] * 65)
+        return engine_pb2.Description(model=MODEL, context_length=1024, costs=costs)
 
     async def TokenText(self, message: engine_pb2.TokenTextRequest, context: Context) -> engine_pb2.TokenTextResponse:
         return engine_pb2.TokenTextResponse(text=[text([number]) for number in message.token_ids])

@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from triroute.proto import chat_pb2, decoding_pb2, router_pb2
-from triroute.router.convert import from_decision, to_engine, to_request
+from triroute.router.convert import from_decision, from_plan, to_engine, to_plan, to_request
 from triroute.router.errors import InvalidRequest, to_status
 from triroute.router.types import (
     Decision,
     DecodePlan,
+    DraftSource,
     FormatKind,
     Mode,
     Request,
@@ -24,6 +25,7 @@ from triroute.router.types import (
     ToolChoice,
     ToolChoiceKind,
     Variant,
+    Verification,
 )
 
 Chat, Message, Call, Tool = chat_pb2.Chat, chat_pb2.ChatMessage, chat_pb2.ToolCall, chat_pb2.Tool
@@ -278,3 +280,21 @@ def test_what_only_policies_look_at() -> None:
         None,
         None,
     )
+
+
+@given(
+    mode=st.sampled_from(Mode),
+    variant=st.sampled_from([None, *Variant]),
+    numbers=st.tuples(st.integers(0, 64), st.floats(0, 1, width=32), st.integers(0, 64)),
+    sources=st.frozensets(st.sampled_from(DraftSource)),
+    others=st.tuples(st.floats(0, 1, width=32), st.integers(0, 64)),
+)
+def test_plans_come_back(
+    mode: Mode,
+    variant: Variant | None,
+    numbers: tuple[int, float, int],
+    sources: frozenset[DraftSource],
+    others: tuple[float, int],
+) -> None:
+    plan = DecodePlan(mode, variant, *numbers, Verification.EXACT, sources, *others)
+    assert to_plan(from_plan(plan)) == plan

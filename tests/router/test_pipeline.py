@@ -18,8 +18,11 @@ from grpc_status import rpc_status
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from triroute.proto import chat_pb2, decoding_pb2, router_pb2, router_pb2_grpc
-from triroute.router.policy import parse
+from triroute.proto import chat_pb2, decoding_pb2, engine_pb2, router_pb2, router_pb2_grpc
+from triroute.router import features
+from triroute.router.convert import from_decision
+from triroute.router.policy import decide, parse
+from triroute.router.policy.traffic.recorded import kept_policy
 from triroute.router.service import Service
 from triroute.router.settings import Settings
 from triroute.router.types import Load
@@ -115,6 +118,36 @@ async def test_record_holds_everything_but_the_prompt(service: Service) -> None:
     assert found.token_text[found.token_ids[0]] == fake_engine.text([found.token_ids[0]])
     assert found.model == fake_engine.MODEL
     assert b"secret" not in found.SerializeToString()
+
+
+async def test_record_is_enough_to_decide_again(service: Service) -> None:
+    request = ask(tokens=4, mode=SPECULATION)
+    request.tags.append("draft")
+    events = await run(service, request)
+    found = await record(service, events[0].decision.request_id)
+    assert found.features.hints == request.hints
+    assert list(found.features.tags) == ["draft"]
+    (switch,) = found.features.load.switches
+    assert (switch.figure, switch.bound, switch.reset, switch.tripped) == ("running", 8, 6, False)
+    again = decide(service.policy, *features.read(found.features))
+    assert from_decision(again, found.request_id, found.decision.trace_id) == found.decision
+    kept = kept_policy(service.records, found.decision.policy_revision)
+    assert kept == service.policy
+    described = service.records.kept(found.engine_sha256)
+    assert described is not None
+    assert engine_pb2.Description.FromString(described) == service.supervisor.description
+
+
+async def test_record_of_a_refusal_holds_its_features(service: Service) -> None:
+    request = ask()
+    request.hints.block_length = 99
+    assert (await failure(service, request)).code() is grpc.StatusCode.INVALID_ARGUMENT
+    await service.pipeline.settle()
+    await asyncio.to_thread(service.pipeline.records.flush)
+    (found,) = service.records.latest(1)
+    assert found.error.startswith("HINT")
+    assert found.features.hints.block_length == 99
+    assert not found.decision.rule_id
 
 
 @pytest.mark.parametrize("mode", [AR, SPECULATION])

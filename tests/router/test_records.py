@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import uuid
 from pathlib import Path
 
 import pytest
 
 from triroute.proto import router_pb2
 from triroute.router.errors import NotFound
-from triroute.router.records import RecordStore, RecordWriter
+from triroute.router.records import Kind, RecordStore, RecordWriter
 
 
 def record(request_id: str, trace_id: str = "f" * 32) -> router_pb2.Record:
@@ -68,7 +69,7 @@ def test_append_only(tmp_path: Path) -> None:
         with pytest.raises(sqlite3.IntegrityError, match="append-only"):
             connection.execute(statement)
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+    assert connection.execute("PRAGMA user_version").fetchone() == (2,)
     connection.close()
 
 
@@ -78,7 +79,7 @@ def test_newer_file_is_left_alone(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     connection.execute("PRAGMA user_version = 9")
     connection.close()
     write(path, record("0" * 32))
-    assert "schema version is 9, this Triroute knows 1; upgrade it" in caplog.text
+    assert "schema version is 9, this Triroute knows 2; upgrade it" in caplog.text
     with pytest.raises(NotFound, match="schema version is 9"):
         RecordStore(path).latest(1)
 
@@ -104,3 +105,53 @@ def test_damaged_file_is_named(tmp_path: Path) -> None:
     path.write_bytes(b"no database" * 100)
     with pytest.raises(NotFound, match=r"r\.sqlite can't be read as a record store"):
         RecordStore(path).latest(1)
+
+
+def test_kept_once_and_for_good(tmp_path: Path) -> None:
+    path = tmp_path / "r.sqlite"
+    for _ in range(2):
+        writer = RecordWriter(path)
+        for _ in range(3):
+            writer.keep(Kind.POLICY, "a" * 64, b"policy")
+            writer.keep(Kind.ENGINE, "b" * 64, b"engine")
+            writer.add(record(uuid.uuid4().hex))
+        writer.close()
+    store = RecordStore(path)
+    assert (store.kept("a" * 64), store.kept("b" * 64), store.kept("c" * 64)) == (b"policy", b"engine", None)
+    connection = sqlite3.connect(path)
+    assert connection.execute("SELECT count(*) FROM kept").fetchone() == (2,)
+    for statement in ("DELETE FROM kept", "UPDATE kept SET body = ''"):
+        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+            connection.execute(statement)
+    connection.close()
+
+
+def test_what_is_kept_survives_an_outage(tmp_path: Path) -> None:
+    path = tmp_path / "blocked" / "r.sqlite"
+    path.parent.write_text("not a folder")
+    writer = RecordWriter(path)
+    writer.keep(Kind.POLICY, "a" * 64, b"policy")
+    writer.add(record("0" * 32))
+    writer.flush()
+    path.parent.unlink()
+    writer.keep(Kind.POLICY, "a" * 64, b"policy")
+    writer.add(record("1" * 32))
+    writer.close()
+    assert RecordStore(path).kept("a" * 64) == b"policy"
+
+
+def test_file_of_an_older_version(tmp_path: Path) -> None:
+    """It has no place for what is kept; the next record makes one."""
+    path = tmp_path / "r.sqlite"
+    write(path, record("0" * 32))
+    connection = sqlite3.connect(path)
+    connection.executescript("DROP TABLE kept; PRAGMA user_version = 1")
+    connection.close()
+    assert RecordStore(path).kept("a" * 64) is None
+    assert len(RecordStore(path).latest(9)) == 1
+    writer = RecordWriter(path)
+    writer.keep(Kind.POLICY, "a" * 64, b"policy")
+    writer.add(record("1" * 32))
+    writer.close()
+    assert RecordStore(path).kept("a" * 64) == b"policy"
+    assert len(RecordStore(path).latest(9)) == 2

@@ -171,7 +171,7 @@ def test_first_tokens_and_total(scores: Row, most: int) -> None:
     scores = np.where(np.isneginf(scores).all(), np.float32(0), scores)
     row = _padded(scores)
     scratch = Scratch.of(len(row))
-    count = first_tokens(row, np.zeros(0, dtype=np.uint8), most, scratch)
+    count = first_tokens(row, np.zeros(0, dtype=np.uint8), most, True, scratch)
     shifted = scores - scores.max()
     order = [token for token in np.argsort(-shifted, kind="stable") if scores[token] > -np.inf]
     assert scratch.tokens[:count].tolist() == order[:most]

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from triroute.router.errors import HintRefused
 from triroute.router.policy import DEFAULT, decide, load, parse
+from triroute.router.policy.plan import effective
 from triroute.router.types import (
     Clamp,
+    DecodePlan,
     HintOutcome,
     Hints,
     Load,
@@ -130,3 +132,24 @@ def test_always_decides_within_the_limits(
     assert decision.policy_revision == POLICY.revision
     rules = [rule.id for rule in POLICY.file.rules]
     assert [over.rule_id for over in decision.passed_over] == rules[: rules.index(decision.rule_id)]
+
+
+@given(
+    plan=st.builds(
+        DecodePlan,
+        mode=st.sampled_from(Mode),
+        variant=st.sampled_from(Variant),
+        block_length=st.integers(0, 3),
+        max_steps=st.integers(1, 3),
+        draft_threshold=st.sampled_from([0.0, 0.5]),
+        fixed_steps=st.integers(0, 2),
+    )
+)
+def test_effective_plans(plan: DecodePlan) -> None:
+    kept = effective(plan)
+    assert effective(kept) == kept
+    assert (kept.mode, kept.variant) == (plan.mode, plan.variant)
+    if plan.mode is not Mode.AUTOREGRESSIVE:
+        assert kept.block_length == plan.block_length
+    if plan.mode is not Mode.DIFFUSION:
+        assert kept.fixed_steps == 0
