@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import resources
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -19,20 +20,23 @@ from triroute.router.types import StepKind
 
 KINDS = (StepKind.PLAN, StepKind.TOOL_CALL, StepKind.CODE, StepKind.PROSE)
 SHIPPED = "weights.json"
+FIELDS = ("fact", "ask", "pair", "system", "last")  # the first word of a feature's name
 _VERSION = 1
 _PAIRS = 12  # words of the ask's beginning that are also read in pairs
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """`rows` has a feature's row in `weights`, [features + 1, kinds]; the last row is the bias.
+    """`rows` has, for each field of a sight, the row in `weights` of each of its features.
 
-    The weights are divided by the temperature already. Under `floor`, the likeliest kind is not claimed.
+    `weights` is [features + 1, kinds], divided by the temperature already; the last row is the bias. `gains` is the same
+    less each row's mean: how much a feature speaks for one kind above the others. Under `floor`, no kind is claimed.
     """
 
-    rows: dict[str, int]
+    rows: dict[str, dict[str, int]]
     names: tuple[str, ...]
     weights: NDArray[np.float32]
+    gains: NDArray[np.float32]
     floor: float
     revision: str
 
@@ -44,51 +48,61 @@ class Model:
             if loaded["version"] != _VERSION or loaded["kinds"] != [kind.value for kind in KINDS]:
                 raise ValueError(f"it is of version {loaded['version']}, for {loaded['kinds']}; train it again")
             names = tuple(loaded["features"])
-            rows = [*loaded["features"].values(), loaded["bias"]]
-            weights = np.array(rows, np.float32).reshape(-1, len(KINDS)) / float(loaded["temperature"])
+            listed = [*loaded["features"].values(), loaded["bias"]]
+            weights = np.array(listed, np.float32).reshape(len(names) + 1, len(KINDS)) / float(loaded["temperature"])
             floor = float(loaded["floor"])
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not the weights of a classifier: {error!r} is wrong or missing") from error
         if not np.isfinite(weights).all():
             raise ValueError("not the weights of a classifier: some are not numbers")
-        return cls({name: row for row, name in enumerate(names)}, names, weights, floor, revision_of(text))
+        rows: dict[str, dict[str, int]] = {field: {} for field in FIELDS}
+        for row, name in enumerate(names):
+            field, _, feature = name.partition(" ")
+            rows.setdefault(field, {})[feature] = row
+        return cls(rows, names, weights, weights - weights.mean(axis=1, keepdims=True), floor, revision_of(text))
 
     def seen(self, sight: Sight) -> list[int]:
         """Rows of the features that a request has, the bias last. Words of other languages count as English ones."""
-        rows = self.rows
-        found = {rows[name] for name in features(sight) if name in rows}
-        for word in sight.ask:
-            if f"ask {word}" not in rows:
-                english = IN_ENGLISH.get(word) or (None if word.isascii() else _script(word))
-                if english is not None and (row := rows.get(f"ask {english}")) is not None:
-                    found.add(row)
-        return [*found, len(self.names)]
+        facts, asks, pairs, systems, lasts = (self.rows[field] for field in FIELDS)
+        ask = set(sight.ask)
+        first = sight.ask[:_PAIRS]
+        found = [facts[name] for name in {*sight.facts} if name in facts]
+        found += [asks[word] for word in ask if word in asks]
+        found += [systems[word] for word in {*sight.system} if word in systems]
+        found += [lasts[word] for word in {*sight.last} if word in lasts]
+        found += {pairs[pair] for pair in map(" ".join, pairwise(first)) if pair in pairs}
+        for word in ask:
+            if word not in asks and (english := IN_ENGLISH.get(word) or (None if word.isascii() else _script(word))):
+                row = asks.get(english)
+                if row is not None and english not in ask:
+                    found.append(row)
+        found.append(len(self.names))
+        return found
 
     def shares(self, seen: list[int]) -> list[float]:
         """A probability for each of KINDS."""
-        scores: list[float] = self.weights[seen].sum(axis=0).tolist()
+        scores: list[float] = np.add.reduce(self.weights[seen], axis=0).tolist()
         most = max(scores)
         powers = [math.exp(score - most) for score in scores]
         total = sum(powers)
         return [power / total for power in powers]
 
     def evidence(self, seen: list[int], kind: int, count: int) -> tuple[str, ...]:
-        """The features that speak most for a kind, against the mean of all, strongest first."""
-        part = self.weights[seen[:-1]]
-        gains = part[:, kind] - part.mean(axis=1)
-        strongest = np.argsort(-gains)[:count].tolist()
+        """The features that speak most for a kind, strongest first."""
+        gains = self.gains[seen[:-1], kind]
+        strongest = gains.argsort()[: -count - 1 : -1].tolist()
         name = KINDS[kind].value
-        return tuple(f"{self.names[seen[at]]} ({name} +{gains[at]:.1f})" for at in strongest if gains[at] >= 0.05)
+        return tuple([f"{self.names[seen[at]].removeprefix('fact ')} ({name} +{gains[at]:.1f})" for at in strongest if gains[at] >= 0.05])
 
 
 def features(sight: Sight) -> Iterator[str]:
     """Names of everything that a sight has, as they stand in the weights; a name may come more than once."""
-    yield from sight.facts
+    yield from [f"fact {fact}" for fact in sight.facts]
     yield from [f"ask {word}" for word in sight.ask]
     yield from [f"system {word}" for word in sight.system]
     yield from [f"last {word}" for word in sight.last]
     first = sight.ask[:_PAIRS]
-    yield from [f"ask {one} {two}" for one, two in zip(first, first[1:], strict=False)]
+    yield from [f"pair {one} {two}" for one, two in pairwise(first)]
 
 
 def revision_of(text: str) -> str:

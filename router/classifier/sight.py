@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import islice
 
-from triroute.router.classifier.verbs import LEXICONS
+from triroute.router.classifier.verbs import LEXICONS, SPEAKERS
 from triroute.router.types import Message, Request, Role, ToolCall, ToolChoiceKind
 
-WINDOW = 512  # characters of the last user turn: two thirds of its head, a third of its tail
-_SYSTEM_WINDOW, _LAST_WINDOW = 384, 256
+WINDOW = 400  # characters of the last user turn: two thirds of its head, a third of its tail
+_SYSTEM_WINDOW, _LAST_WINDOW = 300, 200
 REACH = 24  # messages
-_TOOLS = 8  # tools whose words are compared with the ask
+_TOOLS = 6  # tools whose words are compared with the ask
 _WORD = re.compile(r"[^\W\d_]{2,}|```|<\w+>|\?|\{")
 _FAILED = re.compile(r"error|exception|traceback|failed|not found|invalid|denied", re.IGNORECASE)
 _STEM = 5
@@ -37,7 +38,7 @@ def see(request: Request) -> Sight:
     if request.text:
         window, cut = _window(request.text, WINDOW)
         words = _WORD.findall(window.lower())
-        facts = [*_shape(request), *_of_ask(window, len(request.text), words), *_gist(words, False), "last: raw text"]
+        facts = [*_shape(request), *_of_ask(window, len(request.text), words), *_gist(words, [], False), "last: raw text"]
         return Sight(tuple(facts), tuple(words), (), (), cut)
     messages = request.messages
     last = messages[-1]
@@ -49,7 +50,10 @@ def see(request: Request) -> Sight:
     facts = [*_shape(request), *_of_ask(window, len(ask), words), f"system length {_size(len(system))}"]
     may_call = bool(request.tools) and request.tool_choice.kind is not ToolChoiceKind.NONE
     facts += _of_turns(messages, may_call)
-    facts += _gist(words, may_call)
+    instructed = _WORD.findall(told.lower())
+    facts += _gist(words, instructed, may_call)
+    if "json" in words or "json" in instructed:
+        facts.append("JSON is asked for")
     if may_call:
         facts += _overlap(request, words)
     rest: list[str] = []
@@ -57,7 +61,7 @@ def see(request: Request) -> Sight:
     if said:
         tail, cut_said = _window(said, _LAST_WINDOW)
         rest, cut = _WORD.findall(tail.lower()), cut + cut_said
-    return Sight(tuple(facts), tuple(words), tuple(_WORD.findall(told.lower())), tuple(rest), cut + cut_system)
+    return Sight(tuple(facts), tuple(words), tuple(instructed), tuple(rest), cut + cut_system)
 
 
 def _shape(request: Request) -> list[str]:
@@ -91,7 +95,7 @@ def _of_turns(messages: tuple[Message, ...], may_call: bool) -> list[str]:
         if message.role is Role.USER:
             break
         depth += message.role is Role.TOOL
-    answers = [_kind_of(message) for message in recent if message.role is Role.ASSISTANT][:2]
+    answers = [_kind_of(message) for message in islice((m for m in recent if m.role is Role.ASSISTANT), 2)]
     before = answers[0] if answers else "nothing"
     who = last.role.value
     facts = [
@@ -134,7 +138,7 @@ def _kind_of(message: Message) -> str:
 
 def _result(content: str) -> str:
     head = content[:200]
-    if _FAILED.search(head):
+    if _FAILED.search(head) or (len(content) > 200 and _FAILED.search(content[-100:])):
         return "failed"
     if not head.strip():
         return "empty"
@@ -146,7 +150,7 @@ def _overlap(request: Request, words: list[str]) -> list[str]:
     asked = {word[:_STEM] for word in words if word not in _NOISE}
     tools = request.tools[:_TOOLS]
     named = asked.intersection(_stems(" ".join([tool.name for tool in tools])))
-    told = asked.intersection(_stems(" ".join([tool.description[:120] for tool in tools]))) - named
+    told = asked.intersection(_stems(" ".join([tool.description[:80] for tool in tools]))) - named
     share = 0 if not asked else 4 * len(named | told) // len(asked)
     return [
         f"tool names asked for: {min(len(named), 3)}",
@@ -159,17 +163,17 @@ def _stems(text: str) -> list[str]:
     return [word[:_STEM] for word in _WORD.findall(text.replace("_", " ").lower()) if word not in _NOISE]
 
 
-def _gist(words: list[str], may_call: bool) -> list[str]:
-    """What the ask's words come to: something to be made, told or done."""
-    known = set(words)
+def _gist(words: list[str], system: list[str], may_call: bool) -> list[str]:
+    """What the ask's words come to: something to be made, told or done; and whose the instructions are."""
+    known, told = set(words), set(system)
     facts = [f"ask has {name}" for name, lexicon in LEXICONS.items() if not lexicon.isdisjoint(known)]
-    makes = "ask has making" in facts
-    for thing in ("code", "text", "steps"):
-        if makes and f"ask has {thing}" in facts:
-            facts.append(f"ask makes {thing}")
+    if "ask has making" in facts:
+        facts += [f"ask makes {thing}" for thing in ("code", "text", "steps") if f"ask has {thing}" in facts]
+        if "ask has a language" in facts:
+            facts.append("ask makes code")
     if may_call:
         facts += [f"may call, {fact}" for fact in facts]
-    return facts
+    return facts + [f"system is a {who}'s" for who, lexicon in SPEAKERS.items() if not lexicon.isdisjoint(told)]
 
 
 def _ask(messages: tuple[Message, ...]) -> str:

@@ -25,7 +25,7 @@ _CODE_LINE = re.compile(
     r"^(\s*(def|class|import|from \w[\w.]* import|return|if .*:$|for .*:$|while .*:$|try:|except|else:|elif|with .*:$|@\w"
     r"|#include|using |public |private |static |const |let |var |function |fn |func |package |SELECT |INSERT |UPDATE "
     r"|CREATE |assert |raise |print\(|async |await |export |interface |struct |impl |use |type \w+ =)|.*[;{}]\s*$"
-    r"|\s*(fi|done|esac|then|do|end|echo .*|grep .*|cd .*|for .*; do|if \[.*)$"
+    r"|\s*(fi|esac|echo .*|grep .*|cd .*|for .*; do|if \[.*)$"
     r"|\s*[\w.\[\]'\"]+ *[-+*/|&]?= *\S|\s*[\w.]+\(.*\)\s*$|\s*(#|//|/\*|\*|--) |<[/!a-zA-Z])"
 )
 _AGENT_TALK = re.compile(r"\s*(Thought|Final Answer|Action|Observation)\b")

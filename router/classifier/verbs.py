@@ -76,15 +76,15 @@ LEXICONS: dict[str, frozenset[str]] = {
     name: frozenset(words.split())
     for name, words in {
         "making": "write make create generate build implement draft compose produce give prepare design develop code"
-        " complete finish add fix refactor port convert rewrite optimize outline propose devise sketch",
+        " complete finish add fix refactor port convert rewrite optimize outline propose devise sketch break list plan",
         "code": "function class method script code program test tests unit query sql snippet component endpoint module"
-        " regex algorithm decorator migration dockerfile makefile cli api patch diff def import return bug app",
+        " dockerfile parser regex algorithm decorator migration makefile cli api patch diff def import return bug app",
         "a language": "python javascript typescript java rust golang sql bash shell html css react kotlin ruby php swift"
         " scala perl haskell matlab powershell",
         "text": "email letter story poem essay paragraph paragraphs article message blog post summary report note reply"
         " sentence sentences announcement review words caption tweet speech dialogue song",
-        "steps": "plan roadmap outline checklist agenda schedule itinerary strategy steps milestones tutorial recipe"
-        " instructions guide procedure decompose planner planning subtasks",
+        "steps": "plan roadmap outline checklist agenda schedule itinerary steps step milestones tutorial recipe instructions"
+        " procedure subtasks",
         "telling": "explain describe summarize summarise tell what why who compare translate rephrase paraphrase discuss"
         " introduce elaborate difference meaning",
         "doing": "weather search find look book send get fetch check call run open read delete update remind calculate"
@@ -93,4 +93,11 @@ LEXICONS: dict[str, frozenset[str]] = {
         "thanks": "thanks thank great perfect bye hello hi",
         "consent": "yes confirm proceed sure ok okay please",
     }.items()
+}
+
+# Whose instructions the words of a system prompt are.
+SPEAKERS: dict[str, frozenset[str]] = {
+    "planner": frozenset("planner planning plan decompose decomposes subtasks".split()),
+    "programmer": frozenset("software python coding programmer programming backend frontend developer".split()),
+    "writer": frozenset("friendly support writer writing editor copywriter translator".split()),
 }

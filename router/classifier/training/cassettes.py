@@ -27,6 +27,8 @@ def examples(text: str, source: str, framework: str, session: str) -> Iterator[E
         body = _body(interaction.get("request"))
         request = to_request(body) if body else None
         said, called = _answer(interaction.get("response"))
+        if request is not None and called and not request.tools:
+            continue  # of a provider's own spelling of tools
         yield from example(request, said, called, source, framework, session)
 
 

@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triroute.router.classifier.model import KINDS
+from triroute.router.classifier.training.prior import believed
 from triroute.router.classifier.training.steps import Row
 
 Matrix = NDArray[np.float64]
 
 HELD_OUT = "pydantic-ai"  # the framework that no weight has seen
 _TEST, _TUNE = 0.2, 0.1  # shares of the sessions
-_LEAST_SESSIONS = 3
+_LEAST_SESSIONS = 6
 _PENALTY = 1e-3
 _ROUNDS, _RATE = 300, 0.1
 
@@ -79,17 +80,18 @@ def labels(rows: list[Row]) -> NDArray[np.int64]:
     return np.array([KINDS.index(row.label) for row in rows], np.int64)
 
 
-def fit(table: Table, wanted: NDArray[np.int64], rows: list[Row]) -> Matrix:
+def fit(table: Table, wanted: NDArray[np.int64], rows: list[Row], names: list[str]) -> Matrix:
     """Weights [width, kinds] by Adam over all rows. A framework counts with the root of its rows' number."""
+    before, firm = believed(names)
     counts = Counter(row.framework for row in rows)
     share = np.array([counts[row.framework] ** -0.5 for row in rows])
     share /= share.sum()
     target = np.eye(len(KINDS))[wanted]
-    weights = np.zeros((table.width, len(KINDS)))
+    weights = before.copy()
     first, second = np.zeros_like(weights), np.zeros_like(weights)
     for step in range(1, _ROUNDS + 1):
         slope = table.gather((softmax(table.scores(weights)) - target) * share[:, None])
-        slope[:-1] += _PENALTY * weights[:-1]
+        slope += _PENALTY * firm * (weights - before)
         first = 0.9 * first + 0.1 * slope
         second = 0.999 * second + 0.001 * slope * slope
         rate = _RATE * (1 - step / (_ROUNDS + 1))

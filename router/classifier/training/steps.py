@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from triroute.router.classifier.certain import certain
 from triroute.router.classifier.model import KINDS, features
 from triroute.router.classifier.sight import see
 from triroute.router.classifier.training.chats import Example
@@ -24,13 +25,17 @@ _LEAST_SESSIONS = 3  # with fewer, a feature is left out: it could tell who wrot
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A step. `session` is the hash of the conversation's first user turn; `rules` is what the rules alone would say."""
+    """A step. `session` is the hash of the conversation's first user turn; `rules` is what the rules alone would say.
+
+    `certain` is what structure leaves no choice about, or unknown.
+    """
 
     source: str
     framework: str
     session: str
     label: StepKind
     rules: StepKind
+    certain: StepKind
     features: tuple[str, ...]
 
 
@@ -41,7 +46,9 @@ def to_row(example: Example) -> Row:
     normal = re.sub(r"[\W\d]+", " ", asked[0][:600].lower())
     session = hashlib.sha256(normal.encode()).hexdigest()[:8]
     kind = vote(example.request).kind
-    return Row(example.source, example.framework, session, example.label, kind, seen)
+    known = certain(example.request)
+    sure = known[0] if known else StepKind.UNKNOWN
+    return Row(example.source, example.framework, session, example.label, kind, sure, seen)
 
 
 def thin(rows: Iterable[Row], most: int) -> list[Row]:
@@ -61,7 +68,7 @@ def write(rows: list[Row], path: Path) -> None:
     lines = [json.dumps({"version": _VERSION, "kinds": [kind.value for kind in KINDS], "features": names})]
     for row in rows:
         seen = [numbers[name] for name in row.features if name in numbers]
-        lines.append(json.dumps([row.source, row.framework, row.session, row.label.value, row.rules.value, seen]))
+        lines.append(json.dumps([row.source, row.framework, row.session, row.label.value, row.rules.value, row.certain.value, seen]))
     with gzip.GzipFile(path, "wb", mtime=0) as file:
         file.write("\n".join(lines).encode())
 
@@ -74,8 +81,8 @@ def read(path: Path = DATA) -> list[Row]:
             raise ValueError(f"{path} is of another version; build it again")
         names = head["features"]
         return [
-            Row(source, framework, session, StepKind(label), StepKind(rules), tuple(names[number] for number in seen))
-            for source, framework, session, label, rules, seen in map(json.loads, file)
+            Row(source, framework, session, StepKind(label), StepKind(rules), StepKind(sure), tuple(names[n] for n in seen))
+            for source, framework, session, label, rules, sure, seen in map(json.loads, file)
         ]
 
 

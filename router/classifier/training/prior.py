@@ -1,0 +1,44 @@
+"""What is believed before any data is seen: weights that the fit begins from, and leaves only where data insist.
+
+Public data has few plans that a planner was asked for, and no data has every way to ask.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from triroute.router.classifier.model import KINDS
+from triroute.router.types import StepKind
+
+_PLAN, _TOOL, _CODE, _PROSE = StepKind.PLAN, StepKind.TOOL_CALL, StepKind.CODE, StepKind.PROSE
+_BELIEVED = {
+    "ask makes steps": (_PLAN, 4.5),
+    "ask has steps": (_PLAN, 0.8),
+    "system is a planner's": (_PLAN, 4.0),
+    "ask makes code": (_CODE, 3.2),
+    "ask has a language": (_CODE, 0.9),
+    "ask ends inside a fence": (_CODE, 3.2),
+    "system is a programmer's": (_CODE, 1.0),
+    "ask makes text": (_PROSE, 2.5),
+    "ask has telling": (_PROSE, 1.3),
+    "system is a writer's": (_PROSE, 0.6),
+    "may call, ask has doing": (_TOOL, 2.5),
+    "tool names asked for: 1": (_TOOL, 0.5),
+    "tool names asked for: 2": (_TOOL, 1.0),
+}
+FIRMNESS = 100.0  # how many times the penalty of other weights
+
+
+def believed(names: list[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Weights [features + 1, kinds] to begin from, and how firmly each row is held, [features + 1, 1]; 0 for the bias."""
+    weights = np.zeros((len(names) + 1, len(KINDS)))
+    firm = np.ones((len(names) + 1, 1))
+    firm[-1] = 0
+    for row, name in enumerate(names):
+        fact = name.removeprefix("fact ")
+        if fact in _BELIEVED:
+            kind, weight = _BELIEVED[fact]
+            weights[row, KINDS.index(kind)] = weight
+            firm[row] = FIRMNESS
+    return weights, firm
