@@ -9,8 +9,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from triroute.proto import decoding_pb2, engine_pb2, router_pb2
+from triroute.router.classifier.framework import framework
+from triroute.router.classifier.truth import LONGEST, observe
+from triroute.router.convert import STEPS, number_of
 from triroute.router.features import written
-from triroute.router.types import Decision, DecodePlan, Load, Request, Step
+from triroute.router.types import Decision, DecodePlan, Load, Request, Step, StepKind
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 LONGEST_ACCEPT_PATH = 4_096
@@ -33,6 +36,7 @@ class Run:
     prompt_tokens: int = 0
     token_ids: list[int] = field(default_factory=list)
     characters: int = 0
+    said: list[str] = field(default_factory=list)  # the output's text, up to what its kind is judged by
     passes: list[decoding_pb2.PassRecord] = field(default_factory=list)
     resumes: int = 0
     finish: router_pb2.Finish | None = None
@@ -54,6 +58,8 @@ class Run:
         logprobs: Iterable[decoding_pb2.TokenLogprob] = (),
     ) -> router_pb2.Delta | None:
         """A delta, where there is anything to say."""
+        if self.characters < LONGEST:
+            self.said.append(text)
         self.characters += len(text)
         delta = router_pb2.Delta(text=text, token_ids=token_ids, segment=segment, logprobs=logprobs)
         return delta if text or delta.token_ids else None
@@ -81,6 +87,12 @@ class Run:
             resumes=self.resumes,
         )
         return self.finish
+
+    def observed(self) -> StepKind:
+        """What the output turned out to be; unknown where there is none, or it did not end by itself or its limits."""
+        if self.finish is None or self.finish.reason == decoding_pb2.FINISH_REASON_ABORTED:
+            return StepKind.UNKNOWN
+        return observe("".join(self.said))
 
     @property
     def plan(self) -> DecodePlan:
@@ -116,6 +128,8 @@ class Run:
             model=model,
             features=features,
             engine_sha256=engine_sha256,
+            observed=number_of(STEPS, self.observed()),
+            framework=framework(self.request),
         )
 
     def known_tokens(self) -> list[int]:

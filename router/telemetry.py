@@ -1,4 +1,4 @@
-"""Runs to OpenTelemetry spans: the only module that knows the SDK. Names are constants here.
+"""Runs to OpenTelemetry spans: the only module that knows the SDK, but for `meters`. Names are constants here.
 
 At most eight spans a step, and never one a pass. Prompts and outputs are not in them.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Mapping, Sequence
 
 from opentelemetry import trace
@@ -18,6 +19,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from triroute.proto import decoding_pb2, router_pb2
+from triroute.router.meters import Meters
 from triroute.router.run import Run
 
 SERVICE = "triroute-router"
@@ -76,6 +78,7 @@ class Telemetry:
         if self._exporter is not None:
             self.provider.add_span_processor(BatchSpanProcessor(self._exporter, schedule_delay_millis=_BATCH_MS))
         self._tracer = self.provider.get_tracer("triroute")
+        self.meters = Meters(SERVICE, endpoint)
 
     def begin(self, run: Run, metadata: Mapping[str, str]) -> trace.Span:
         """The step's server span, under the caller's `traceparent` where there is one."""
@@ -97,9 +100,13 @@ class Telemetry:
 
     def close(self) -> None:
         """Export what is left, within two seconds."""
+        meters = threading.Thread(target=self.meters.close, name="triroute-meters", daemon=True)
+        meters.start()
         shutdown = threading.Thread(target=self.provider.shutdown, name="triroute-telemetry", daemon=True)
         shutdown.start()
+        until = time.monotonic() + _CLOSE_SECONDS
         shutdown.join(_CLOSE_SECONDS)
+        meters.join(max(0.0, until - time.monotonic()))
         if shutdown.is_alive() and self._exporter is not None:
             self._exporter.shutdown()  # ends the call that a hanging collector holds
 

@@ -1,4 +1,4 @@
-"""The cascade: what is certain by structure, then the model, then `unknown`. A caller's hint comes before it, by policy.
+"""The cascade: what is certain by structure, then the model, then `unknown`. A hint goes before it, by policy.
 
 No text leaves the process, and nothing is learned while it serves.
 """

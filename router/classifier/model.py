@@ -29,8 +29,8 @@ _PAIRS = 12  # words of the ask's beginning that are also read in pairs
 class Model:
     """`rows` has, for each field of a sight, the row in `weights` of each of its features.
 
-    `weights` is [features + 1, kinds], divided by the temperature already; the last row is the bias. `gains` is the same
-    less each row's mean: how much a feature speaks for one kind above the others. Under `floor`, no kind is claimed.
+    `weights` is [features + 1, kinds], divided by the temperature already; the last row is the bias. `gains` is the
+    same less each row's mean: how much a feature speaks for a kind above the others. Under `floor`, none is claimed.
     """
 
     rows: dict[str, dict[str, int]]
@@ -92,7 +92,13 @@ class Model:
         gains = self.gains[seen[:-1], kind]
         strongest = gains.argsort()[: -count - 1 : -1].tolist()
         name = KINDS[kind].value
-        return tuple([f"{self.names[seen[at]].removeprefix('fact ')} ({name} +{gains[at]:.1f})" for at in strongest if gains[at] >= 0.05])
+        return tuple(
+            [
+                f"{self.names[seen[at]].removeprefix('fact ')} ({name} +{gains[at]:.1f})"
+                for at in strongest
+                if gains[at] >= 0.05
+            ]
+        )
 
 
 def features(sight: Sight) -> Iterator[str]:

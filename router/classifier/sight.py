@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from itertools import islice
 
-from triroute.router.classifier.verbs import LEXICONS, SPEAKERS
+from triroute.router.classifier.verbs import LEXICONS, NOISE, SPEAKERS
 from triroute.router.types import Message, Request, Role, ToolCall, ToolChoiceKind
 
 WINDOW = 400  # characters of the last user turn: two thirds of its head, a third of its tail
@@ -19,7 +19,6 @@ _TOOLS = 6  # tools whose words are compared with the ask
 _WORD = re.compile(r"[^\W\d_]{2,}|```|<\w+>|\?|\{")
 _FAILED = re.compile(r"error|exception|traceback|failed|not found|invalid|denied", re.IGNORECASE)
 _STEM = 5
-_NOISE = frozenset("the of to and in is it for on with my me you your this that be are an as at by or from".split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +37,14 @@ def see(request: Request) -> Sight:
     if request.text:
         window, cut = _window(request.text, WINDOW)
         words = _WORD.findall(window.lower())
-        facts = [*_shape(request), *_of_ask(window, len(request.text), words), *_gist(words, [], False), "last: raw text"]
+        facts = [
+            *_shape(request),
+            *_of_ask(window, len(request.text), words),
+            *_gist(words, [], False),
+            "last: raw text",
+        ]
         return Sight(tuple(facts), tuple(words), (), (), cut)
     messages = request.messages
-    last = messages[-1]
     ask = _ask(messages)
     system = messages[0].content if messages[0].role is Role.SYSTEM else ""
     window, cut = _window(ask, WINDOW)
@@ -147,7 +150,7 @@ def _result(content: str) -> str:
 
 def _overlap(request: Request, words: list[str]) -> list[str]:
     """How many words of the ask are in the tools' names, and how many more in their descriptions; by their stems."""
-    asked = {word[:_STEM] for word in words if word not in _NOISE}
+    asked = {word[:_STEM] for word in words if word not in NOISE}
     tools = request.tools[:_TOOLS]
     named = asked.intersection(_stems(" ".join([tool.name for tool in tools])))
     told = asked.intersection(_stems(" ".join([tool.description[:80] for tool in tools]))) - named
@@ -160,7 +163,7 @@ def _overlap(request: Request, words: list[str]) -> list[str]:
 
 
 def _stems(text: str) -> list[str]:
-    return [word[:_STEM] for word in _WORD.findall(text.replace("_", " ").lower()) if word not in _NOISE]
+    return [word[:_STEM] for word in _WORD.findall(text.replace("_", " ").lower()) if word not in NOISE]
 
 
 def _gist(words: list[str], system: list[str], may_call: bool) -> list[str]:

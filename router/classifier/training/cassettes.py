@@ -10,7 +10,14 @@ import yaml
 
 from triroute.router.classifier.training.chats import Example, example, to_calls, to_request, to_text
 
-_WITHIN = {"server_tool_use", "web_search_call", "code_interpreter_call", "mcp_call", "file_search_call", "tool_search_call"}
+_WITHIN = {
+    "server_tool_use",
+    "web_search_call",
+    "code_interpreter_call",
+    "mcp_call",
+    "file_search_call",
+    "tool_search_call",
+}
 _WITHIN |= {"image_generation_call", "mcp_list_tools", "web_search_tool_result", "computer_call", "shell_call"}
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -63,7 +70,9 @@ def _answer(side: Any) -> tuple[str, bool]:
         return to_text(message.get("content")), called
     if isinstance(body.get("message"), dict):  # Ollama
         return to_text(body["message"].get("content")), bool(to_calls(body["message"].get("tool_calls")))
-    blocks = body.get("content") if isinstance(body.get("content"), list) else body.get("output")  # Anthropic, Responses
+    blocks = (
+        body.get("content") if isinstance(body.get("content"), list) else body.get("output")
+    )  # Anthropic, Responses
     blocks = [b for b in blocks if isinstance(b, dict)] if isinstance(blocks, list) else []
     if any(str(b.get("type")) in _WITHIN for b in blocks):
         return "", False

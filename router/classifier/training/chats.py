@@ -78,7 +78,8 @@ def to_calls(listed: Any) -> tuple[ToolCall, ...]:
     calls = []
     for one in listed or ():
         if isinstance(one, dict):
-            function = one.get("function") if isinstance(one.get("function"), dict) else one
+            inner = one.get("function")
+            function = inner if isinstance(inner, dict) else one
             arguments = function.get("arguments", function.get("input", "{}"))
             text = arguments if isinstance(arguments, str) else json.dumps(arguments)
             calls.append(ToolCall(str(one.get("id") or ""), str(function.get("name") or ""), text))
@@ -97,7 +98,7 @@ def to_tools(listed: Any) -> tuple[Tool, ...]:
 
 
 def to_request(body: dict[str, Any]) -> Request | None:
-    """A request to a chat API. None where it holds no messages, or where the provider runs tools or holds the history."""
+    """A request to a chat API. None without messages, or where the provider runs tools or holds the history."""
     if body.get("previous_response_id") or body.get("conversation") or _runs_tools(body.get("tools")):
         return None
     listed = body.get("messages") or body.get("input") or ()
@@ -114,7 +115,9 @@ def to_request(body: dict[str, Any]) -> Request | None:
     return Request(messages, "", tools, _choice(body.get("tool_choice"), tools), _format(body), Sampling(stop=stop))
 
 
-def example(request: Request | None, text: str, called: bool, source: str, framework: str, session: str) -> list[Example]:
+def example(
+    request: Request | None, text: str, called: bool, source: str, framework: str, session: str
+) -> list[Example]:
     """An example, or none where there was nothing to read or nothing was produced."""
     label = observe(text, called)
     if request is None or label is StepKind.UNKNOWN:
@@ -152,7 +155,9 @@ def _choice(asked: Any, tools: tuple[Tool, ...]) -> ToolChoice:
 
 
 def _format(body: dict[str, Any]) -> ResponseFormat:
-    asked = body.get("response_format") or body.get("output_format") or body.get("output_config") or body.get("text") or {}
+    asked = (
+        body.get("response_format") or body.get("output_format") or body.get("output_config") or body.get("text") or {}
+    )
     asked = asked.get("format", asked) if isinstance(asked, dict) else {}
     asked = asked if isinstance(asked, dict) else {}
     if asked.get("type") in {"json_schema", "json_object"}:

@@ -109,4 +109,5 @@ def temperature(scores: Matrix, wanted: NDArray[np.int64]) -> float:
 def softmax(scores: Matrix) -> Matrix:
     """Over the last axis."""
     powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    return powers / powers.sum(axis=-1, keepdims=True)
+    shares: Matrix = powers / powers.sum(axis=-1, keepdims=True)
+    return shares

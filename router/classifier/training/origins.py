@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from triroute.router.classifier.training.sources import Source
-from triroute.router.errors import InvalidArgument
+from triroute.router.errors import InvalidRequest
 
 _LARGEST = 4_200_000  # bytes of a file
 _LARGEST_CASSETTE = 600_000  # larger ones are pictures
 
 
 def files(source: Source, folder: Path) -> Iterator[tuple[str, bytes]]:
-    """Paths and contents of a source's files. Raises InvalidArgument where they can't be had."""
+    """Paths and contents of a source's files. Raises InvalidRequest where they can't be had."""
     if "/" in source.origin:
         yield from _of_repository(source, folder / source.origin.replace("/", "+"))
     else:
@@ -54,4 +54,4 @@ def _run(command: list[str], source: Source) -> bytes:
         return subprocess.run(command, check=True, capture_output=True).stdout
     except (OSError, subprocess.CalledProcessError) as error:
         said = getattr(error, "stderr", b"") or b""
-        raise InvalidArgument(f"the files of {source.origin} at {source.at}: {error} {said.decode()[-200:]}") from error
+        raise InvalidRequest(f"the files of {source.origin} at {source.at}: {error} {said.decode()[-200:]}") from error

@@ -31,7 +31,7 @@ FIRMNESS = 100.0  # how many times the penalty of other weights
 
 
 def believed(names: list[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Weights [features + 1, kinds] to begin from, and how firmly each row is held, [features + 1, 1]; 0 for the bias."""
+    """Weights [features + 1, kinds] to begin from, and how firmly rows are held, [features + 1, 1]; 0: the bias."""
     weights = np.zeros((len(names) + 1, len(KINDS)))
     firm = np.ones((len(names) + 1, 1))
     firm[-1] = 0

@@ -66,7 +66,9 @@ def _openhands(source: Source, files: Files) -> Iterator[Example]:
             messages: list[Message] = []
             for event in run.get("history") or ():
                 messages += _event(event if isinstance(event, dict) else {})
-            tools = tuple(Tool(name, "") for name in ("execute_bash", "str_replace_editor", "execute_ipython_cell", "finish"))
+            tools = tuple(
+                Tool(name, "") for name in ("execute_bash", "str_replace_editor", "execute_ipython_cell", "finish")
+            )
             yield from steps_of(tuple(messages), tools, source.name, source.framework, str(run.get("instance_id")))
 
 
@@ -95,7 +97,9 @@ def _completion(source: Source, files: Files) -> Iterator[Example]:
                 _ask(f"Complete this function:\n\n{prompt}"),
                 _ask(f"{prompt}"),
             )[number % 4]
-            yield from example(asked, f"```\n{solved}\n```", False, source.name, source.framework, str(one.get("name", number)))
+            yield from example(
+                asked, f"```\n{solved}\n```", False, source.name, source.framework, str(one.get("name", number))
+            )
 
 
 def _bfcl(source: Source, files: Files) -> Iterator[Example]:
@@ -175,7 +179,11 @@ def _planned(run: dict[str, Any], first: str, then: str) -> tuple[Message, ...]:
     """A run as the messages that it was. The parser of the experiment took the fences off what was code."""
     turns = run["turn_history"]
     plan = "\n".join(f"{number}. {step}" for number, step in enumerate(turns["steps"], start=1))
-    messages = [Message(Role.SYSTEM, first), Message(Role.USER, f"Question: {run['query']}"), Message(Role.ASSISTANT, plan)]
+    messages = [
+        Message(Role.SYSTEM, first),
+        Message(Role.USER, f"Question: {run['query']}"),
+        Message(Role.ASSISTANT, plan),
+    ]
     messages.append(Message(Role.SYSTEM, then))
     seen = ""
     for step, action, observed in zip(turns["steps"], turns["actions"], turns["observations"], strict=False):

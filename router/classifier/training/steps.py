@@ -68,7 +68,11 @@ def write(rows: list[Row], path: Path) -> None:
     lines = [json.dumps({"version": _VERSION, "kinds": [kind.value for kind in KINDS], "features": names})]
     for row in rows:
         seen = [numbers[name] for name in row.features if name in numbers]
-        lines.append(json.dumps([row.source, row.framework, row.session, row.label.value, row.rules.value, row.certain.value, seen]))
+        lines.append(
+            json.dumps(
+                [row.source, row.framework, row.session, row.label.value, row.rules.value, row.certain.value, seen]
+            )
+        )
     with gzip.GzipFile(path, "wb", mtime=0) as file:
         file.write("\n".join(lines).encode())
 
@@ -81,7 +85,15 @@ def read(path: Path = DATA) -> list[Row]:
             raise ValueError(f"{path} is of another version; build it again")
         names = head["features"]
         return [
-            Row(source, framework, session, StepKind(label), StepKind(rules), StepKind(sure), tuple(names[n] for n in seen))
+            Row(
+                source,
+                framework,
+                session,
+                StepKind(label),
+                StepKind(rules),
+                StepKind(sure),
+                tuple(names[n] for n in seen),
+            )
             for source, framework, session, label, rules, sure, seen in map(json.loads, file)
         ]
 
