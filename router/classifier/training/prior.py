@@ -24,10 +24,11 @@ _BELIEVED = {
     "ask has telling": (_PROSE, 1.3),
     "system is a writer's": (_PROSE, 0.6),
     "may call, ask has doing": (_TOOL, 2.5),
-    "tool names asked for: 1": (_TOOL, 0.5),
-    "tool names asked for: 2": (_TOOL, 1.0),
+    "tool names asked for: 1": (_TOOL, 1.0),
+    "tool names asked for: 2": (_TOOL, 2.0),
+    "tool names asked for: 3": (_TOOL, 2.5),
 }
-FIRMNESS = 100.0  # how many times the penalty of other weights
+_FIRM, _WORDS = 100.0, 3.0  # times the penalty of other weights; words pass less well from framework to framework
 
 
 def believed(names: list[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -37,8 +38,10 @@ def believed(names: list[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]
     firm[-1] = 0
     for row, name in enumerate(names):
         fact = name.removeprefix("fact ")
-        if fact in _BELIEVED:
+        if not name.startswith("fact "):
+            firm[row] = _WORDS
+        elif fact in _BELIEVED:
             kind, weight = _BELIEVED[fact]
             weights[row, KINDS.index(kind)] = weight
-            firm[row] = FIRMNESS
+            firm[row] = _FIRM
     return weights, firm

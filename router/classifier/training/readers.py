@@ -108,12 +108,12 @@ def _bfcl(source: Source, files: Files) -> Iterator[Example]:
         name = path.rsplit("BFCL_v4_", 1)[1].removesuffix(".json")
         if "/possible_answer/" in path or name.startswith(("multi_turn", "memory", "web_search", "format")):
             continue
+        called = "irrelevance" not in name
         for one in _lines(path, content):
             messages = tuple(to_messages(one["question"][0]))
             tools = to_tools(one.get("function"))
             if messages and tools:
                 request = Request(messages, "", tools, ToolChoice(ToolChoiceKind.AUTO))
-                called = "irrelevance" not in name
                 yield from example(request, "I can't.", called, source.name, source.framework, str(one["id"]))
 
 
