@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triroute.router.classifier.sight import Sight
-from triroute.router.classifier.verbs import IN_ENGLISH, SCRIPTS
 from triroute.router.types import StepKind
 
 KINDS = (StepKind.PLAN, StepKind.TOOL_CALL, StepKind.CODE, StepKind.PROSE)
@@ -62,20 +61,14 @@ class Model:
         return cls(rows, names, weights, weights - weights.mean(axis=1, keepdims=True), floor, revision_of(text))
 
     def seen(self, sight: Sight) -> list[int]:
-        """Rows of the features that a request has, the bias last. Words of other languages count as English ones."""
+        """Rows of the features that a request has, the bias last."""
         facts, asks, pairs, systems, lasts = (self.rows[field] for field in FIELDS)
-        ask = set(sight.ask)
         first = sight.ask[:_PAIRS]
         found = [facts[name] for name in {*sight.facts} if name in facts]
-        found += [asks[word] for word in ask if word in asks]
+        found += [asks[word] for word in {*sight.ask} if word in asks]
         found += [systems[word] for word in {*sight.system} if word in systems]
         found += [lasts[word] for word in {*sight.last} if word in lasts]
         found += {pairs[pair] for pair in map(" ".join, pairwise(first)) if pair in pairs}
-        for word in ask:
-            if word not in asks and (english := IN_ENGLISH.get(word) or (None if word.isascii() else _script(word))):
-                row = asks.get(english)
-                if row is not None and english not in ask:
-                    found.append(row)
         found.append(len(self.names))
         return found
 
@@ -136,7 +129,3 @@ def dump(
 def shipped() -> Model:
     """The weights that come with Triroute."""
     return Model.parse(resources.files("triroute.router.classifier").joinpath(SHIPPED).read_text("utf-8"))
-
-
-def _script(word: str) -> str | None:
-    return next((english for part, english in SCRIPTS.items() if part in word), None)

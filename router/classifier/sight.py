@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from itertools import islice
 
-from triroute.router.classifier.verbs import LEXICONS, NOISE, SPEAKERS
+from triroute.router.classifier.verbs import IN_ENGLISH, LEXICONS, NOISE, SCRIPTS, SPEAKERS
 from triroute.router.types import Message, Request, Role, ToolCall, ToolChoiceKind
 
 WINDOW = 400  # characters of the last user turn: two thirds of its head, a third of its tail
@@ -36,7 +36,7 @@ def see(request: Request) -> Sight:
     """Look at a request once."""
     if request.text:
         window, cut = _window(request.text, WINDOW)
-        words = _WORD.findall(window.lower())
+        words = _words(window)
         facts = [
             *_shape(request),
             *_of_ask(window, len(request.text), words),
@@ -49,7 +49,7 @@ def see(request: Request) -> Sight:
     system = messages[0].content if messages[0].role is Role.SYSTEM else ""
     window, cut = _window(ask, WINDOW)
     told, cut_system = _window(system, _SYSTEM_WINDOW)
-    words = _WORD.findall(window.lower())
+    words = _words(window)
     facts = [*_shape(request), *_of_ask(window, len(ask), words), f"system length {_size(len(system))}"]
     may_call = bool(request.tools) and request.tool_choice.kind is not ToolChoiceKind.NONE
     facts += _of_turns(messages, may_call)
@@ -65,6 +65,15 @@ def see(request: Request) -> Sight:
         tail, cut_said = _window(said, _LAST_WINDOW)
         rest, cut = _WORD.findall(tail.lower()), cut + cut_said
     return Sight(tuple(facts), tuple(words), tuple(instructed), tuple(rest), cut + cut_system)
+
+
+def _words(window: str) -> list[str]:
+    """The words of an ask, and English ones for those of other languages."""
+    words = _WORD.findall(window.lower())
+    words += [IN_ENGLISH[word] for word in words if word in IN_ENGLISH]
+    if not window.isascii():
+        words += [english for part, english in SCRIPTS.items() if part in window]
+    return words
 
 
 def _shape(request: Request) -> list[str]:

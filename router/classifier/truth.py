@@ -23,8 +23,8 @@ _CODE_TAG = re.compile(r"<(code|command|execute_\w+)>(.*?)(?:</\1>|\Z)", re.DOTA
 _NOT_CODE = frozenset({"json", "text", "txt", "markdown", "md", "plaintext", "csv", "console", "output", "tool_call"})
 _CODE_LINE = re.compile(
     r"^(\s*(def|class|import|from \w[\w.]* import|return|if .*:$|for .*:$|while .*:$|try:|except|else:|elif|with .*:$"
-    r"|@\w|#include|using |public |private |static |const |let |var |function |fn |func |package |SELECT |INSERT |UPDATE "
-    r"|CREATE |assert |raise |print\(|async |await |export |interface |struct |impl |use |type \w+ =)|.*[;{}]\s*$"
+    r"|@\w|#include|using |public |private |static |const |let |var |function |fn |func |package |SELECT |INSERT "
+    r"|UPDATE |CREATE |assert |raise |print\(|async |await |export |interface |struct |impl |use |type \w+ =)|.*[;{}]\s*$"
     r"|\s*(fi|esac|echo .*|grep .*|cd .*|for .*; do|if \[.*)$"
     r"|\s*[\w.\[\]'\"]+ *[-+*/|&]?= *\S|\s*[\w.]+\(.*\)\s*$|\s*(#|//|/\*|\*|--) |<[/!a-zA-Z])"
 )

@@ -36,20 +36,20 @@ ACTIONS: frozenset[str] = _words(
     """
 )
 
-# Words of other languages that ask for something, as the English word that asks for the same.
+# Words of other languages that ask for something, by the English word that asks for the same; none is English too.
 _ASKING = {
     "write": "schreibe schreib verfasse écris écrivez rédige rédigez escribe escriba redacta escreva escreve"
     " scrivi napisz schrijf напиши напишите yaz",
     "explain": "erkläre erklär erklären explique expliquez explica explícame spiega wyjaśnij объясни объясните"
     " uitleg açıkla",
-    "describe": "beschreibe décris décrivez describe descreva descrivi opisz опиши beschrijf",
-    "summarize": "fasse zusammenfassung résume résumez resume resuma resumir riassumi podsumuj samenvat özetle",
+    "describe": "beschreibe décris décrivez descreva descrivi opisz опиши beschrijf",
+    "summarize": "fasse zusammenfassung résume résumez resuma resumir riassumi podsumuj samenvat özetle",
     "translate": "übersetze übersetzen traduis traduisez traduce traduzca traduza traduci przetłumacz переведи"
     " vertaal çevir",
-    "what": "was que quoi qué quel quelle cosa quale czym что какой wat ne",
+    "what": " que quoi qué quel quelle cosa quale czym что какой ",
     "why": "warum pourquoi por-qué porquê perché dlaczego почему waarom neden",
-    "how": "wie comment cómo como come jak как hoe nasıl",
-    "plan": "plane planen planifie planifiez planifica planeje pianifica zaplanuj план спланируй planla",
+    "how": "wie cómo como jak как hoe nasıl",
+    "plan": " planen planifie planifiez planifica planeje pianifica zaplanuj план спланируй planla",
     "steps": "schritte étapes pasos passos passi passaggi kroki шаги stappen adımlar",
     "list": "liste listez lista liste enumera elenca wypisz перечисли",
     "function": "funktion fonction función função funzione funkcję funkcja функцию функция functie fonksiyon",
@@ -62,7 +62,7 @@ _ASKING = {
     "send": "sende schicke envoie envía envie invia wyślij отправь stuur gönder",
     "book": "buche réserve reserva reserve prenota zarezerwuj забронируй boek",
     "weather": "wetter météo tiempo clima meteo pogoda погода weer hava",
-    "email": "e-mail mail courriel correo posta wiadomość письмо",
+    "email": "e-mail courriel correo posta wiadomość письмо",
     "story": "geschichte histoire cuento historia storia historię история рассказ verhaal hikaye",
 }
 IN_ENGLISH: dict[str, str] = {foreign: word for word, others in _ASKING.items() for foreign in others.split()}
