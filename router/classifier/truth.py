@@ -24,8 +24,8 @@ _NOT_CODE = frozenset({"json", "text", "txt", "markdown", "md", "plaintext", "cs
 _CODE_LINE = re.compile(
     r"^(\s*(def|class|import|from \w[\w.]* import|return|if .*:$|for .*:$|while .*:$|try:|except|else:|elif|with .*:$"
     r"|@\w|#include|using |public |private |static |const |let |var |function |fn |func |package |SELECT |INSERT "
-    r"|UPDATE |CREATE |assert |raise |print\(|async |await |export |interface |struct |impl |use |type \w+ =)|.*[;{}]\s*$"
-    r"|\s*(fi|esac|echo .*|grep .*|cd .*|for .*; do|if \[.*)$"
+    r"|UPDATE |CREATE |assert |raise |print\(|async |await |export |interface |struct |impl |use |type \w+ =)"
+    r"|.*[;{}]\s*$|\s*(fi|esac|echo .*|grep .*|cd .*|for .*; do|if \[.*)$"
     r"|\s*[\w.\[\]'\"]+ *[-+*/|&]?= *\S|\s*[\w.]+\(.*\)\s*$|\s*(#|//|/\*|\*|--) |<[/!a-zA-Z])"
 )
 _AGENT_TALK = re.compile(r"\s*(Thought|Final Answer|Action|Observation)\b")

@@ -46,7 +46,7 @@ OUTPUTS = {
         "- It is cheap\n- It is fast\n- Add salt",
         "Thought: I now know.\nFinal Answer: 42",
         "Step 1: 2 = 1 + 1\nStep 2: 3 = 2 + 1\nStep 3: 4 = 3 + 1",
-        "Use `print` to print.\nIt is a function of Python, and you will find it in every introduction to the language.",
+        "Use `print` to print.\nIt is a function of Python, which every introduction to the language has.",
         "Do you want me to go on? Please confirm:\n\nFlight HAT136, on 20 May.",
         "```\nThought: done\nFinal Answer: 42\n```",
         "done",
