@@ -26,30 +26,8 @@ from triroute.router.types import Message, Request, Role, Tool, ToolCall, ToolCh
 RESULT = Path(__file__).parent / "results" / "classifier.json"
 _TIMES, _FRESH = 3_000, 60
 _LEAST = 60  # steps of a framework that is left out
-_WORDS = tuple(
-    [
-        "the",
-        "test",
-        "of",
-        "a",
-        "parser",
-        "failed",
-        "as",
-        "one",
-        "token",
-        "was",
-        "not",
-        "closed",
-        "and",
-        "line",
-        "42",
-        "says",
-        "{error}",
-        "so",
-        "look",
-        "there",
-    ]
-)
+_SAID = "the test of a parser failed as one token was not closed and line 42 says {error} so look there"
+_WORDS = _SAID.split()
 TARGETS = {
     "unseen sessions: macro-F1": (0.90, "at least"),
     "held-out framework: macro-F1": (0.80, "at least"),

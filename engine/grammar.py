@@ -80,11 +80,8 @@ class Constraint:
 
     def _only(self) -> list[int]:
         """The one token that is allowed, where there is but one."""
-        words = self.allowed().view(np.uint32)
-        places = np.flatnonzero(words)
-        if len(places) != 1 or int(words[places[0]]).bit_count() != 1:
-            return []
-        return [int(places[0]) * 32 + int(words[places[0]]).bit_length() - 1]
+        bits = int.from_bytes(self.allowed().data, "little")  # one look at a whole number, where NumPy makes an array
+        return [bits.bit_length() - 1] if bits and not bits & (bits - 1) else []
 
     def _check(self) -> None:
         if self._matcher.is_error():

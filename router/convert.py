@@ -10,8 +10,10 @@ from typing import TypeVar
 
 from triroute.proto import chat_pb2, decoding_pb2, engine_pb2, router_pb2
 from triroute.router.errors import InvalidRequest, Violation
+from triroute.router.loads import from_held
 from triroute.router.schemas import schema_problem
 from triroute.router.types import (
+    Arm,
     Decision,
     DecodePlan,
     DraftSource,
@@ -24,6 +26,7 @@ from triroute.router.types import (
     ResponseFormat,
     Role,
     Sampling,
+    ShadowDecision,
     StepKind,
     Tool,
     ToolCall,
@@ -50,6 +53,11 @@ STEPS = {
     router_pb2.STEP_KIND_TOOL_CALL: StepKind.TOOL_CALL,
     router_pb2.STEP_KIND_CODE: StepKind.CODE,
     router_pb2.STEP_KIND_PROSE: StepKind.PROSE,
+}
+ARMS = {
+    router_pb2.ARM_UNSPECIFIED: Arm.NONE,
+    router_pb2.ARM_STABLE: Arm.STABLE,
+    router_pb2.ARM_CANARY: Arm.CANARY,
 }
 ROLES = {
     chat_pb2.ROLE_SYSTEM: Role.SYSTEM,
@@ -136,6 +144,19 @@ def from_decision(decision: Decision, request_id: str, trace_id: str) -> router_
         hints=[router_pb2.HintOutcome(hint=h.hint, accepted=h.accepted, why=h.why) for h in decision.hints],
         policy_revision=decision.policy_revision,
         trace_id=trace_id,
+        arm=number_of(ARMS, decision.arm),
+        held=from_held(decision.held) if decision.held else None,
+    )
+
+
+def from_shadow(shadow: ShadowDecision) -> router_pb2.ShadowDecision:
+    """For the record."""
+    return router_pb2.ShadowDecision(
+        policy_revision=shadow.policy_revision,
+        rule_id=shadow.rule_id,
+        plan=from_plan(shadow.plan) if shadow.plan else None,
+        agrees=shadow.agrees,
+        error=shadow.error,
     )
 
 

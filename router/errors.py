@@ -6,8 +6,10 @@ TrirouteError
 ├── InvalidPolicy         a policy file, with file:line:column
 ├── NotFound              no such record, request or revision
 ├── RevisionMoved         another change of the policy came first
+├── CanaryRuns            another candidate decides for some steps
 ├── StoreUnavailable      the store of policies does not answer; nothing is changed, and serving goes on
 ├── Overloaded            try again later
+├── RateLimited           the tenant has used up what the policy gives it
 ├── EngineUnavailable     the engine is gone and could not be brought back
 ├── EngineFailed          the engine failed on this request
 ├── ServiceFailed         a bug of ours; the log has it under the id in the message
@@ -74,6 +76,12 @@ class RevisionMoved(TrirouteError):
     reason = "REVISION_MOVED"
 
 
+class CanaryRuns(TrirouteError):
+    """Another candidate decides for some steps; it must be promoted or ended first."""
+
+    reason = "CANARY_RUNS"
+
+
 class StoreUnavailable(TrirouteError):
     """The store of policies does not answer."""
 
@@ -90,6 +98,12 @@ class Overloaded(TrirouteError):
     """Too much is waiting."""
 
     reason = "OVERLOADED"
+
+
+class RateLimited(TrirouteError):
+    """The tenant has used up what the policy gives it; `retry_ms` says when there is more."""
+
+    reason = "RATE_LIMITED"
 
 
 class EngineUnavailable(TrirouteError):
@@ -126,8 +140,10 @@ STATUS: dict[type[TrirouteError], tuple[grpc.StatusCode, int]] = {
     InvalidPolicy: (grpc.StatusCode.FAILED_PRECONDITION, 400),
     NotFound: (grpc.StatusCode.NOT_FOUND, 404),
     RevisionMoved: (grpc.StatusCode.ABORTED, 409),
+    CanaryRuns: (grpc.StatusCode.FAILED_PRECONDITION, 409),
     StoreUnavailable: (grpc.StatusCode.UNAVAILABLE, 503),
     Overloaded: (grpc.StatusCode.RESOURCE_EXHAUSTED, 429),
+    RateLimited: (grpc.StatusCode.RESOURCE_EXHAUSTED, 429),
     EngineUnavailable: (grpc.StatusCode.UNAVAILABLE, 503),
     EngineFailed: (grpc.StatusCode.INTERNAL, 500),
     ServiceFailed: (grpc.StatusCode.INTERNAL, 500),

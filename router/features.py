@@ -8,7 +8,8 @@ from typing import Protocol
 
 from triroute.proto import chat_pb2, router_pb2
 from triroute.router.convert import CHOICES, LATENCIES, ROLES, STEPS, number_of, to_hints
-from triroute.router.types import Hints, LatencyClass, Load, Role, Step, StepKind, ToolChoiceKind, Trip
+from triroute.router.loads import from_load, to_load
+from triroute.router.types import Hints, LatencyClass, Load, Role, Step, StepKind, ToolChoiceKind
 
 
 class Asked(Protocol):
@@ -94,7 +95,7 @@ def written(asked: Asked, hints: router_pb2.DecodeHints, step: Step, load: Load)
         if asked.latency_class
         else router_pb2.LATENCY_CLASS_UNSPECIFIED,
         first_token_ms=asked.first_token_ms,
-        load=_written_load(load),
+        load=from_load(load),
         classifier_revision=step.revision,
         characters_cut=step.cut,
     )
@@ -123,29 +124,4 @@ def read(message: router_pb2.Features) -> tuple[Features, Step, Load]:
     kind = STEPS.get(message.step, StepKind.UNKNOWN)
     revision, cut = message.classifier_revision, message.characters_cut
     step = Step(kind, message.confidence, tuple(message.evidence), revision, cut)
-    return features, step, _read_load(message.load)
-
-
-def _written_load(load: Load) -> router_pb2.LoadSeen:
-    return router_pb2.LoadSeen(
-        running=load.running,
-        waiting=load.waiting,
-        cache_used=load.cache_used,
-        switches=[_switch(trip, trip in load.tripped) for trip in load.watched],
-    )
-
-
-def _read_load(message: router_pb2.LoadSeen) -> Load:
-    watched = tuple((_trip(switch), switch.tripped) for switch in message.switches)
-    tripped = frozenset(trip for trip, on in watched if on)
-    return Load(message.running, message.waiting, message.cache_used, tripped, tuple(trip for trip, _ in watched))
-
-
-def _switch(trip: Trip, tripped: bool) -> router_pb2.Switch:
-    return router_pb2.Switch(
-        figure=trip.figure, bound=trip.bound, inclusive=trip.inclusive, reset=trip.reset, tripped=tripped
-    )
-
-
-def _trip(switch: router_pb2.Switch) -> Trip:
-    return Trip(switch.figure, switch.bound, switch.inclusive, switch.reset)
+    return features, step, to_load(message.load)

@@ -11,12 +11,14 @@ from contextlib import aclosing
 
 from triroute.proto import decoding_pb2, engine_pb2, router_pb2
 from triroute.router.classifier import classify, model
-from triroute.router.convert import STEPS, from_decision, to_engine, to_request
+from triroute.router.classifier.watch import Watch
+from triroute.router.convert import STEPS, from_decision, from_shadow, to_engine, to_request
 from triroute.router.engine_client import EngineLost
 from triroute.router.errors import EngineUnavailable, Overloaded, ServiceFailed, TrirouteError
+from triroute.router.fleet.member import Member
 from triroute.router.policy.live import ActivePolicy
 from triroute.router.records import Kind, RecordWriter
-from triroute.router.run import Run
+from triroute.router.run import CANCELLED, Run
 from triroute.router.settings import Settings
 from triroute.router.supervisor import Supervisor
 from triroute.router.telemetry import Telemetry, trace_id
@@ -35,6 +37,7 @@ class Pipeline:
         supervisor: Supervisor,
         telemetry: Telemetry,
         records: RecordWriter,
+        member: Member,
     ) -> None:
         self.settings = settings
         self.live = live
@@ -42,10 +45,12 @@ class Pipeline:
         self.engine = supervisor.client
         self.telemetry = telemetry
         self.records = records
+        self.member = member
         self.running: dict[str, Run] = {}
         self.idle = asyncio.Event()
         self.idle.set()
         model()  # the classifier's weights, before the first step
+        self.watch = Watch()
         self._aborting: set[str] = set()
         self._recording: set[asyncio.Task[None]] = set()
 
@@ -65,7 +70,7 @@ class Pipeline:
             run.error = f"{error.reason}: {error.message}"
             raise
         except (asyncio.CancelledError, GeneratorExit):
-            run.error = "CANCELLED: the caller left, or its deadline passed"
+            run.error = f"{CANCELLED}: the caller left, or its deadline passed"
             raise
         except Exception as error:
             log.exception("request %s failed by a bug of ours", run.request_id)
@@ -74,13 +79,14 @@ class Pipeline:
         finally:
             run.ended_ns = time.time_ns()
             self._leave(run)
+            self._compare(run)
             self.telemetry.end(run, server, self.model)
             self._record(run)
 
     def decide(self, message: router_pb2.GenerateRequest) -> router_pb2.Decision:
         """How a request would be decoded. Raises TrirouteError."""
         request = to_request(message)
-        decision = self.live.decide(request, classify(request), self.engine.load)
+        decision = self.live.decide(request, classify(request), self.member.load(), dry=True)
         return from_decision(decision, "", "")
 
     async def abort(self, request_id: str) -> bool:
@@ -102,23 +108,33 @@ class Pipeline:
     def _accept(self, message: router_pb2.GenerateRequest) -> Run:
         if len(self.running) >= self.settings.most_in_flight:
             raise Overloaded(f"{len(self.running)} steps are running; try again", retry_ms=250)
-        run = Run(message, to_request(message))
+        request = to_request(message)
+        run = Run(message, request, grant=self.member.rates.admit(self.live.policy, request))
         self.running[run.request_id] = run
         self.idle.clear()
         return run
 
     def _leave(self, run: Run) -> None:
         del self.running[run.request_id]
+        if run.grant is not None:
+            self.member.rates.settle(run.grant, run.prompt_tokens + len(run.token_ids))
         self._aborting.discard(run.request_id)
         if not self.running:
             self.idle.set()
 
     def _decide(self, run: Run, trace: str) -> None:
-        run.step, run.load = classify(run.request), self.engine.load
-        run.decision = self.live.decide(run.request, run.step, run.load)
+        run.step, run.load = classify(run.request), self.member.load()
+        run.turn = self.live.turn(run.request, run.request_id)
+        run.decision = run.turn.decide(run.step, run.load)
         run.load = run.decision.load
         run.decided = from_decision(run.decision, run.request_id, trace)
         run.decided_ns = time.time_ns()
+
+    def _compare(self, run: Run) -> None:
+        """With what the policy that did not decide would have done, and how steps go that it decides."""
+        told = run.turn.end(run.failed, run.milliseconds_a_token) if run.turn is not None else None
+        if told is not None:
+            run.shadow = from_shadow(told)
 
     async def _decode(self, run: Run) -> AsyncGenerator[router_pb2.GenerateEvent, None]:
         async with aclosing(self._events(run)) as events:
@@ -180,4 +196,4 @@ class Pipeline:
         self.records.add(record)
         if run.step is not None:
             observed = STEPS.get(record.observed, StepKind.UNKNOWN)
-            self.telemetry.meters.classified(run.step.kind, run.step.confidence, observed, record.framework)
+            self.watch.add(run.step, observed, record.framework)

@@ -22,6 +22,14 @@ _SAMPLING = (
 _OTHERS = ("id", "prompt", "messages", "system", "raw", "tools", "tool_choice", "json_schema", "regex", "lark")
 _LABELS = ("session_id", "tags", "tenant", "expected_tokens", "latency_class", "first_token_ms")
 KEYS = (*_OTHERS, *_HINTS, *_SAMPLING, *_LABELS)
+_KINDS = dict.fromkeys(("prompt", "system", "session_id", "tenant", "latency_class", "step", "mode"), str) | {
+    "messages": list,
+    "tools": list,
+    "tags": list,
+    "draft_sources": list,
+    "raw": bool,
+}
+_WORDS = {str: "text", list: "a list", bool: "true or false"}
 _ENUMS = {"mode": "MODE", "variant": "VARIANT", "verification": "VERIFICATION", "step": "STEP_KIND"}
 
 
@@ -31,7 +39,10 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"{path}: can't be read: {error}") from error
-    return [_line(text, f"{path}:{number}") for number, text in enumerate(lines, start=1) if text.strip()]
+    asked = [_line(text, f"{path}:{number}") for number, text in enumerate(lines, start=1) if text.strip()]
+    if not asked:
+        raise InvalidRequest(f"{path}: holds no step; write one JSON object a line")
+    return asked
 
 
 def build(asked: Mapping[str, Any], where: str) -> router_pb2.GenerateRequest:
@@ -61,6 +72,9 @@ def check_keys(asked: Any, where: str) -> None:
             close = difflib.get_close_matches(key, KEYS, n=1)
             meant = f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(KEYS)}"
             raise InvalidRequest(f"{where}: unknown key {key!r}{meant}")
+        wanted = _KINDS.get(key)
+        if wanted is not None and asked[key] is not None and not isinstance(asked[key], wanted):
+            raise InvalidRequest(f"{where}: {key}: expected {_WORDS[wanted]}, found {type(asked[key]).__name__}")
     if ("prompt" in asked) == ("messages" in asked):
         raise InvalidRequest(f"{where}: give either prompt or messages")
 
@@ -68,7 +82,7 @@ def check_keys(asked: Any, where: str) -> None:
 def _as_proto(asked: Mapping[str, Any]) -> dict[str, Any]:
     """The request as protobuf's JSON form."""
     request: dict[str, Any] = _prompt(asked)
-    request["tools"] = [_tool(tool) for tool in asked.get("tools") or []]
+    request["tools"] = [_tool(_object(tool, "tools")) for tool in asked.get("tools") or []]
     if asked.get("tool_choice") is not None:
         request["toolChoice"] = _choice(asked["tool_choice"])
     for kind in ("json_schema", "regex", "lark"):
@@ -86,7 +100,7 @@ def _as_proto(asked: Mapping[str, Any]) -> dict[str, Any]:
 def _prompt(asked: Mapping[str, Any]) -> dict[str, Any]:
     if asked.get("raw"):
         return {"text": asked["prompt"]}
-    messages = [_message(turn) for turn in asked.get("messages") or []]
+    messages = [_message(_object(turn, "messages")) for turn in asked.get("messages") or []]
     if asked.get("system"):
         messages.insert(0, {"role": "ROLE_SYSTEM", "content": asked["system"]})
     if "prompt" in asked:
@@ -102,7 +116,7 @@ def _message(turn: Mapping[str, Any]) -> dict[str, Any]:
             "name": call["function"]["name"],
             "argumentsJson": _text(call["function"].get("arguments", "{}")),
         }
-        for call in turn.get("tool_calls") or []
+        for call in (_object(call, "tool_calls") for call in turn.get("tool_calls") or [])
     ]
     return {
         "role": _enum(chat_pb2.Role.keys(), "ROLE", turn["role"]),
@@ -125,7 +139,7 @@ def _tool(tool: Mapping[str, Any]) -> dict[str, str]:
 def _choice(choice: str | Mapping[str, Any]) -> dict[str, str]:
     if isinstance(choice, str):
         return {"kind": _enum(chat_pb2.ToolChoice.Kind.keys(), "KIND", choice)}
-    return {"kind": "KIND_NAMED", "name": choice["function"]["name"]}
+    return {"kind": "KIND_NAMED", "name": _object(choice, "tool_choice")["function"]["name"]}
 
 
 def _hint(key: str, value: Any) -> Any:
@@ -139,7 +153,16 @@ def _hint(key: str, value: Any) -> Any:
     return _enum(enums.get(key, router_pb2.StepKind).keys(), _ENUMS[key], value)
 
 
+def _object(value: Any, where: str) -> Mapping[str, Any]:
+    """Raises ValueError for what is none."""
+    if not isinstance(value, dict):
+        raise ValueError(f"{where}: expected an object, found {type(value).__name__}")
+    return value
+
+
 def _enum(names: list[str], prefix: str, word: str) -> str:
+    if not isinstance(word, str):
+        raise ValueError(f"{prefix.lower()}: expected a word, found {type(word).__name__}")
     name = f"{prefix}_{word.upper()}"
     if name not in names or word.upper() == "UNSPECIFIED":
         known = [n.removeprefix(f"{prefix}_").lower() for n in names if not n.endswith("UNSPECIFIED")]
@@ -154,4 +177,8 @@ def _text(value: Any) -> str:
 def _plain(error: Exception) -> str:
     if isinstance(error, KeyError):
         return f"{error.args[0]!r} is missing"
-    return str(error).removeprefix("Failed to parse ")
+    words = str(error)
+    while (shorter := words.removeprefix("Failed to parse ")) != words:
+        words = shorter
+    # protobuf tells of each level, from the outside: what is wrong stands at the end.
+    return words.rpartition("Failed to parse ")[2].rstrip(".")

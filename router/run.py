@@ -13,10 +13,13 @@ from triroute.router.classifier.framework import framework
 from triroute.router.classifier.truth import LONGEST, observe
 from triroute.router.convert import STEPS, number_of
 from triroute.router.features import written
+from triroute.router.fleet.rates import Grant
+from triroute.router.policy.trial.turn import Turn
 from triroute.router.types import Decision, DecodePlan, Load, Request, Step, StepKind
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 LONGEST_ACCEPT_PATH = 4_096
+CANCELLED = "CANCELLED"
 
 
 @dataclass(slots=True)
@@ -25,6 +28,7 @@ class Run:
 
     message: router_pb2.GenerateRequest
     request: Request
+    grant: Grant | None = None  # what its tenant was let in with, where that is limited
     request_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     arrived_ns: int = field(default_factory=time.time_ns)
     decided_ns: int = 0
@@ -33,6 +37,8 @@ class Run:
     load: Load = field(default_factory=Load)  # that the decision was made under
     decision: Decision | None = None
     decided: router_pb2.Decision | None = None  # the same, as it was sent
+    turn: Turn | None = None
+    shadow: router_pb2.ShadowDecision | None = None
     prompt_tokens: int = 0
     token_ids: list[int] = field(default_factory=list)
     characters: int = 0
@@ -95,6 +101,18 @@ class Run:
         return observe("".join(self.said))
 
     @property
+    def milliseconds_a_token(self) -> float | None:
+        """From the decision to the end, over the tokens of the output. None for a step that failed."""
+        if self.failed or not self.decided_ns:
+            return None
+        return (self.ended_ns - self.decided_ns) / 1e6 / max(len(self.token_ids), 1)
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended with an error that is not the caller's leaving."""
+        return bool(self.error) and not self.error.startswith(CANCELLED)
+
+    @property
     def plan(self) -> DecodePlan:
         if self.decision is None:
             raise RuntimeError("the run has not been decided")
@@ -128,6 +146,7 @@ class Run:
             model=model,
             features=features,
             engine_sha256=engine_sha256,
+            shadow=self.shadow,
             observed=number_of(STEPS, self.observed()),
             framework=framework(self.request),
         )

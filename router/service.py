@@ -15,9 +15,14 @@ from grpc_reflection.v1alpha import reflection
 from triroute.proto import router_pb2, router_pb2_grpc
 from triroute.router.admin.listener import AdminListener
 from triroute.router.errors import StartFailed
+from triroute.router.fleet.exchange import Board, Exchange, MemoryExchange
+from triroute.router.fleet.member import Member
+from triroute.router.fleet.redis import RedisExchange
+from triroute.router.metrics import Metrics
 from triroute.router.pipeline import Pipeline
 from triroute.router.policy import Policy
 from triroute.router.policy.keeper import PolicyKeeper
+from triroute.router.policy.store.redis import RedisStore
 from triroute.router.records import RecordStore, RecordWriter
 from triroute.router.server import RouterServicer
 from triroute.router.settings import Settings
@@ -67,7 +72,11 @@ class Service:
             stack.push_async_callback(self.admin.stop)
             await self.supervisor.start(self.progress)
             await stack.enter_async_context(self.keeper)
-            self.pipeline = Pipeline(self.settings, self.keeper.live, self.supervisor, telemetry, writer)
+            metrics = Metrics(self.settings.otlp_endpoint, self.keeper.live)
+            stack.push_async_callback(asyncio.to_thread, metrics.close)
+            member = await stack.enter_async_context(self._member())
+            self.pipeline = Pipeline(self.settings, self.keeper.live, self.supervisor, telemetry, writer, member)
+            metrics.watch = self.pipeline.watch
             stack.push_async_callback(self.pipeline.settle)
             await self._serve()
             await self.admin.start()
@@ -95,6 +104,13 @@ class Service:
     ) -> None:
         await self._health.enter_graceful_shutdown()
         await self._stack.aclose()
+
+    def _member(self) -> Member:
+        store, engine = self.keeper.store, self.supervisor.client
+        exchange: Exchange = MemoryExchange(Board())
+        if isinstance(store, RedisStore):
+            exchange = RedisExchange(store.line, self.settings.fleet)
+        return Member(exchange, self.keeper.live, lambda: engine.load, self.keeper.follower.replica)
 
     def _bind(self) -> str:
         host, _, port = self.settings.listen.rpartition(":")

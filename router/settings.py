@@ -44,4 +44,5 @@ class Settings:
     fleet: str = "default"  # routers of one fleet, in one Redis, follow one policy
     replica: str = ""  # this router's name in the fleet; "" for HOST:PORT
     last_good: Path | None = None  # keep the last good policy here, for a start without the store
+    stopped: Path | None = None  # remember stopped canaries here, so that a policy's file does not start them again
     otlp_endpoint: str = field(default_factory=lambda: os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", ""))

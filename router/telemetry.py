@@ -1,4 +1,4 @@
-"""Runs to OpenTelemetry spans: the only module that knows the SDK, but for `meters`. Names are constants here.
+"""Runs to OpenTelemetry spans: this and `metrics` alone know the SDK. Names are constants here.
 
 At most eight spans a step, and never one a pass. Prompts and outputs are not in them.
 """
@@ -6,8 +6,8 @@ At most eight spans a step, and never one a pass. Prompts and outputs are not in
 from __future__ import annotations
 
 import logging
+import secrets
 import threading
-import time
 from collections.abc import Mapping, Sequence
 
 from opentelemetry import trace
@@ -16,10 +16,10 @@ from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from triroute.proto import decoding_pb2, router_pb2
-from triroute.router.meters import Meters
 from triroute.router.run import Run
 
 SERVICE = "triroute-router"
@@ -28,6 +28,7 @@ STEP_KIND, STEP_CONFIDENCE = "triroute.step.kind", "triroute.step.confidence"
 POLICY_RULE, POLICY_REVISION = "triroute.policy.rule", "triroute.policy.revision"
 PASSED_OVER, EVIDENCE = "triroute.policy.passed_over", "triroute.step.evidence"
 CLAMPS, HINTS = "triroute.policy.clamps", "triroute.policy.hints"
+POLICY_ARM, SHADOW, SHADOW_AGREES = "triroute.policy.arm", "triroute.shadow.policy", "triroute.shadow.agrees"
 MODE, VARIANT, BLOCK_LENGTH = "triroute.mode", "triroute.variant", "triroute.block_length"
 PASSES, DRAFTED, ACCEPTED, REJECTED = "triroute.passes", "triroute.drafted", "triroute.accepted", "triroute.rejected"
 TOKENS_PER_FORWARD, ACCEPT_PATH = "triroute.tokens_per_forward", "triroute.accept_path"
@@ -69,16 +70,26 @@ class _Exporter(SpanExporter):
         self._otlp.shutdown()
 
 
+class _Ids(IdGenerator):
+    """Ids by the system's randomness: a program that seeds `random` neither repeats them nor is disturbed."""
+
+    def generate_span_id(self) -> int:
+        return secrets.randbelow(2**64 - 1) + 1  # 0 is no id
+
+    def generate_trace_id(self) -> int:
+        return secrets.randbelow(2**128 - 1) + 1
+
+
 class Telemetry:
     """Makes spans; exports them over OTLP where an endpoint is given. An outage never reaches a request."""
 
     def __init__(self, endpoint: str) -> None:
-        self.provider = TracerProvider(resource=Resource.create({"service.name": SERVICE}), shutdown_on_exit=False)
+        resource = Resource.create({"service.name": SERVICE})
+        self.provider = TracerProvider(resource=resource, shutdown_on_exit=False, id_generator=_Ids())
         self._exporter = _Exporter(endpoint) if endpoint else None
         if self._exporter is not None:
             self.provider.add_span_processor(BatchSpanProcessor(self._exporter, schedule_delay_millis=_BATCH_MS))
         self._tracer = self.provider.get_tracer("triroute")
-        self.meters = Meters(SERVICE, endpoint)
 
     def begin(self, run: Run, metadata: Mapping[str, str]) -> trace.Span:
         """The step's server span, under the caller's `traceparent` where there is one."""
@@ -100,13 +111,9 @@ class Telemetry:
 
     def close(self) -> None:
         """Export what is left, within two seconds."""
-        meters = threading.Thread(target=self.meters.close, name="triroute-meters", daemon=True)
-        meters.start()
         shutdown = threading.Thread(target=self.provider.shutdown, name="triroute-telemetry", daemon=True)
         shutdown.start()
-        until = time.monotonic() + _CLOSE_SECONDS
         shutdown.join(_CLOSE_SECONDS)
-        meters.join(max(0.0, until - time.monotonic()))
         if shutdown.is_alive() and self._exporter is not None:
             self._exporter.shutdown()  # ends the call that a hanging collector holds
 
@@ -172,7 +179,7 @@ def _start(passes: Sequence[decoding_pb2.PassRecord], segment: int, admitted: in
 
 def _route(run: Run) -> Attributes:
     decided = run.decided or router_pb2.Decision()
-    return {
+    attributes: Attributes = {
         STEP_KIND: router_pb2.StepKind.Name(decided.step).removeprefix("STEP_KIND_").lower(),
         STEP_CONFIDENCE: decided.confidence,
         POLICY_RULE: decided.rule_id,
@@ -182,6 +189,12 @@ def _route(run: Run) -> Attributes:
         CLAMPS: [f"{clamp.parameter}: {clamp.asked:g} became {clamp.became:g}" for clamp in decided.clamps],
         HINTS: [f"{h.hint}: {'followed' if h.accepted else 'refused'}, {h.why}" for h in decided.hints],
     }
+    if decided.arm:
+        attributes[POLICY_ARM] = router_pb2.Arm.Name(decided.arm).removeprefix("ARM_").lower()
+    if run.shadow is not None:
+        attributes[SHADOW] = f"{run.shadow.policy_revision[:12]}: {run.shadow.rule_id or run.shadow.error}"
+        attributes[SHADOW_AGREES] = run.shadow.agrees
+    return attributes
 
 
 def _gen_ai(run: Run, operation: str, model: str) -> Attributes:

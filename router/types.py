@@ -61,6 +61,14 @@ class LatencyClass(StrEnum):
     BATCH = "batch"
 
 
+class Arm(StrEnum):
+    """Which policy of a canary decided. NONE: there is no canary."""
+
+    NONE = "none"
+    STABLE = "stable"
+    CANARY = "canary"
+
+
 class SegmentKind(StrEnum):
     """What a part of the output is."""
 
@@ -273,10 +281,21 @@ class Trip:
 
 
 @dataclass(frozen=True, slots=True)
+class FleetLoad:
+    """All routers of a fleet: their number, requests running and waiting at all engines, mean share of cache in use."""
+
+    routers: int = 1
+    running: int = 0
+    waiting: int = 0
+    cache_used: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Load:
     """How busy the engine is: requests running, requests waiting, share of the KV cache in use [0, 1].
 
     `watched`: the switches that were looked at, `tripped`: those of them that this load or earlier ones have tripped.
+    `fleet`: None where no other router is known of.
     """
 
     running: int = 0
@@ -284,6 +303,16 @@ class Load:
     cache_used: float = 0.0
     tripped: frozenset[Trip] = frozenset()
     watched: tuple[Trip, ...] = ()
+    fleet: FleetLoad | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The load by which a session's steps are judged: that of `router`, at `since_us` (microseconds since 1970 UTC)."""
+
+    load: Load
+    since_us: int
+    router: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,8 +389,24 @@ class Decision:
     extras: Extras = Extras()
     load: Load = field(default=Load(), compare=False)
     canonical: str = field(default="", compare=False, repr=False)
+    arm: Arm = Arm.NONE
+    held: Held | None = None
 
     @property
     def passed_over(self) -> tuple[PassedOver, ...]:
         """The rules before the one that fired, in order, and why each did not."""
         return self.trace()
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowDecision:
+    """What another policy would have decided, without effect. `agrees`: the same would have run.
+
+    `rule_id` is empty and `plan` None where it would have refused the step, or could not say: `error` has why.
+    """
+
+    policy_revision: str
+    rule_id: str
+    plan: DecodePlan | None
+    agrees: bool
+    error: str = ""

@@ -1,4 +1,4 @@
-"""The commands and files in docs/policy.md, as a reader would use them."""
+"""The commands and files in docs/policy.md and docs/classifier.md, as a reader would use them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ from triroute.router.policy.testing import read_suite, run
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "policy.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```bash\n# run\n(.*?)```", PAGE, re.DOTALL)
-POLICY, TESTS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+CLASSIFIER = (ROOT / "docs" / "classifier.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```bash\n# run\n(.*?)```", PAGE + CLASSIFIER, re.DOTALL)
+POLICY, TESTS, *SECTIONS = sorted(
+    re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL), key=lambda block: block.startswith("# A section")
+)
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.split("\n")[0][:40])
@@ -39,6 +42,19 @@ def test_example_passes_its_tests(tmp_path: Path) -> None:
     assert lint(POLICY, "mine.yaml", tested=outcome.reached) == ()
 
 
-@pytest.mark.parametrize("target", re.findall(r"\]\((?!https?:)([^)#]+)\)", PAGE))
+@pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.split("\n")[1][:20])
+def test_section_fits_the_example(section: str) -> None:
+    policy = POLICY.replace("rules:", f"{section}\nrules:", 1)
+    assert [str(finding) for finding in lint(policy, "mine.yaml")] == []
+
+
+def test_rule_of_the_fleets_page_fits_the_example() -> None:
+    (rule,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "fleet.md").read_text(encoding="utf-8"), re.DOTALL)
+    indented = "".join(f"  {line}\n" for line in rule.splitlines())
+    head, _, rest = POLICY.partition("  - id: busy")
+    assert [str(finding) for finding in lint(f"{head}{indented}  - id: busy{rest}", "mine.yaml")] == []
+
+
+@pytest.mark.parametrize("target", re.findall(r"\]\((?!https?:)([^)#]+)\)", PAGE + CLASSIFIER))
 def test_links_lead_somewhere(target: str) -> None:
     assert (ROOT / "docs" / target).exists()

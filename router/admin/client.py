@@ -48,6 +48,18 @@ class AdminClient:
         """Make an earlier revision active."""
         return await self._call(self._stub.Rollback(request, timeout=_SECONDS))
 
+    async def try_(self, request: policy_admin_pb2.TryPolicyRequest) -> policy_admin_pb2.PolicyChange:
+        """Put a candidate on trial."""
+        return await self._call(self._stub.Try(request, timeout=_SECONDS))
+
+    async def end_trial(self, request: policy_admin_pb2.EndTrialRequest) -> policy_admin_pb2.PolicyChange:
+        """Stop the candidate."""
+        return await self._call(self._stub.EndTrial(request, timeout=_SECONDS))
+
+    async def promote(self, request: policy_admin_pb2.PromotePolicyRequest) -> policy_admin_pb2.PolicyChange:
+        """Make the candidate active."""
+        return await self._call(self._stub.Promote(request, timeout=_SECONDS))
+
     async def get(self, revision: str = "") -> policy_admin_pb2.PolicyText:
         """A revision's text; the active one's by default."""
         return await self._call(self._stub.Get(policy_admin_pb2.GetPolicyRequest(revision=revision), timeout=_SECONDS))

@@ -5,14 +5,28 @@ from __future__ import annotations
 from triroute.proto import policy_admin_pb2
 from triroute.router.errors import StoreUnavailable
 from triroute.router.policy.keeper import PolicyKeeper
+from triroute.router.policy.live import ActivePolicy
 from triroute.router.policy.store import Acknowledgement, Change, Kind
+from triroute.router.policy.trial import Candidate, Key
+from triroute.router.policy.trial.tally import MOST_PAIRS, Arm, ShadowCount
 
 _KINDS = {
     Kind.SEED: policy_admin_pb2.CHANGE_KIND_SEED,
     Kind.FILE: policy_admin_pb2.CHANGE_KIND_FILE,
     Kind.APPLY: policy_admin_pb2.CHANGE_KIND_APPLY,
     Kind.ROLLBACK: policy_admin_pb2.CHANGE_KIND_ROLLBACK,
+    Kind.SHADOW: policy_admin_pb2.CHANGE_KIND_SHADOW,
+    Kind.CANARY: policy_admin_pb2.CHANGE_KIND_CANARY,
+    Kind.ABORT: policy_admin_pb2.CHANGE_KIND_ABORT,
+    Kind.PROMOTE: policy_admin_pb2.CHANGE_KIND_PROMOTE,
 }
+KEYS = {
+    policy_admin_pb2.CANARY_KEY_UNSPECIFIED: Key.SESSION_ID,
+    policy_admin_pb2.CANARY_KEY_SESSION_ID: Key.SESSION_ID,
+    policy_admin_pb2.CANARY_KEY_TENANT: Key.TENANT,
+    policy_admin_pb2.CANARY_KEY_REQUEST_ID: Key.REQUEST_ID,
+}
+_NUMBERS = {key: number for number, key in KEYS.items()}
 
 
 def from_change(change: Change) -> policy_admin_pb2.PolicyChange:
@@ -25,6 +39,19 @@ def from_change(change: Change) -> policy_admin_pb2.PolicyChange:
         author=change.author,
         reason=change.reason,
         at_us=change.at_us,
+        candidate=from_candidate(change.candidate) if change.candidate else None,
+    )
+
+
+def from_candidate(candidate: Candidate) -> policy_admin_pb2.PolicyCandidate:
+    """What is on trial."""
+    return policy_admin_pb2.PolicyCandidate(
+        revision=candidate.revision,
+        percent=candidate.percent,
+        key=_NUMBERS[candidate.key],
+        error_ratio=candidate.error_ratio,
+        latency_ratio=candidate.latency_ratio,
+        stopped=candidate.stopped,
     )
 
 
@@ -50,6 +77,8 @@ async def status_of(keeper: PolicyKeeper) -> policy_admin_pb2.PolicyStatus:
         name=live.policy.name,
         refused=live.refused,
         last_refusal=live.refusal,
+        swaps=live.swaps,
+        trial=_trial(live),
     )
     try:
         latest = await keeper.store.latest()
@@ -60,3 +89,36 @@ async def status_of(keeper: PolicyKeeper) -> policy_admin_pb2.PolicyStatus:
         status.store_error = error.message
     status.store = keeper.store.health().where
     return status
+
+
+def _trial(live: ActivePolicy) -> policy_admin_pb2.PolicyTrial | None:
+    """Absent where nothing is on trial, nor was stopped."""
+    if live.candidate is None:
+        return None
+    told = policy_admin_pb2.PolicyTrial(candidate=from_candidate(live.candidate))
+    if live.trial is None:
+        return told
+    whole = live.trial.judge.whole
+    told.name = live.trial.policy.name
+    if live.candidate.percent:
+        told.stable.CopyFrom(_arm(whole.stable))
+        told.canary.CopyFrom(_arm(whole.canary))
+    told.pairs.extend(_pairs(whole.shadow))
+    told.shadow_failed, told.shadow_slow = whole.shadow.failed, whole.shadow.slow
+    told.shadow_skipped = whole.shadow.skipped
+    return told
+
+
+def _arm(arm: Arm) -> policy_admin_pb2.ArmStatus:
+    return policy_admin_pb2.ArmStatus(
+        steps=arm.steps, failed=arm.failed, p50_ms_a_token=arm.quantile(0.5), p95_ms_a_token=arm.quantile(0.95)
+    )
+
+
+def _pairs(count: ShadowCount) -> list[policy_admin_pb2.RulePair]:
+    pairs = [
+        policy_admin_pb2.RulePair(decided=ours, would_decide=theirs, agrees=agrees, steps=steps)
+        for agrees, counts in ((True, count.agree), (False, count.differ))
+        for (ours, theirs), steps in counts.items()
+    ]
+    return sorted(pairs, key=lambda pair: -pair.steps)[:MOST_PAIRS]

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator, Awaitable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import grpc
 
 from triroute.proto import policy_admin_pb2, policy_admin_pb2_grpc
+from triroute.router.admin.asked import active, check, expected
 from triroute.router.admin.convert import from_change, status_of
+from triroute.router.admin.trials import Trials, resumed
 from triroute.router.errors import InvalidPolicy, InvalidRequest, NotFound, Violation
-from triroute.router.policy.follow import parse_safely
 from triroute.router.policy.keeper import PolicyKeeper
+from triroute.router.policy.load import parse_safely
+from triroute.router.policy.source import candidate_of
 from triroute.router.policy.store import Kind, Move
-from triroute.router.policy.store.base import SHORTEST_PREFIX, moved
 from triroute.router.server import abort
 
 _LISTED = 20
 _MOST_LISTED = 1_000
 _LOOK_SECONDS = 0.25
-_LONGEST_AUTHOR, _LONGEST_REASON = 128, 512
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Answer = TypeVar("Answer")
@@ -33,6 +36,7 @@ class PolicyAdminServicer(policy_admin_pb2_grpc.PolicyAdminServicer):
     def __init__(self, keeper: PolicyKeeper) -> None:
         self.keeper = keeper
         self.store = keeper.store
+        self.trials = Trials(keeper)
 
     async def Validate(
         self, message: policy_admin_pb2.ValidatePolicyRequest, context: Context
@@ -61,6 +65,19 @@ class PolicyAdminServicer(policy_admin_pb2_grpc.PolicyAdminServicer):
     ) -> policy_admin_pb2.PolicyChange:
         return await _answer(self._rollback(message), context)
 
+    async def Try(self, message: policy_admin_pb2.TryPolicyRequest, context: Context) -> policy_admin_pb2.PolicyChange:
+        return await _answer(self.trials.start(message), context)
+
+    async def EndTrial(
+        self, message: policy_admin_pb2.EndTrialRequest, context: Context
+    ) -> policy_admin_pb2.PolicyChange:
+        return await _answer(self.trials.end(message), context)
+
+    async def Promote(
+        self, message: policy_admin_pb2.PromotePolicyRequest, context: Context
+    ) -> policy_admin_pb2.PolicyChange:
+        return await _answer(self.trials.promote(message), context)
+
     async def Watch(
         self, message: policy_admin_pb2.WatchPolicyRequest, context: Context
     ) -> AsyncIterator[policy_admin_pb2.PolicyStatus]:
@@ -77,12 +94,30 @@ class PolicyAdminServicer(policy_admin_pb2_grpc.PolicyAdminServicer):
             await abort(context, error)
 
     async def _apply(self, message: policy_admin_pb2.ApplyPolicyRequest) -> policy_admin_pb2.PolicyChange:
-        _check(message)
-        policy = await asyncio.to_thread(parse_safely, message.text, message.source or "policy")
-        return await self._move(message, Kind.APPLY, policy.revision, message.text)
+        check(message)
+        source = message.source or "policy"
+        policy = await asyncio.to_thread(parse_safely, message.text, source)
+        rollout, candidate = policy.file.rollout, None
+        if rollout is not None:
+            if not message.candidate_text:
+                field = Violation("candidate_text", f"is missing; the policy's rollout names {rollout.candidate}")
+                raise InvalidRequest.of(field)
+            file = str(Path(source).parent / rollout.candidate)
+            revision = (await asyncio.to_thread(parse_safely, message.candidate_text, file)).revision
+            candidate = resumed(candidate_of(rollout, revision, policy, file), policy.revision, self.keeper.live)
+        move = Move(
+            Kind.APPLY,
+            policy.revision,
+            message.text,
+            message.author,
+            message.reason,
+            candidate=candidate,
+            candidate_text=message.candidate_text,
+        )
+        return await self._move(message, move)
 
     async def _rollback(self, message: policy_admin_pb2.RollbackPolicyRequest) -> policy_admin_pb2.PolicyChange:
-        _check(message)
+        check(message)
         if message.revision:
             revision = await self.store.find(message.revision)
         else:
@@ -92,26 +127,16 @@ class PolicyAdminServicer(policy_admin_pb2_grpc.PolicyAdminServicer):
                 raise NotFound("there is no revision before the active one; `triroute policy history` lists them")
         text = await self.store.text(revision)
         await asyncio.to_thread(parse_safely, text, f"revision {revision[:12]}")
-        return await self._move(message, Kind.ROLLBACK, revision, text)
+        return await self._move(message, Move(Kind.ROLLBACK, revision, text, message.author, message.reason))
 
-    async def _move(self, message: Asked, kind: Kind, revision: str, text: str) -> policy_admin_pb2.PolicyChange:
-        expected = None
-        if message.HasField("expected_revision"):
-            expected = await self._active()
-            if not expected.startswith(message.expected_revision):
-                raise moved(expected, message.expected_revision)
-        change = await self.store.move(Move(kind, revision, text, message.author, message.reason, expected))
+    async def _move(self, message: Asked, move: Move) -> policy_admin_pb2.PolicyChange:
+        change = await self.store.move(dataclasses.replace(move, expected=await expected(message, self.store)))
         await self.keeper.follower.catch_up()
         return from_change(change)
 
     async def _get(self, prefix: str) -> policy_admin_pb2.PolicyText:
-        revision = await self.store.find(prefix) if prefix else await self._active()
+        revision = await self.store.find(prefix) if prefix else await active(self.store)
         return policy_admin_pb2.PolicyText(revision=revision, text=await self.store.text(revision))
-
-    async def _active(self) -> str:
-        """Empty in an empty store."""
-        latest = await self.store.latest()
-        return latest.revision if latest else ""
 
     async def _list(self, limit: int) -> policy_admin_pb2.ListPolicyChangesResponse:
         changes = await self.store.history(min(limit or _LISTED, _MOST_LISTED))
@@ -123,24 +148,6 @@ async def _answer(work: Awaitable[Answer], context: Context) -> Answer:
         return await work
     except Exception as error:
         await abort(context, error)
-
-
-def _check(message: Asked) -> None:
-    """Raises InvalidRequest."""
-    wrong = []
-    for name, longest in (("author", _LONGEST_AUTHOR), ("reason", _LONGEST_REASON)):
-        value = getattr(message, name)
-        if not value.strip():
-            wrong.append(Violation(name, "is missing; it stays in the history"))
-        elif len(value) > longest:
-            wrong.append(Violation(name, f"has {len(value)} characters; at most {longest}"))
-    expected = message.expected_revision
-    if message.HasField("expected_revision") and len(expected) < SHORTEST_PREFIX:
-        wrong.append(
-            Violation("expected_revision", f"{expected!r} is too short; give at least {SHORTEST_PREFIX} digits")
-        )
-    if wrong:
-        raise InvalidRequest.of(*wrong)
 
 
 def _without_times(status: policy_admin_pb2.PolicyStatus) -> bytes:

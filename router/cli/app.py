@@ -63,14 +63,20 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
+    context: typer.Context,
     show_version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what the service does.")] = False,
 ) -> None:
-    level = logging.INFO if verbose else logging.ERROR
-    handler = RichHandler(console=errors, show_path=False, show_time=verbose)
-    logging.basicConfig(level=level, format="%(message)s", handlers=[handler])
+    # A service's operator wants to hear that a store went away or a canary was stopped; of one call, what failed it.
+    quiet = logging.WARNING if context.invoked_subcommand == "serve" else logging.ERROR
+    level = logging.INFO if verbose else quiet
+    if errors.is_terminal:
+        handler = RichHandler(console=errors, show_path=False, show_time=verbose)
+        logging.basicConfig(level=level, format="%(message)s", handlers=[handler])
+    else:  # a file or a collector: nothing is wrapped
+        logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s")
 
 
 def main() -> None:

@@ -20,11 +20,15 @@ from triroute.router.errors import InvalidRequest
 from triroute.router.prompts import build, read_lines
 from triroute.router.settings import Settings
 
-_DECODING, _SAMPLING, _SERVICE = "Decoding (hints to the policy)", "Sampling", "Service"
+_DECODING, _LABELS, _SAMPLING = "Decoding (hints to the policy)", "What policy rules may ask about", "Sampling"
 
 
 def _hint(text: str, *names: str) -> Any:
     return typer.Option(*names, help=text, rich_help_panel=_DECODING, show_default=False)
+
+
+def _label(text: str, least: int | None = None) -> Any:
+    return typer.Option(help=text, rich_help_panel=_LABELS, show_default=False, min=least)
 
 
 def _sample(text: str, *names: str) -> Any:
@@ -49,6 +53,12 @@ def generate(
     draft_source: Annotated[list[str] | None, _hint("diffusion or prompt_lookup; may be repeated.")] = None,
     draft_threshold: Annotated[float | None, _hint("Draft again what is under it.")] = None,
     step: Annotated[str | None, _hint("What this step is: plan, tool_call, code or prose.")] = None,
+    session: Annotated[str | None, _label("Conversation that the step belongs to.")] = None,
+    tenant: Annotated[str | None, _label("Who the step is for.")] = None,
+    tag: Annotated[list[str] | None, _label("A label; may be repeated.")] = None,
+    expected_tokens: Annotated[int | None, _label("How many tokens will probably come.", least=0)] = None,
+    latency_class: Annotated[str | None, _label("How soon it is needed: interactive, standard or batch.")] = None,
+    first_token_ms: Annotated[int | None, _label("Wait for the first token that is fine, ms.", least=0)] = None,
     max_tokens: Annotated[int | None, _sample("Most new tokens.")] = None,
     temperature: Annotated[float | None, _sample("0 is greedy.")] = None,
     top_p: Annotated[float | None, _sample("Keep the likeliest tokens with this much probability.")] = None,
@@ -87,6 +97,12 @@ def generate(
         "draft_sources": draft_source,
         "draft_threshold": draft_threshold,
         "step": step,
+        "session_id": session,
+        "tenant": tenant,
+        "tags": tag,
+        "expected_tokens": expected_tokens,
+        "latency_class": latency_class,
+        "first_token_ms": first_token_ms,
         "max_tokens": max_tokens,
         "temperature": temperature,
         "top_p": top_p,

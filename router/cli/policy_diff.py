@@ -16,7 +16,7 @@ from triroute.router.cli.options import DEFAULTS
 from triroute.router.cli.screen import line
 from triroute.router.cli.traffic import MOST, Last, about, traffic_of
 from triroute.router.policy import load
-from triroute.router.policy.diff import Change, Changed, meaning, outcomes
+from triroute.router.policy.diff import Change, Changed, in_words, meaning, outcomes
 from triroute.router.policy.testing import beside, read_suite
 from triroute.router.policy.traffic import Traffic, read_traffic
 from triroute.router.policy.traffic.changes import Changes, Group, changes
@@ -123,4 +123,4 @@ def _short(side: dict[str, Any]) -> str:
 
 def _differences(one: Changed) -> str:
     keys = [key for key in dict.fromkeys((*one.before, *one.after)) if one.before.get(key) != one.after.get(key)]
-    return ", ".join(f"{key} {one.before.get(key)} → {one.after.get(key)}" for key in keys)
+    return ", ".join(f"{key} {in_words(one.before, key)} → {in_words(one.after, key)}" for key in keys)

@@ -19,7 +19,7 @@ from triroute.router.convert import to_request
 from triroute.router.errors import InvalidRequest, NotFound
 from triroute.router.policy import Latches, Policy, load
 from triroute.router.policy.account import DECIDES, LATER, NOTED, Account, account
-from triroute.router.policy.diff import plain, plain_plan
+from triroute.router.policy.diff import in_words, plain, plain_plan
 from triroute.router.policy.traffic import Recorded
 from triroute.router.policy.traffic.recorded import kept_policy
 from triroute.router.prompts import build, check_keys
@@ -102,7 +102,8 @@ def _recorded(wanted: str, policy: Path | None, records: Path) -> tuple[Account,
         )
     trips = chosen.compiled.trips
     told["unknown_switches"] = [_switch(trip) for trip in trips if _is_unknown(trip, step.load)]
-    return account(chosen, step.features, step.step, Latches().see(step.load, trips)), told
+    seen = Latches().see(step.load, trips)
+    return account(chosen, step.features, step.step, seen, step.held(chosen)), told
 
 
 def _is_unknown(trip: Trip, now: Load) -> bool:
@@ -130,6 +131,10 @@ def _read(path: Path) -> dict[str, Any]:
     where = "stdin" if str(path) == "-" else str(path)
     try:
         asked = json.loads(sys.stdin.read() if where == "stdin" else path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InvalidRequest(
+            f"{where}: there is no such file, and it is no record's id: those are 6 to 32 of 0-9 and a-f"
+        ) from error
     except OSError as error:
         raise InvalidRequest(f"{where}: can't be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
@@ -168,7 +173,8 @@ def _show(told: Account) -> None:
         line(f"  {_MARKS.get(rule.outcome, '[red]✗[/red]')} {escape(rule.id)}  [dim]{escape(why)}[/dim]")
     if told.nearest:
         line(f"  nearest miss: {escape(told.nearest)}, which lacks a single condition")
-    runs = (f"{name} {value}" for name, value in plain(decision).items() if value not in (None, []))
+    plan = plain(decision)
+    runs = (f"{name} {in_words(plan, name)}" for name, value in plan.items() if value not in (None, []))
     line(f"[b]runs[/b]  {escape(', '.join(runs))}")
     for clamp in decision.clamps:
         line(f"  {clamp.parameter}: the rule's {clamp.asked:g} became {clamp.became:g}, by the limits")

@@ -13,7 +13,7 @@ from triroute.router.cli.exits import BELOW_THE_BAR, INVALID_POLICY
 from triroute.router.policy.findings import Finding, Severity
 from triroute.router.policy.lint import lint as find
 from triroute.router.policy.lint.report import FORMATS
-from triroute.router.policy.load import check, read_text
+from triroute.router.policy.load import check, read_or_find
 from triroute.router.policy.testing import beside, read_suite, run
 
 
@@ -50,15 +50,17 @@ def lint(
 
 
 def _findings(file: Path) -> tuple[bool, tuple[Finding, ...]]:
-    """Whether the file is a policy at all, and what there is to say. Raises InvalidPolicy for what can't be read."""
-    text, source = read_text(file), str(file)
+    """Whether the file is a policy at all, and what there is to say."""
+    text, source = read_or_find(file), str(file)
+    if isinstance(text, Finding):
+        return False, (text,)
     checked = check(text, source)
     if checked.policy is None:
         return False, checked.findings
     tests = beside(file)
     if tests.exists():
         reached = run(checked.policy, read_suite(tests).tests).reached
-        return True, find(text, source, tested=reached)
+        return True, find(text, source, tested=reached, folder=file.parent)
     hint = f"write {tests.name}; `triroute policy test` runs it"
     none = Finding("no-tests", Severity.NOTE, source, 1, 1, "", "the policy has no tests", hint)
-    return True, (none, *find(text, source))
+    return True, (none, *find(text, source, folder=file.parent))

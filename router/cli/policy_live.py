@@ -2,54 +2,46 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime
-import getpass
-import os
-from collections.abc import Awaitable, Callable
-from contextlib import aclosing
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from google.protobuf import json_format
 from rich.markup import escape
 from rich.table import Table
 
 from triroute.proto import policy_admin_pb2
 from triroute.router.admin.client import AdminClient
+from triroute.router.cli import policy_canary
 from triroute.router.cli.exits import FAILED
-from triroute.router.cli.options import DEFAULTS
-from triroute.router.cli.screen import console, errors
-from triroute.router.policy.load import read_text
-from triroute.router.settings import admin_socket
-
-_SHORT = 12
-_PANEL = "Of running routers"
-_DEFAULT_PORT = int(DEFAULTS.listen.rpartition(":")[2])
-
-Asked = policy_admin_pb2.ApplyPolicyRequest | policy_admin_pb2.RollbackPolicyRequest
-Admin = Annotated[
-    str,
-    typer.Option(
-        envvar="TRIROUTE_ADMIN",
-        help="PolicyAdmin's address: unix:PATH or HOST:PORT.",
-        show_default="the socket of the service on the default port",
-    ),
-]
-Reason = Annotated[str, typer.Option("--reason", "-m", help="Why; it stays in the history.")]
-Author = Annotated[str, typer.Option(help="Who asks.", show_default="your login name")]
-Expect = Annotated[
-    str | None, typer.Option(help="The revision that must be active now.", show_default="the one that is active now")
-]
-Wait = Annotated[float, typer.Option(min=0, help="Seconds that every router gets to follow; 0 does not wait.")]
-AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
+from triroute.router.cli.operate import (
+    PANEL,
+    SHORT,
+    Admin,
+    AsJson,
+    Author,
+    Expect,
+    Reason,
+    Wait,
+    as_json_text,
+    expect_active,
+    follow,
+    now,
+    run,
+    who,
+)
+from triroute.router.cli.policy_shadow import shadow
+from triroute.router.cli.screen import console
+from triroute.router.cli.trial_view import trial_view
+from triroute.router.policy.load import check, read_text
+from triroute.router.policy.source import candidate_path
 
 
 def add_to(group: typer.Typer) -> None:
     """Register the verbs."""
-    for verb in (apply, rollback, history, status):
-        group.command(rich_help_panel=_PANEL)(verb)
+    for verb in (apply, rollback, history, status, shadow):
+        group.command(rich_help_panel=PANEL)(verb)
+    policy_canary.add_to(group)
 
 
 def apply(
@@ -61,14 +53,19 @@ def apply(
     wait: Wait = 10.0,
 ) -> None:
     """Make a policy active; exit code 3 when it is not valid, 6 when another change came first."""
-    text = read_text(file)
+    text, candidate = read_text(file), ""
+    policy = check(text, str(file)).policy
+    if policy is not None and policy.file.rollout is not None:
+        candidate = read_text(candidate_path(policy.file.rollout, file))
 
     async def call(client: AdminClient) -> None:
-        asked = policy_admin_pb2.ApplyPolicyRequest(text=text, source=str(file), author=_who(author), reason=reason)
-        await _expect(client, asked, expect)
-        await _follow(client, await client.apply(asked), wait)
+        asked = policy_admin_pb2.ApplyPolicyRequest(
+            text=text, source=str(file), author=who(author), reason=reason, candidate_text=candidate
+        )
+        await expect_active(client, asked, expect)
+        await follow(client, await client.apply(asked), wait)
 
-    _run(admin, call)
+    run(admin, call)
 
 
 def rollback(
@@ -84,11 +81,11 @@ def rollback(
     """Make an earlier revision active; exit code 6 when another change came first."""
 
     async def call(client: AdminClient) -> None:
-        asked = policy_admin_pb2.RollbackPolicyRequest(revision=revision, author=_who(author), reason=reason)
-        await _expect(client, asked, expect)
-        await _follow(client, await client.rollback(asked), wait)
+        asked = policy_admin_pb2.RollbackPolicyRequest(revision=revision, author=who(author), reason=reason)
+        await expect_active(client, asked, expect)
+        await follow(client, await client.rollback(asked), wait)
 
-    _run(admin, call)
+    run(admin, call)
 
 
 def history(
@@ -106,101 +103,58 @@ def history(
         changes = await client.history(limit)
         if as_json:
             for change in changes:
-                print(json_format.MessageToJson(change, indent=None, preserving_proto_field_name=True))  # noqa: T201
+                print(as_json_text(change, indent=None))  # noqa: T201
         else:
             console.print(_changes(changes))
 
-    _run(admin, call)
+    run(admin, call)
 
 
 def status(admin: Admin = "", as_json: AsJson = False) -> None:
     """What is active, and which routers follow; exit code 1 when one does not."""
 
     async def call(client: AdminClient) -> None:
-        now = await _now(client)
+        state = await now(client)
         if as_json:
-            print(json_format.MessageToJson(now, preserving_proto_field_name=True))  # noqa: T201
+            print(as_json_text(state))  # noqa: T201
         else:
-            _show(now)
-        if now.store_error or not all(replica.accepted for replica in now.replicas):
+            _show(state)
+        if state.store_error or not all(replica.accepted for replica in state.replicas):
             raise typer.Exit(FAILED)
 
-    _run(admin, call)
-
-
-def _run(admin: str, call: Callable[[AdminClient], Awaitable[None]]) -> None:
-    address = admin or f"unix:{admin_socket(_DEFAULT_PORT)}"
-
-    async def connected() -> None:
-        async with AdminClient(address) as client:
-            await call(client)
-
-    asyncio.run(connected())
-
-
-async def _now(client: AdminClient) -> policy_admin_pb2.PolicyStatus:
-    async with aclosing(client.watch()) as states:
-        return await anext(states)
-
-
-async def _expect(client: AdminClient, asked: Asked, revision: str | None) -> None:
-    """Have the change fail unless this revision, or the one that is active now, is active still."""
-    expected = revision or (await _now(client)).active.revision
-    if expected:
-        asked.expected_revision = expected
-
-
-async def _follow(client: AdminClient, change: policy_admin_pb2.PolicyChange, seconds: float) -> None:
-    """Wait until every router has said that it follows. Exits with 1 when one refuses, or time is up."""
-    console.print(f"active: {change.revision[:_SHORT]}, change {change.number}, was {change.previous[:_SHORT]}")
-    behind: list[policy_admin_pb2.ReplicaStatus] = []
-    try:
-        async with asyncio.timeout(seconds or None), aclosing(client.watch()) as states:
-            async for state in states:
-                behind = [one for one in state.replicas if one.number < change.number]
-                refusing = [one for one in state.replicas if one.number == change.number and not one.accepted]
-                if refusing:
-                    for one in refusing:
-                        errors.print(
-                            f"[red]{escape(one.replica)} refuses it[/red]\n{escape(one.error)}", soft_wrap=True
-                        )
-                    raise typer.Exit(FAILED)
-                if not seconds or (state.replicas and not behind):
-                    console.print(f"{len(state.replicas) - len(behind)} of {len(state.replicas)} routers follow")
-                    return
-    except TimeoutError:
-        names = ", ".join(one.replica for one in behind)
-        errors.print(f"[red]not followed after {seconds:g} s[/red] by {escape(names)}; see `triroute policy status`")
-        raise typer.Exit(FAILED) from None
-
-
-def _who(author: str) -> str:
-    return author or os.environ.get("SUDO_USER") or getpass.getuser()
+    run(admin, call)
 
 
 def _changes(changes: list[policy_admin_pb2.PolicyChange]) -> Table:
     table = Table(box=None, pad_edge=False)
-    for name in ("#", "when", "revision", "how", "by", "why"):
-        table.add_column(name, no_wrap=name in ("#", "when", "revision", "how"))
+    for name in ("#", "when", "revision", "how", "candidate", "by", "why"):
+        table.add_column(name, no_wrap=name in ("#", "when", "revision", "how", "candidate"))
     for change in changes:
         how = policy_admin_pb2.ChangeKind.Name(change.kind).removeprefix("CHANGE_KIND_").lower()
         table.add_row(
             str(change.number),
             datetime.datetime.fromtimestamp(change.at_us / 1e6).strftime("%m-%d %H:%M:%S"),
-            change.revision[:_SHORT],
+            change.revision[:SHORT],
             how,
+            _candidate(change.candidate),
             escape(change.author),
             escape(change.reason),
         )
     return table
 
 
+def _candidate(candidate: policy_admin_pb2.PolicyCandidate) -> str:
+    if not candidate.revision:
+        return ""
+    return f"{candidate.revision[:SHORT]} {'stopped' if candidate.stopped else f'{candidate.percent:g} %'}"
+
+
 def _show(now: policy_admin_pb2.PolicyStatus) -> None:
     grid = Table.grid(padding=(0, 2))
     rows = {
-        "active": now.active.revision[:_SHORT] or "unknown",
-        "store": f"{now.store}: {now.store_error}" if now.store_error else now.store,
-        "this router": f"{now.replica}, serves {now.name} {now.serving[:_SHORT]}",
+        "active": now.active.revision[:SHORT] or "unknown",
+        "store": now.store_error or now.store,  # the error names the store
+        "this router": f"{now.replica}, serves {now.name} {now.serving[:SHORT]}",
         "refused": f"{now.refused}, the last one since\n{now.last_refusal}" if now.refused else "0",
     }
     for name, value in rows.items():
@@ -211,5 +165,7 @@ def _show(now: policy_admin_pb2.PolicyStatus) -> None:
         table.add_column(name)
     for one in now.replicas:
         follows = f"{one.number} {'✓' if one.accepted else '✗'}"
-        table.add_row(escape(one.replica), one.serving[:_SHORT], follows, escape(one.error))
+        table.add_row(escape(one.replica), one.serving[:SHORT], follows, escape(one.error))
     console.print(table)
+    if now.HasField("trial"):
+        console.print(trial_view(now))

@@ -38,7 +38,10 @@ def run_tests(
     for suite, outcome in outcomes:
         _show(suite, outcome, verbose)
     if junit_file is not None:
-        junit.write(junit_file, [(str(suite.path), outcome) for suite, outcome in outcomes])
+        try:
+            junit.write(junit_file, [(str(suite.path), outcome) for suite, outcome in outcomes])
+        except OSError as error:
+            raise typer.BadParameter(f"{junit_file}: {error.strerror}", param_hint="--junit") from error
     if not any(outcome.results for _, outcome in outcomes):
         errors.print("[red]no test ran[/red]; write cases, or look at --only", soft_wrap=True)
         raise typer.Exit(TESTS_FAILED)

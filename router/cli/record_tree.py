@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from itertools import groupby
 
 from rich.markup import escape
@@ -18,7 +19,10 @@ _FOLD = 3
 def tree(record: router_pb2.Record) -> Tree:
     """The whole record. Colour by how a token came: accepted drafts green, rejected red, the rest plain."""
     root = Tree(f"[b]step {record.decision.trace_id or record.request_id}[/b]  {escape(record.model)}")
-    _decision(root.add(f"[b]decision[/b]  {_step(record.decision)}"), record.decision)
+    decided = root.add(f"[b]decision[/b]  {_step(record.decision)}")
+    _decision(decided, record.decision)
+    if record.HasField("shadow"):
+        decided.add(_shadow(record.shadow))
     for segment in record.finish.segments:
         _segment(root, record, segment)
     if not record.finish.segments and record.passes:
@@ -50,13 +54,29 @@ def _plan(plan: decoding_pb2.DecodePlan) -> str:
 def _decision(node: Tree, decision: router_pb2.Decision) -> None:
     for seen in decision.evidence:
         node.add(f"seen: {escape(seen)}")
+    if decision.HasField("held"):
+        held = decision.held
+        when = datetime.fromtimestamp(held.since_us / 1e6, UTC).isoformat(timespec="seconds")
+        words = f"{held.running} running, {held.waiting} waiting, cache {held.cache_used:.0%}"
+        if held.HasField("fleet"):
+            words += f"; {held.fleet.running} running at {held.fleet.routers} routers"
+        node.add(f"the session holds the load of {when} at {escape(held.router)}: {words}")
     for rule in decision.passed_over:
         node.add(f"passed over [cyan]{escape(rule.rule_id)}[/cyan]: {escape(rule.why)}")
     for clamp in decision.clamps:
         node.add(f"clamped {clamp.parameter}: {clamp.asked:g} became {clamp.became:g}")
     for hint in decision.hints:
         node.add(f"hint {hint.hint} {'followed' if hint.accepted else 'refused'}: {escape(hint.why)}")
-    node.add(f"[dim]policy revision {decision.policy_revision}[/dim]")
+    arm = f", {router_pb2.Arm.Name(decision.arm).removeprefix('ARM_').lower()}" if decision.arm else ""
+    node.add(f"[dim]policy revision {decision.policy_revision}{arm}[/dim]")
+
+
+def _shadow(shadow: router_pb2.ShadowDecision) -> str:
+    name = f"policy {shadow.policy_revision[:12]} would have"
+    if not shadow.HasField("plan"):
+        return f"{name} refused it: {escape(shadow.error)}"
+    same = "the same" if shadow.agrees else _plan(shadow.plan)
+    return f"{name} run {same}, by rule [cyan]{escape(shadow.rule_id)}[/cyan]"
 
 
 def _segment(root: Tree, record: router_pb2.Record, segment: router_pb2.SegmentSummary) -> None:

@@ -55,6 +55,7 @@ def serve(
         redis=redis,
         fleet=fleet,
         replica=replica,
+        stopped=home() / f"stopped-canaries-{fleet}.json",
         last_good=last_good or (home() / f"policy-{fleet}.json" if redis else None),
     )
     asyncio.run(_serve(settings))

@@ -9,7 +9,7 @@ from triroute.router.features import Asked
 from triroute.router.policy.conditions import SWITCHES, failure
 from triroute.router.policy.decide import decide
 from triroute.router.policy.load import Policy
-from triroute.router.types import Decision, Load, Step
+from triroute.router.types import Decision, Held, Load, Step
 
 DECIDES, NOTED, PASSED, LATER = "decides", "shadow", "passed over", "not looked at"
 
@@ -33,16 +33,18 @@ class Account:
     nearest: str
 
 
-def account(policy: Policy, request: Asked, step: Step, load: Load) -> Account:
+def account(policy: Policy, request: Asked, step: Step, load: Load, held: Held | None = None) -> Account:
     """Decide, and say everything about it. Raises HintRefused."""
-    decision = decide(policy, request, step, load)
+    decision = decide(policy, request, step, load, held)
     compiled = policy.compiled
-    values = [read(request, decision.step, load) for read in compiled.reads]
+    now = [read(request, decision.step, load) for read in compiled.reads]
+    seen = now if held is None else [read(request, decision.step, held.load) for read in compiled.reads]
     rules, outcome = [], PASSED
     for rule in compiled.rules:
         if outcome == LATER:
             rules.append(RuleAccount(rule.id, LATER))
             continue
+        values = now if rule.urgent else seen
         tested = zip(rule.tests, rule.parts, strict=True)
         failing = tuple(failure(part, values, compiled.places) for test, part in tested if not test(values))
         if rule.id == decision.rule_id:
@@ -51,7 +53,7 @@ def account(policy: Policy, request: Asked, step: Step, load: Load) -> Account:
         else:
             rules.append(RuleAccount(rule.id, NOTED if rule.id in decision.shadow else PASSED, failing))
     nearest = next((rule.id for rule in rules if rule.outcome == PASSED and len(rule.failing) == 1), "")
-    facts = {name: _plain(values[at]) for name, at in compiled.places.items() if name != SWITCHES}
+    facts = {name: _plain(seen[at]) for name, at in compiled.places.items() if name != SWITCHES}
     return Account(decision, facts, tuple(rules), nearest)
 
 

@@ -13,11 +13,15 @@ from triroute.router.policy.vocabulary import PolicyFile
 from triroute.router.types import Clamp, DecodePlan, Extras, PassedOver, Trip
 
 _SHADOW = "shadow: noted, not enforced"
+_HELD = "as when the session began"
 
 
 @dataclass(frozen=True, slots=True)
 class CompiledRule:
-    """One rule. `tests` and `parts` go together: what must hold, as closures and as formulas."""
+    """One rule. `tests` and `parts` go together: what must hold, as closures and as formulas.
+
+    `urgent`: its conditions on the load are judged by the load of the moment, whatever a session holds.
+    """
 
     id: str
     tests: tuple[Test, ...]
@@ -26,6 +30,7 @@ class CompiledRule:
     plan: DecodePlan
     clamps: tuple[Clamp, ...]
     extras: Extras
+    urgent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +45,26 @@ class Compiled:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """Which test failed first in each rule that was passed over (-1: none, a shadow rule), in words when called."""
+    """Which test failed first in each rule that was passed over (-1: none, a shadow rule), in words when called.
+
+    `values` are those of the moment, `held` those that a session holds; the same where it holds none.
+    """
 
     policy: Compiled
     failed: tuple[int, ...]
     values: Values
+    held: Values
 
     def __call__(self) -> tuple[PassedOver, ...]:
         rules = zip(self.policy.rules, self.failed, strict=False)
         return tuple(PassedOver(rule.id, self._why(rule, number)) for rule, number in rules)
 
     def _why(self, rule: CompiledRule, number: int) -> str:
-        return _SHADOW if number < 0 else failure(rule.parts[number], self.values, self.policy.places)
+        if number < 0:
+            return _SHADOW
+        values = self.values if rule.urgent else self.held
+        why = failure(rule.parts[number], values, self.policy.places)
+        return f"{why} ({_HELD})" if values is not self.values and "load." in why else why
 
 
 def compile_policy(file: PolicyFile) -> Compiled:
@@ -67,6 +80,6 @@ def compile_policy(file: PolicyFile) -> Compiled:
         use = merged(file.defaults, rule.use)
         plan, clamps = clamped(plan_of(use), use, file.limits)
         tests = tuple(compiled(part, places) for part in whole.parts)
-        enforced = rule.enforcement == "enforce"
-        rules.append(CompiledRule(rule.id, tests, whole.parts, enforced, plan, clamps, extras_of(use, file.limits)))
+        enforced, extras = rule.enforcement == "enforce", extras_of(use, file.limits)
+        rules.append(CompiledRule(rule.id, tests, whole.parts, enforced, plan, clamps, extras, rule.urgent))
     return Compiled(tuple(rules), reads, places, trips)

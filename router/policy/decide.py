@@ -15,6 +15,7 @@ from triroute.router.policy.vocabulary import Limits
 from triroute.router.types import (
     Decision,
     DecodePlan,
+    Held,
     HintOutcome,
     Hints,
     Load,
@@ -27,33 +28,47 @@ from triroute.router.types import (
 _NO_HINTS = Hints()
 
 
-def decide(policy: Policy, request: Asked, step: Step, load: Load) -> Decision:
-    """The rule that fires, its parameters within the limits, and what became of the hints. Raises HintRefused."""
+def decide(policy: Policy, request: Asked, step: Step, load: Load, held: Held | None = None) -> Decision:
+    """The rule that fires, its parameters within the limits, and what became of the hints. Raises HintRefused.
+
+    `held` is the load that the session holds: rules see it instead, but for those that are urgent.
+    """
     hints = request.hints
     outcomes: tuple[HintOutcome, ...] = ()
     hinted = hints != _NO_HINTS
     if hinted:
-        step = _hinted_step(hints, step, policy.allowed)
+        step = believed(policy, request, step)
     compiled = policy.compiled
     values = [read(request, step, load) for read in compiled.reads]
-    rule, failed, shadow = _first_match(compiled, values)
+    seen = values if held is None else [read(request, step, held.load) for read in compiled.reads]
+    rule, failed, shadow = _first_match(compiled, values, seen)
     plan = rule.plan
     if hinted:
         outcomes = tuple(_judge_hints(hints, policy.allowed, plan, policy.file.limits))
         plan = _follow(hints, {outcome.hint for outcome in outcomes if outcome.accepted}, plan)
-    trace = Trace(compiled, tuple(failed), values)
+    trace = Trace(compiled, tuple(failed), values, seen)
     return Decision(
         *(step, rule.id, plan, policy.revision, trace, rule.clamps, outcomes, shadow, rule.extras),
         load=load,
         canonical=policy.canonical,
+        held=held,
     )
 
 
-def _first_match(compiled: Compiled, values: Values) -> tuple[CompiledRule, list[int], tuple[str, ...]]:
+def believed(policy: Policy, request: Asked, step: Step) -> Step:
+    """The step, or what the caller says that it is, where the policy lets it."""
+    said = request.hints.step
+    if said in (None, StepKind.UNKNOWN) or "step" not in policy.allowed:
+        return step
+    return Step(said or step.kind, 1.0, ("the caller's hint", *step.evidence))
+
+
+def _first_match(compiled: Compiled, now: Values, held: Values) -> tuple[CompiledRule, list[int], tuple[str, ...]]:
     """The rule, and for each before it the number of its first test that fails; -1 for a shadow rule that matches."""
     failed: list[int] = []
     shadow: tuple[str, ...] = ()
     for rule in compiled.rules:
+        values = now if rule.urgent else held
         number = 0
         for test in rule.tests:
             if not test(values):
@@ -65,12 +80,6 @@ def _first_match(compiled: Compiled, values: Values) -> tuple[CompiledRule, list
             shadow, number = (*shadow, rule.id), -1
         failed.append(number)
     raise LookupError("no rule is unconditional")
-
-
-def _hinted_step(hints: Hints, step: Step, allowed: frozenset[str]) -> Step:
-    if hints.step in (None, StepKind.UNKNOWN) or "step" not in allowed:
-        return step
-    return Step(hints.step or step.kind, 1.0, ("the caller's hint", *step.evidence))
 
 
 def _judge_hints(hints: Hints, allowed: frozenset[str], plan: DecodePlan, limits: Limits) -> Iterator[HintOutcome]:

@@ -35,8 +35,9 @@ class Changed:
 def meaning(before: PolicyFile, after: PolicyFile) -> list[Change]:
     """What differs, comments and order of keys aside. Rules are matched by id."""
     found: list[Change] = []
-    for part in ("metadata", "defaults", "limits", "hints"):
-        found += _changes(f"{part}.", _flat(getattr(before, part)), _flat(getattr(after, part)))
+    for part in ("metadata", "defaults", "limits", "hints", "session", "rollout"):
+        found += _changes(f"{part}.", _flat(getattr(before, part) or {}), _flat(getattr(after, part) or {}))
+    found += _changes("rates ", _rates(before), _rates(after))
     old, new = ({rule.id: rule for rule in file.rules} for file in (before, after))
     found += [Change(f"rule {name}", "there", None) for name in old if name not in new]
     found += [Change(f"rule {name}", None, "there") for name in new if name not in old]
@@ -69,6 +70,13 @@ def plain(decision: Decision) -> dict[str, Any]:
     return {"rule": decision.rule_id, **plain_plan(decision.plan), **_plain(decision.extras)}
 
 
+def in_words(side: dict[str, Any], name: str) -> Any:
+    """A value of `plain` for people: a block length of 0 is chosen by the engine, or there are no blocks."""
+    if name == "block_length" and side.get(name) == 0:
+        return "none" if side.get("mode") == "autoregressive" else "auto"
+    return side.get(name)
+
+
 def plain_plan(plan: DecodePlan) -> dict[str, Any]:
     """A plan as plain values. What records hold has travelled as 32-bit floats, so that is how far they count."""
     return {name: float(f"{value:.6g}") if isinstance(value, float) else value for name, value in _plain(plan).items()}
@@ -91,6 +99,11 @@ def _flat(part: Any, prefix: str = "") -> dict[str, Any]:
     for key, value in data.items():
         flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}": value}
     return flat
+
+
+def _rates(file: PolicyFile) -> dict[str, Any]:
+    flat = (_flat(rate, f"{place}: ") for place, rate in enumerate(file.rates, start=1))
+    return {key: value for one in flat for key, value in one.items()}
 
 
 def _changes(prefix: str, before: dict[str, Any], after: dict[str, Any]) -> Iterator[Change]:

@@ -89,6 +89,12 @@ FACTS: dict[str, Fact] = {
     "load.running": Numbers(0, _INFINITE, True, lambda request, step, load: load.running),
     "load.waiting": Numbers(0, _INFINITE, True, lambda request, step, load: load.waiting),
     "load.cache_used": Numbers(0, 1, False, lambda request, step, load: load.cache_used),
+    "load.fleet.routers": Numbers(
+        1, _INFINITE, True, lambda request, step, load: load.fleet.routers if load.fleet else 1
+    ),
+    "load.fleet.running": Numbers(0, _INFINITE, True, lambda request, step, load: (load.fleet or load).running),
+    "load.fleet.waiting": Numbers(0, _INFINITE, True, lambda request, step, load: (load.fleet or load).waiting),
+    "load.fleet.cache_used": Numbers(0, 1, False, lambda request, step, load: (load.fleet or load).cache_used),
 }
 
 # Not a field of its own: the switches that `resume_at` needs.

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
-from triroute.router.types import Load, Trip
+from triroute.router.policy.facts import FACTS
+from triroute.router.types import Load, Request, Step, StepKind, Trip
+
+_NOTHING = Request(), Step(StepKind.UNKNOWN, 0.0)
 
 
 class Latches:
@@ -26,5 +29,9 @@ class Latches:
     def _is_tripped(self, trip: Trip, load: Load) -> bool:
         if trip in load.watched:
             return trip in load.tripped
-        state = trip.state(getattr(load, trip.figure))
+        state = trip.state(_figure(load, trip))
         return trip in self._tripped if state is None else state
+
+
+def _figure(load: Load, trip: Trip) -> float:
+    return float(FACTS[f"load.{trip.figure}"].read(*_NOTHING, load))

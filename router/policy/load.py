@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from triroute.router.errors import InvalidPolicy
+from triroute.router.errors import InvalidPolicy, TrirouteError
 from triroute.router.policy import document
 from triroute.router.policy.compile import Compiled, compile_policy
 from triroute.router.policy.document import Document
 from triroute.router.policy.explain_schema import explain
 from triroute.router.policy.findings import Finding, Severity
 from triroute.router.policy.vocabulary import PolicyFile
+
+log = logging.getLogger("triroute.policy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,8 @@ class Policy:
     @classmethod
     def of(cls, file: PolicyFile) -> Policy:
         """Compile a parsed file."""
-        canonical = json.dumps(file.model_dump(mode="json", by_alias=True, exclude_none=True), sort_keys=True)
+        meaning = file.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"rollout"})
+        canonical = json.dumps(meaning, sort_keys=True)
         revision = hashlib.sha256(canonical.encode()).hexdigest()
         return cls(file, canonical, revision, compile_policy(file), frozenset(file.hints.allow))
 
@@ -70,14 +74,34 @@ def parse(text: str, source: str) -> Policy:
     return checked.policy
 
 
+def parse_safely(text: str, source: str) -> Policy:
+    """`parse`, where a bug in it refuses the policy too. Raises InvalidPolicy."""
+    try:
+        return parse(text, source)
+    except TrirouteError:
+        raise
+    except Exception as error:
+        log.exception("%s can't be parsed by a bug of ours", source)
+        raise InvalidPolicy(f"{source}:1:1: can't be parsed ({type(error).__name__}); the log has more") from error
+
+
 def read_text(path: Path) -> str:
     """The file's text. Raises InvalidPolicy."""
+    found = read_or_find(path)
+    if isinstance(found, Finding):
+        raise InvalidPolicy(str(found))
+    return found
+
+
+def read_or_find(path: Path) -> str | Finding:
+    """The file's text, or why it can't be read."""
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:
-        raise InvalidPolicy(f"{path}:1:1: can't be read: {error.strerror}; name a policy file") from error
-    except UnicodeDecodeError as error:
-        raise InvalidPolicy(f"{path}:1:1: is not UTF-8 text; save it as UTF-8") from error
+        message, hint = f"can't be read: {error.strerror}", "name a policy file"
+    except UnicodeDecodeError:
+        message, hint = "is not UTF-8 text", "save it as UTF-8"
+    return Finding("unreadable", Severity.ERROR, str(path), 1, 1, "", message, hint)
 
 
 def check(text: str, source: str) -> Checked:

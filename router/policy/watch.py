@@ -1,4 +1,4 @@
-"""A policy file that is watched: edited in place, replaced, or swapped by a symbolic link as Kubernetes does."""
+"""Policy files that are watched: edited in place, replaced, or swapped by a symbolic link as Kubernetes does."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from triroute.router.errors import InvalidPolicy
-from triroute.router.policy.load import read_text
-from triroute.router.policy.store import digest
+from triroute.router.policy.source import PolicySource, candidate_path, read_source
 
 _EVERY_SECONDS = 0.25
 
@@ -18,32 +17,38 @@ _UNSEEN: Signature = ("", 0, 0, 0)
 
 async def watch(
     path: Path,
-    known: str,
-    changed: Callable[[str], Awaitable[None]],
+    known: PolicySource | None,
+    changed: Callable[[PolicySource], Awaitable[None]],
     refused: Callable[[InvalidPolicy], None],
     every: float = _EVERY_SECONDS,
 ) -> None:
-    """Until cancelled: call `changed` with each new text, once it stays the same for two looks.
+    """Until cancelled: call `changed` with what the policy's file and its candidate hold, once two looks see the same.
 
-    `known` is the text that is in force. A file that can't be read is `refused`, once.
+    `known` is what is in force. A file that can't be used is `refused`, once.
     """
-    settled, pending, content = _UNSEEN, _UNSEEN, digest(known)
+    settled, pending = [_UNSEEN], [_UNSEEN]
+    source = known
     while True:
         await asyncio.sleep(every)
-        now = await asyncio.to_thread(signature, path)
+        now = await asyncio.to_thread(_signatures, path, source)
         moving, pending = now != pending, now
         if moving or now == settled:
             continue
         settled = now
         try:
-            text = await asyncio.to_thread(read_text, path)
+            found = await asyncio.to_thread(read_source, path)
         except InvalidPolicy as error:
-            content = ""
+            known = None
             refused(error)
             continue
-        if digest(text) != content:
-            content = digest(text)
-            await changed(text)
+        if found != known:
+            known = source = found
+            await changed(found)
+
+
+def _signatures(path: Path, source: PolicySource | None) -> list[Signature]:
+    rollout = source.policy.file.rollout if source is not None else None
+    return [signature(path), *([signature(candidate_path(rollout, path))] if rollout else [])]
 
 
 def signature(path: Path) -> Signature:

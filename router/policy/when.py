@@ -106,12 +106,24 @@ class LatencyWhen(Part):
     )
 
 
+class FleetWhen(Part):
+    """Conditions on all routers of the fleet, this one included. Where no other is known of, this one is the fleet."""
+
+    routers: LoadRange | None = Field(default=None, description="Routers that were heard of in the last two seconds.")
+    running: LoadRange | None = Field(default=None, description="Requests that share passes now, at all engines.")
+    waiting: LoadRange | None = Field(default=None, description="Requests that wait for cache, at all engines.")
+    cache_used: LoadRange | None = Field(
+        default=None, description="Share of the KV cache in use, 0 to 1, as a mean over the engines."
+    )
+
+
 class LoadWhen(Part):
     """Conditions on how busy the engine is."""
 
     running: LoadRange | None = Field(default=None, description="Requests that share passes now.")
     waiting: LoadRange | None = Field(default=None, description="Requests that wait for cache.")
     cache_used: LoadRange | None = Field(default=None, description="Share of the KV cache in use, 0 to 1.")
+    fleet: FleetWhen | None = Field(default=None, description="How busy the whole fleet is.")
 
 
 class When(Part):

@@ -107,6 +107,7 @@ def test_serve_generate_and_drain(home: dict[str, str], tmp_path: Path) -> None:
         (["generate"], 2, "give a PROMPT, or --prompts FILE"),
         (["generate", "hi", "--logit-bias", "nonsense"], 2, "write ID=VALUE"),
         (["generate", "hi", "--logit-bias", "3=nan"], 1, "NaN"),
+        (["generate", "hi", "--latency-class", "soon"], 1, "known are interactive, standard, batch"),
         (["generate", "hi", "--mode", "magic"], 1, "known are autoregressive, diffusion, self_speculation"),
         (["generate", "--prompts", "/nowhere.jsonl"], 1, "/nowhere.jsonl"),
         (["serve", "--listen", "nonsense"], 1, "write HOST:PORT"),

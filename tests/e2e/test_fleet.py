@@ -150,7 +150,29 @@ async def test_fleet_follows_and_outlives_redis(fleet: Fleet) -> None:
                 break
     third = await apply("third")
     await until_all_on(third)
+    await canary(fleet, third)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     print("; ".join(map(load.report, load.seconds)), f"; {load.steps} steps, no error")
+
+
+async def canary(fleet: Fleet, active: str) -> None:
+    """All routers give a session the same side; promoting ends it."""
+    file = fleet.folder / "next.yaml"
+    file.write_text(POLICY % "next")
+    started = await asyncio.to_thread(fleet.policy, "canary", "start", str(file), "--percent", "40", "-m", "to see")
+    assert started.returncode == 0, started.stderr
+    assert "3 of 3 routers follow" in started.stdout
+    candidate = parse(POLICY % "next", "next").revision
+    sides: dict[str, set[str]] = {}
+    for address in fleet.addresses:
+        async with Client(address) as client:
+            for number in range(20):
+                step = router_pb2.GenerateRequest(text="A colour:", session_id=f"session-{number}")
+                sides.setdefault(step.session_id, set()).add((await client.decide(step)).policy_revision)
+    assert all(len(side) == 1 for side in sides.values())
+    assert set.union(*sides.values()) == {active, candidate}
+    promoted = await asyncio.to_thread(fleet.policy, "canary", "promote", "-m", "fine")
+    assert promoted.returncode == 0, promoted.stderr
+    assert f"active: {candidate[:12]}" in promoted.stdout

@@ -33,6 +33,7 @@ class Script:
     """`kill_at`/`drop_at`: output lengths at which the process dies, or the call breaks, unless resumed from there.
 
     `end` is how the stream ends: finish, silent (no finish), kill (after the finish), failed, invalid.
+    `only` limits all that to one mode, as in "diffusion".
     """
 
     kill_at: tuple[int, ...] = ()
@@ -40,6 +41,7 @@ class Script:
     end: str = "finish"
     delay: float = 0.0
     slow_start: float = 0.0
+    only: str = ""
 
 
 def command(*options: str) -> tuple[str, ...]:
@@ -82,6 +84,8 @@ class FakeEngine(engine_pb2_grpc.EngineServicer):
         self, message: engine_pb2.GenerateRequest, context: Context
     ) -> AsyncIterator[engine_pb2.GenerateEvent]:
         script = _script(message.text)
+        if script.only and script.only != decoding_pb2.Mode.Name(message.plan.mode).removeprefix("MODE_").lower():
+            script = Script()
         if script.end == "invalid":
             await _invalid(context)
         await asyncio.sleep(script.slow_start)

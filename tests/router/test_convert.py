@@ -16,7 +16,10 @@ from triroute.router.types import (
     Decision,
     DecodePlan,
     DraftSource,
+    FleetLoad,
     FormatKind,
+    Held,
+    Load,
     Mode,
     Request,
     Sampling,
@@ -212,6 +215,21 @@ def test_decision_goes_out_whole() -> None:
     assert (sent.request_id, sent.trace_id, sent.rule_id, sent.policy_revision) == ("r", "t", "rule", "rev")
     assert (sent.step, sent.confidence, list(sent.evidence)) == (router_pb2.STEP_KIND_PLAN, 0.75, ["verb plan"])
     assert sent.plan.variant == decoding_pb2.VARIANT_UNSPECIFIED
+    assert not sent.HasField("held")
+
+
+def test_the_load_that_a_session_holds_goes_out() -> None:
+    held = Held(Load(1, 2, 0.25, fleet=FleetLoad(3, 4, 5, 0.5)), 123, "router")
+    step = Step(StepKind.PLAN, 0.75)
+    sent = from_decision(Decision(step, "rule", DecodePlan(Mode.AUTOREGRESSIVE), "rev", held=held), "r", "t").held
+    assert sent == router_pb2.HeldLoad(
+        since_us=123,
+        router="router",
+        running=1,
+        waiting=2,
+        cache_used=0.25,
+        fleet=router_pb2.FleetLoad(routers=3, running=4, waiting=5, cache_used=0.5),
+    )
 
 
 names = st.one_of(st.text(max_size=4), st.sampled_from(["f", "lookup"]))

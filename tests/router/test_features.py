@@ -15,11 +15,12 @@ from triroute.router.classifier import classify
 from triroute.router.convert import LATENCIES, MODES, SOURCES, STEPS, VARIANTS, to_request
 from triroute.router.errors import HintRefused
 from triroute.router.features import Asked, read, written
+from triroute.router.loads import from_held, to_held
 from triroute.router.policy import DEFAULT, Latches, Policy, decide, load, parse
 from triroute.router.policy.account import account
 from triroute.router.policy.facts import FACTS, Names
 from triroute.router.prompts import build
-from triroute.router.types import Load, Step
+from triroute.router.types import FleetLoad, Held, Load, Step
 
 from .policy.generated import good_policy
 
@@ -67,7 +68,9 @@ _labels = st.fixed_dictionaries(
     },
 )
 _asked = st.builds(lambda labels, hints, messages: labels | hints | {"messages": messages}, _labels, _hints, _messages)
-_loads = st.lists(st.builds(Load, st.integers(0, 45), st.integers(0, 2), st.floats(0, 1)), min_size=1, max_size=3)
+_fleets = st.none() | st.builds(FleetLoad, st.integers(1, 9), st.integers(0, 99), st.integers(0, 9), st.floats(0, 1))
+_load = st.builds(Load, st.integers(0, 45), st.integers(0, 2), st.floats(0, 1), fleet=_fleets)
+_loads = st.lists(_load, min_size=1, max_size=3)
 
 
 def _all(policy: Policy, asked: Asked, step: Step, now: Load) -> Any:
@@ -97,7 +100,7 @@ def test_decided_again_from_the_record(asked: dict[str, Any], loads: list[Load],
 
 
 @settings(max_examples=100, deadline=None)
-@given(asked=_asked, now=st.builds(Load, st.integers(0, 45), st.integers(0, 2), st.floats(0, 1)))
+@given(asked=_asked, now=_load)
 def test_every_fact_is_kept(asked: dict[str, Any], now: Load) -> None:
     message = build(asked, "test")
     request = to_request(message)
@@ -108,6 +111,14 @@ def test_every_fact_is_kept(asked: dict[str, Any], now: Load) -> None:
         if isinstance(fact, Names):
             live, recorded = set(live), set(recorded)
         assert live == recorded, name
+
+
+@given(loads=_loads, seed=st.integers(0, 9999))
+def test_what_a_session_held_is_kept(loads: list[Load], seed: int) -> None:
+    trips = parse(yaml.safe_dump(good_policy(random.Random(seed)), sort_keys=False), "made").compiled.trips
+    latches = Latches()
+    held = Held([latches.see(one, trips) for one in loads][-1], 1_700_000_000_000_000, "router-1")
+    assert to_held(router_pb2.HeldLoad.FromString(from_held(held).SerializeToString())) == held
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import random
 import socket
 from collections.abc import AsyncIterator, Iterator
 from concurrent import futures
@@ -19,6 +20,8 @@ from opentelemetry.proto.common.v1 import common_pb2
 from opentelemetry.proto.trace.v1 import trace_pb2
 
 from triroute.proto import chat_pb2, decoding_pb2, router_pb2, router_pb2_grpc
+from triroute.router.policy import parse
+from triroute.router.policy.trial import Candidate
 from triroute.router.run import Run
 from triroute.router.service import Service
 from triroute.router.settings import Settings
@@ -184,10 +187,39 @@ async def test_cancelled_step_is_traced(tmp_path: Path, receiver: Receiver) -> N
     assert tags(receiver.spans["triroute.v1.Router/Generate"])["error.type"] == "CANCELLED"
 
 
+async def test_policy_on_trial_is_traced(tmp_path: Path, receiver: Receiver) -> None:
+    text = "version: 1\nmetadata: {name: next}\nrules: [{id: only, use: {mode: diffusion}}]"
+    candidate = parse(text, "next")
+    engine = fake_engine.command()
+    given = Settings(listen="127.0.0.1:0", records=tmp_path / "r.sqlite", engine=engine, otlp_endpoint=receiver.address)
+    async with Service(given) as service, grpc.aio.insecure_channel(service.address) as channel:
+        stable = service.policy.revision
+        service.pipeline.live.put_on_trial(Candidate(candidate.revision, 100), candidate, "a test")
+        decision = (await anext(aiter(router_pb2_grpc.RouterStub(channel).Generate(ask())))).decision
+        await fake_engine.until(lambda: not service.pipeline.running)
+    route = tags(receiver.spans["route"])
+    assert (route["triroute.policy.arm"], route["triroute.policy.revision"]) == ("canary", candidate.revision)
+    assert str(route["triroute.shadow.policy"]).startswith(f"{stable[:12]}: ")
+    assert route["triroute.shadow.agrees"] is False
+    assert decision.arm == router_pb2.ARM_CANARY
+
+
 async def test_any_seed_can_be_exported(tmp_path: Path, receiver: Receiver) -> None:
     async with serving(tmp_path, receiver.address) as stub:
         [event async for event in stub.Generate(ask(seed=2**64 - 1))]
     assert "gen_ai.request.seed" not in tags(receiver.spans[f"text_completion {fake_engine.MODEL}"])
+
+
+def test_ids_leave_the_shared_randomness_alone() -> None:
+    """Programs that seed `random` would get the same traces again, and be disturbed by each span."""
+    state = random.getstate()
+    ids = set()
+    for _ in range(2):
+        random.seed(7)
+        ids.add(Telemetry("").provider.id_generator.generate_trace_id())
+        assert random.getstate() == random.Random(7).getstate()
+    random.setstate(state)
+    assert len(ids) == 2
 
 
 async def test_trace_ids_without_a_collector(tmp_path: Path) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from triroute.router.policy.document import Document
 from triroute.router.policy.findings import Finding
 from triroute.router.policy.lint import checks
 from triroute.router.policy.lint.checks import Capabilities, Found
 from triroute.router.policy.lint.reach import Reaches
+from triroute.router.policy.lint.rollout import rollout
 from triroute.router.policy.load import check
 from triroute.router.policy.vocabulary import PolicyFile
 
@@ -14,9 +17,17 @@ __all__ = ["Capabilities", "lint"]
 
 
 def lint(
-    text: str, source: str, *, engine: Capabilities | None = None, tested: frozenset[str] | None = None
+    text: str,
+    source: str,
+    *,
+    engine: Capabilities | None = None,
+    tested: frozenset[str] | None = None,
+    folder: Path | None = None,
 ) -> tuple[Finding, ...]:
-    """All findings, by place. `tested`: the rules that test cases reach; None where there are no tests."""
+    """All findings, by place. `tested`: the rules that test cases reach; None where there are no tests.
+
+    `folder`: where the policy's file is; None leaves its candidate aside.
+    """
     checked = check(text, source)
     if checked.policy is None:
         return checked.findings
@@ -26,8 +37,11 @@ def lint(
         *checks.proofs(file, reaches),
         *checks.limits(file),
         *checks.flapping(file),
+        *checks.sessions(file),
+        *checks.rates(file),
         *checks.unsupported(file, engine or Capabilities()),
         *checks.risks(file, reaches),
+        *rollout(checked.policy, folder),
         *checks.environment(checked.document.data),
         *(checks.untested(file, tested) if tested is not None else ()),
     ]

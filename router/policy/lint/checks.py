@@ -11,10 +11,10 @@ from triroute.router.policy.document import Path
 from triroute.router.policy.findings import Severity
 from triroute.router.policy.formula import Within
 from triroute.router.policy.lint.reach import Reaches
-from triroute.router.policy.lint.space import Box
+from triroute.router.policy.lint.space import Box, covers
 from triroute.router.policy.plan import NUMBERS, merged
 from triroute.router.policy.use import Decoding, Segments, Use
-from triroute.router.policy.vocabulary import PolicyFile, Rule
+from triroute.router.policy.vocabulary import PolicyFile, Rule, globs
 
 # code, severity, place, number of the rule or None, message, hint
 Found: TypeAlias = tuple[str, Severity, Path, int | None, str, str]
@@ -73,6 +73,31 @@ def flapping(file: PolicyFile) -> Iterator[Found]:
                 yield "flapping-load", _WARNING, atom.path, index, message, "add resume_at, some way under the bound"
 
 
+def sessions(file: PolicyFile) -> Iterator[Found]:
+    """A session that holds nothing, and rules whose urgency changes nothing."""
+    looking = [_looks_at_load(rule) for rule in file.rules]
+    if file.session and not any(looks and not rule.urgent for looks, rule in zip(looking, file.rules, strict=True)):
+        message = "sessions hold the load, and no rule that is not urgent looks at it"
+        yield "nothing-held", _WARNING, ("session", "sticky"), None, message, "drop `session`"
+    for index, (looks, rule) in enumerate(zip(looking, file.rules, strict=True)):
+        if rule.urgent and not (looks and file.session):
+            missing = "the policy has no `session`" if looks else "the rule has no condition on the load"
+            message = f"urgent changes nothing here: {missing}"
+            yield "idle-urgency", _WARNING, ("rules", index, "urgent"), index, message, "drop it"
+
+
+def rates(file: PolicyFile) -> Iterator[Found]:
+    """Rates that no tenant has, since others before them name all of theirs."""
+    for index, rate in enumerate(file.rates):
+        before = [(number, glob) for number, other in enumerate(file.rates[:index]) for glob in globs(other)]
+        found = [next((number for number, glob in before if covers(glob, own)), None) for own in globs(rate)]
+        if None not in found:
+            numbers = " and ".join(str(number + 1) for number in sorted({n for n in found if n is not None}))
+            place: Path = ("rates", index, "tenant") if "tenant" in rate.model_fields_set else ("rates", index)
+            message = f"no tenant has this rate: number {numbers} in the list names all of its tenants before"
+            yield "shadowed-rate", _ERROR, place, None, message, "move it up, or drop it"
+
+
 def unsupported(file: PolicyFile, engine: Capabilities) -> Iterator[Found]:
     """Settings that no loaded engine can do."""
     for index, path, use in _uses(file):
@@ -128,6 +153,10 @@ def environment(data: Any, path: Path = ()) -> Iterator[Found]:
         index = path[1] if path[:1] == ("rules",) and isinstance(path[1], int) else None
         message = f"{data!r} is taken as it is: the environment is not expanded, so that a revision says what runs"
         yield "not-expanded", _WARNING, path, index, message, "write the value"
+
+
+def _looks_at_load(rule: Rule) -> bool:
+    return any(atom.fact.startswith("load.") for atom in formula.atoms(formula.of(rule.when, ())))
 
 
 def _uses(file: PolicyFile) -> Iterator[tuple[int | None, Path, Decoding]]:

@@ -30,7 +30,11 @@ class Reach:
 
 
 class Reaches:
-    """Each rule's reach, in order; every rule is judged against the enforced ones before it."""
+    """Each rule's reach, in order; every rule is judged against the enforced ones before it.
+
+    In a session that holds an earlier load, urgent rules see another load than the rest: conditions on the load are
+    then compared only among rules that see the same.
+    """
 
     def __init__(self, file: PolicyFile) -> None:
         formulas = [formula.of(rule.when, ("rules", index, "when")) for index, rule in enumerate(file.rules)]
@@ -39,10 +43,15 @@ class Reaches:
         self._cover = Cover(self.space, [box for boxes in places for box in boxes or []])
         self.rules: list[Reach] = []
         self._before: list[tuple[int, str, list[Box]]] = []
+        earlier: list[tuple[tuple[int, str, list[Box]], bool | None]] = []
         for index, (rule, whole, boxes) in enumerate(zip(file.rules, formulas, places, strict=True)):
+            looks = any(atom.fact.startswith("load.") for atom in formula.atoms(whole))
+            sees_now = (rule.urgent and file.session is not None) if looks else None
+            self._before = [one for one, now in earlier if now is None or now is bool(sees_now)]
             self.rules.append(self._reach(whole, boxes))
             if boxes and rule.enforcement == "enforce":
-                self._before.append((index, rule.id, boxes))
+                earlier.append(((index, rule.id, boxes), sees_now))
+        self._before = [one for one, _ in earlier]
 
     def decides_in(self, index: int, box: Box) -> bool:
         """Whether the rule certainly decides some step in the box, as far as names tell."""

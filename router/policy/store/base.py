@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from triroute.router.errors import NotFound, RevisionMoved
+from triroute.router.policy.trial.candidate import Candidate
 
 ANY = None  # as the expected revision: whatever is active
 SHORTEST_PREFIX = 6
@@ -21,11 +22,18 @@ class Kind(StrEnum):
     FILE = "file"
     APPLY = "apply"
     ROLLBACK = "rollback"
+    SHADOW = "shadow"
+    CANARY = "canary"
+    ABORT = "abort"
+    PROMOTE = "promote"
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One move of the active revision. `number` counts them; `at_us` is microseconds since 1970 UTC."""
+    """One move of the active revision, or of the candidate beside it. Each says all that is in force from then on.
+
+    `previous` was active before `revision`; `number` counts the changes; `at_us` is microseconds since 1970 UTC.
+    """
 
     number: int
     revision: str
@@ -34,12 +42,14 @@ class Change:
     author: str
     reason: str
     at_us: int
+    candidate: Candidate | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
     """A change that is asked for. It fails unless `expected` is active, or is ANY.
 
+    It ends a trial unless it names the `candidate` again. `after`: it fails unless this is the latest change's number.
     A seed is for an empty store, and has its own `number`: after a loss of data, the greatest number's seed stays.
     """
 
@@ -50,6 +60,9 @@ class Move:
     reason: str
     expected: str | None = ANY
     number: int = 0
+    candidate: Candidate | None = None
+    candidate_text: str = ""
+    after: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +105,7 @@ class Store(Protocol):
         """The revision that begins so, among the changes that are kept. Raises NotFound."""
 
     async def move(self, move: Move) -> Change:
-        """Make a revision active. Where it is already, nothing changes. Raises RevisionMoved."""
+        """Put a revision and its candidate in force. Where they are already, nothing changes. Raises RevisionMoved."""
 
     async def history(self, limit: int) -> list[Change]:
         """Latest first."""
@@ -102,6 +115,12 @@ class Store(Protocol):
 
     async def acknowledgements(self) -> list[Acknowledgement]:
         """What routers said in the last ten seconds, by name."""
+
+    async def tell(self, trial: str, router: str, tally: str) -> None:
+        """Keep what a router has counted of a trial, for a day. `router` is another name after each start of it."""
+
+    async def told(self, trial: str) -> dict[str, str]:
+        """The latest tally of each router."""
 
     def health(self) -> StoreHealth:
         """Whether it answers, as far as is known."""
@@ -128,11 +147,17 @@ def moved(active: str, expected: str) -> RevisionMoved:
     )
 
 
+def overtaken() -> RevisionMoved:
+    """The error of a change that was meant to follow another one than it would."""
+    return RevisionMoved("another change came first; look at it with `triroute policy history`, then try again")
+
+
 def one_of(prefix: str, changes: list[Change]) -> str:
     """The one revision that begins so. Raises NotFound."""
     if len(prefix) < SHORTEST_PREFIX:
         raise NotFound(f"{prefix!r} is no revision; give at least {SHORTEST_PREFIX} of its digits")
-    found = sorted({change.revision for change in changes if change.revision.startswith(prefix)})
+    known = {change.revision for change in changes} | {c.candidate.revision for c in changes if c.candidate}
+    found = sorted(revision for revision in known if revision.startswith(prefix))
     if len(found) != 1:
         several = (
             f"means several revisions, {', '.join(name[:12] for name in found)}" if found else "is not in the history"

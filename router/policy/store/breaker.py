@@ -45,7 +45,7 @@ class Breaker:
         if self.open:
             self._closed_at = time.monotonic() + self._pause
         if self.open and not was_open:
-            log.warning("%s does not answer (%s); the policy stays as it is", self.name, error)
+            log.warning("%s does not answer (%s); serving goes on with what is known", self.name, error)
         return StoreUnavailable(f"{self.name} does not answer: {error}", retry_ms=int(self._pause * 1000))
 
     def succeeded(self) -> None:

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from triroute.router.policy.trial.candidate import loads
+from triroute.router.policy.whole import write_whole
 
 log = logging.getLogger("triroute.policy")
 
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """A policy that was served: the number of its change, its text, and the revision of the policy's file then."""
+    """A policy that was served: the number of its change, its text, and the revision of the policy's file then.
+
+    `candidate` is what was on trial beside it, as `Candidate.dumps` writes it; empty for none.
+    """
 
     number: int
     revision: str
     text: str
     file_revision: str
+    candidate: str = ""
+    candidate_text: str = ""
 
 
 class LastGood:
@@ -35,10 +41,13 @@ class LastGood:
             return None
         try:
             found = json.loads(self.path.read_text(encoding="utf-8"))
-            return Copy(int(found["number"]), str(found["revision"]), str(found["text"]), str(found["file_revision"]))
+            candidate, its_text = (str(found.get(name, "")) for name in ("candidate", "candidate_text"))
+            loads(candidate)
+            revision, text, file_revision = (str(found[name]) for name in ("revision", "text", "file_revision"))
+            return Copy(int(found["number"]), revision, text, file_revision, candidate, its_text)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             log.error("the copy of the last good policy, %s, can't be read: %s", self.path, error)
             return None
 
@@ -47,12 +56,7 @@ class LastGood:
         if self.path is None:
             return
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile("w", dir=self.path.parent, delete=False, encoding="utf-8") as file:
-                json.dump(asdict(copy), file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(file.name, self.path)
+            write_whole(self.path, json.dumps(asdict(copy)))
             self._failing = False
         except OSError as error:
             if not self._failing:

@@ -14,6 +14,7 @@ from triroute.router.policy.store.base import (
     StoreHealth,
     moved,
     one_of,
+    overtaken,
     unknown,
 )
 
@@ -25,6 +26,7 @@ class MemoryStore:
         self._texts: dict[str, str] = {}
         self._changes: list[Change] = []
         self._said: dict[str, Acknowledgement] = {}
+        self._tallies: dict[str, dict[str, str]] = {}
         self._moved = asyncio.Event()
 
     async def latest(self) -> Change | None:
@@ -51,13 +53,21 @@ class MemoryStore:
     async def move(self, move: Move) -> Change:
         latest = await self.latest()
         active = latest.revision if latest else ""
-        if latest is not None and (move.kind is Kind.SEED or active == move.revision):
+        if latest is not None and move.kind is Kind.SEED:
             return latest
+        if latest is not None and (active, latest.candidate) == (move.revision, move.candidate):
+            return latest
+        if move.after not in (None, latest.number if latest else 0):
+            raise overtaken()
         if move.expected not in (None, active):
             raise moved(active, move.expected or "")
         number = move.number if move.kind is Kind.SEED else (latest.number if latest else 0) + 1
-        change = Change(number, move.revision, active, move.kind, move.author, move.reason, time.time_ns() // 1000)
+        now = time.time_ns() // 1000
+        previous = latest.previous if latest and active == move.revision else active
+        change = Change(number, move.revision, previous, move.kind, move.author, move.reason, now, move.candidate)
         self._texts.setdefault(move.revision, move.text)
+        if move.candidate is not None and move.candidate_text:
+            self._texts.setdefault(move.candidate.revision, move.candidate_text)
         self._changes = [*self._changes[-KEPT + 1 :], change]
         self._moved.set()
         return change
@@ -70,6 +80,12 @@ class MemoryStore:
 
     async def acknowledgements(self) -> list[Acknowledgement]:
         return [self._said[name] for name in sorted(self._said)]
+
+    async def tell(self, trial: str, router: str, tally: str) -> None:
+        self._tallies = {trial: {**self._tallies.get(trial, {}), router: tally}}
+
+    async def told(self, trial: str) -> dict[str, str]:
+        return self._tallies.get(trial, {})
 
     def health(self) -> StoreHealth:
         return StoreHealth("memory")

@@ -15,7 +15,7 @@ from triroute.router.policy.explain_schema import explain
 from triroute.router.policy.load import read_text
 from triroute.router.policy.testing.vocabulary import Expect, GivenLoad, GivenStep, Row, TestFile
 from triroute.router.prompts import build, check_keys
-from triroute.router.types import Load, Step, StepKind
+from triroute.router.types import FleetLoad, Load, Step, StepKind
 
 SUFFIX = "_test"
 _ANY_REQUEST = {"prompt": "(the case names a step, and no request)"}
@@ -23,7 +23,10 @@ _ANY_REQUEST = {"prompt": "(the case names a step, and no request)"}
 
 @dataclass(frozen=True, slots=True)
 class Test:
-    """One row of a case. `step` None leaves the class to the classifier; `loads` are seen in order."""
+    """One row of a case. `step` None leaves the class to the classifier; `loads` are seen in order.
+
+    `held` is the load that the session holds, None for none.
+    """
 
     __test__ = False  # not pytest's
 
@@ -33,6 +36,7 @@ class Test:
     message: router_pb2.GenerateRequest
     step: Step | None
     loads: tuple[Load, ...]
+    held: Load | None
     expect: Expect
 
 
@@ -88,9 +92,15 @@ def _test(case: Row, row: Row, name: str, line: int, column: int, source: str) -
     expected = {**_given(case.expect), **_given(row.expect)}
     return Test(
         *(name, line, column, message, _step(row.step or case.step)),
-        tuple(Load(load.running, load.waiting, load.cache_used) for load in series),
+        tuple(map(_load, series)),
+        _load(held) if (held := row.held or case.held) else None,
         Expect.model_construct(set(expected), **expected),
     )
+
+
+def _load(given: GivenLoad) -> Load:
+    fleet = FleetLoad(**dict(given.fleet)) if given.fleet else None
+    return Load(given.running, given.waiting, given.cache_used, fleet=fleet)
 
 
 def _given(expect: Expect | None) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from triroute.router.policy.latches import Latches
 from triroute.router.policy.load import Policy
 from triroute.router.policy.testing.cases import Test
 from triroute.router.policy.testing.vocabulary import Expect
-from triroute.router.types import Decision
+from triroute.router.types import Decision, Held
 
 _PLAN = (
     *("mode", "variant", "block_length", "confidence_threshold", "max_steps", "fixed_steps"),
@@ -65,8 +65,10 @@ def decided(policy: Policy, test: Test) -> Decision:
     """What the policy decides. Raises InvalidRequest."""
     request, latches = to_request(test.message), Latches()
     step = test.step or classify(request)
-    loads = [latches.see(load, policy.compiled.trips) for load in test.loads]
-    return decide(policy, request, step, loads[-1])
+    trips = policy.compiled.trips
+    held = Held(Latches().see(test.held, trips), 0, "the test") if test.held and policy.file.session else None
+    loads = [latches.see(load, trips) for load in test.loads]
+    return decide(policy, request, step, loads[-1], held)
 
 
 def _run(policy: Policy, test: Test) -> Result:

@@ -22,12 +22,24 @@ class GivenStep(Part):
     confidence: Share = Field(default=1.0, description="How sure.")
 
 
+class GivenFleet(Part):
+    """How busy all engines of the fleet are."""
+
+    routers: Annotated[int, Field(ge=1)] = Field(default=1, description="Routers, this one included.")
+    running: Whole = Field(default=0, description="Requests that share passes, at all engines.")
+    waiting: Whole = Field(default=0, description="Requests that wait for cache, at all engines.")
+    cache_used: Share = Field(default=0.0, description="Mean share of the KV cache in use.")
+
+
 class GivenLoad(Part):
     """How busy the engine is."""
 
     running: Whole = Field(default=0, description="Requests that share passes.")
     waiting: Whole = Field(default=0, description="Requests that wait for cache.")
     cache_used: Share = Field(default=0.0, description="Share of the KV cache in use.")
+    fleet: GivenFleet | None = Field(
+        default=None, description="How busy the fleet is. Left out: no other router is known of."
+    )
 
 
 class Expect(Part):
@@ -76,6 +88,9 @@ class Row(Part):
     )
     load: GivenLoad | list[GivenLoad] | None = Field(
         default=None, description="How busy the engine is; a list is seen one after the other, for `resume_at`."
+    )
+    held: GivenLoad | None = Field(
+        default=None, description="The load that the session holds; the policy has `session: {sticky: load}`."
     )
     expect: Expect | None = Field(default=None, description="What must come out.")
 

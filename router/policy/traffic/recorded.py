@@ -8,9 +8,10 @@ from functools import cached_property
 from triroute.proto import decoding_pb2, engine_pb2, router_pb2
 from triroute.router.convert import to_plan
 from triroute.router.features import Features, read
+from triroute.router.loads import to_held
 from triroute.router.policy.load import Policy
 from triroute.router.records import RecordStore
-from triroute.router.types import DecodePlan, Load, Step
+from triroute.router.types import DecodePlan, Held, Load, Step
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,12 @@ class Recorded:
     def of(cls, record: router_pb2.Record) -> Recorded | None:
         """None for a record that does not hold what its decision was made of."""
         return cls(record, *read(record.features)) if record.HasField("features") else None
+
+    def held(self, policy: Policy) -> Held | None:
+        """The load that its session held, under a policy that lets sessions hold one."""
+        decision = self.record.decision
+        known = policy.file.session is not None and decision.HasField("held")
+        return to_held(decision.held) if known else None
 
     @property
     def id(self) -> str:

@@ -31,6 +31,6 @@ def replay(policy: Policy, steps: Iterable[Recorded]) -> list[Made]:
 def _made(policy: Policy, step: Recorded, latches: Latches) -> Made:
     now = latches.see(step.load, policy.compiled.trips)
     try:
-        return Made(step, decide(policy, step.features, step.step, now))
+        return Made(step, decide(policy, step.features, step.step, now, step.held(policy)))
     except HintRefused as error:
         return Made(step, None, error.message)

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from triroute.router.errors import InvalidPolicy
+from triroute.router.errors import InvalidPolicy, InvalidRequest
 from triroute.router.policy.load import Policy, parse
 from triroute.router.policy.plan import effective
 from triroute.router.policy.traffic.evidence import Evidence
@@ -98,15 +99,14 @@ class _Search:
 
 
 def tune(text: str, source: str, traffic: Traffic, engine: Engine, bar: Bar) -> Tuning:
-    """Search. Raises InvalidPolicy."""
+    """Search. Raises InvalidPolicy, and InvalidRequest for `only` that names nothing."""
     policy = parse(text, source)
     first = _candidate(text, policy, traffic, engine)
     search = _Search(source, traffic, engine, bar, first)
     for _ in range(_ROUNDS):
         before = search.best.text
-        for knob in knobs(before, parse(before, source)):
-            if bar.only in knob.name:
-                _turn(search, knob)
+        for knob in _wanted(knobs(before, parse(before, source)), bar.only):
+            _turn(search, knob)
         if search.best.text == before:
             break
     proposals, last = _told(search, first, _needed(search, first))
@@ -115,6 +115,15 @@ def tune(text: str, source: str, traffic: Traffic, engine: Engine, bar: Bar) -> 
     counts = Counter(made.decision.rule_id for made in first.made if made.decision)
     unknown = tuple(rule.id for rule in policy.file.rules if counts[rule.id] < bar.steps)
     return Tuning(last.text, difference, tuple(proposals), first.forecast, last.forecast, unknown)
+
+
+def _wanted(known: Sequence[Knob], only: str) -> list[Knob]:
+    """Raises InvalidRequest where `only` is in no name."""
+    found = [knob for knob in known if only in knob.name]
+    if only and not found:
+        names = ", ".join(knob.name for knob in known) or "none"
+        raise InvalidRequest(f"--only {only}: no number of this policy has that in its name; there are {names}")
+    return found
 
 
 def _turn(search: _Search, knob: Knob) -> None:

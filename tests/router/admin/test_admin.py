@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 import stat
@@ -187,11 +188,17 @@ async def test_commands(service: Service, folder: Path) -> None:
     code, _, errors = await command(service, "apply", str(bad), "-m", "to break it")
     assert (code, f"{bad}:5:11:" in errors) == (3, True)
     assert (await command(service, "apply", str(second)))[0] == 2  # no reason
+    code, _, errors = await command(
+        service, "rollback", "-m", "x", "--expect", ""
+    )  # as from a variable that is not set
+    assert (code, "--expect is empty" in errors) == (1, True)
     code, out, _ = await command(service, "status")
     assert (code, f"serves second {policy('second').revision[:12]}" in out) == (0, True)
     assert (await command(service, "rollback", "-m", "worse"))[0] == 0
     code, out, _ = await command(service, "history")
     assert [line.split()[0] for line in out.splitlines()] == ["#", "2", "1", "0"]
+    _, out, _ = await command(service, "history", "--json")
+    assert [json.loads(line)["number"] for line in out.splitlines()] == ["2", "1", "0"]
     assert (await command(service, "history", policy("second").revision[:12]))[1] == text("second")
     assert await decided(service) == first
 

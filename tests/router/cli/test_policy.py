@@ -11,7 +11,6 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from triroute.router.cli.policy import policy
-from triroute.router.errors import InvalidPolicy
 from triroute.router.policy import DEFAULT
 
 GOOD = """version: 1
@@ -76,8 +75,20 @@ def test_lint_formats(folder: Path) -> None:
 
 
 def test_lint_of_nothing(folder: Path) -> None:
-    assert isinstance(_run("lint", "none.yaml").exception, InvalidPolicy)  # exit code 3, by `main`
     assert _run("lint").exit_code == 2
+
+
+@pytest.mark.parametrize("bad", [None, b"\xff\xfe"])
+def test_lint_of_what_can_not_be_read(folder: Path, bad: bytes | None) -> None:
+    """It is a finding like others: in the format that a program reads, and not in the way of other files."""
+    if bad is not None:
+        (folder / "bad.yaml").write_bytes(bad)
+    (folder / "p.yaml").write_text(DEAD)
+    done = _run("lint", "bad.yaml", "p.yaml", "--format", "json")
+    assert done.exit_code == 3
+    codes = [(one["file"], one["code"]) for one in json.loads(done.stdout)]
+    assert ("bad.yaml", "unreadable") in codes
+    assert ("p.yaml", "shadowed-rule") in codes
 
 
 @pytest.mark.parametrize(
@@ -111,6 +122,14 @@ def test_junit(folder: Path) -> None:
     assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
     assert [len(case) for case in suite] == [0, 1]
     assert "expected calls" in (suite[1][0].get("message") or "")
+
+
+def test_junit_can_not_be_written(folder: Path) -> None:
+    (folder / "p.yaml").write_text(GOOD)
+    (folder / "p_test.yaml").write_text(CASES)
+    done = _run("test", "p.yaml", "--junit", "nowhere/j.xml")
+    assert done.exit_code == 2
+    assert "nowhere/j.xml: No such file or directory" in done.stderr
 
 
 def test_missing_test_file(folder: Path) -> None:
@@ -161,6 +180,20 @@ def test_diff(folder: Path) -> None:
     assert "0 of 2 decisions change" in same
     told = json.loads(_run("diff", "a.yaml", "b.yaml", "--json").stdout)
     assert (told["decisions"], len(told["changed"]), len(told["changes"])) == (2, 2, 4)
+
+
+def test_auto_is_said(folder: Path) -> None:
+    """In plans it is a block length of 0."""
+    (folder / "a.yaml").write_text(GOOD)
+    (folder / "b.yaml").write_text(
+        GOOD.replace("{mode: self_speculation}", "{mode: self_speculation, block_length: 4}")
+    )
+    (folder / "a_test.yaml").write_text(CASES)
+    assert "a call  block_length auto → 4" in _run("diff", "a.yaml", "b.yaml").stdout
+    asked = json.dumps({"prompt": "Call it.", "step": "tool_call"})
+    allowed = GOOD.replace("rules:", "hints: {allow: [step]}\nrules:")
+    (folder / "a.yaml").write_text(allowed)
+    assert "block_length auto," in _run("explain", "-", "--policy", "a.yaml", stdin=asked).stdout
 
 
 def test_diff_of_order(folder: Path) -> None:

@@ -54,6 +54,16 @@ def test_tells_the_story() -> None:
     assert "\x1b" not in shown
 
 
+def test_says_which_load_a_session_holds() -> None:
+    record = _record()
+    held = router_pb2.HeldLoad(since_us=1_700_000_000_000_000, router="[b]x", running=3, cache_used=0.5)
+    record.decision.held.CopyFrom(held)
+    told = "the session holds the load of 2023-11-14T22:13:20+00:00 at [b]x: 3 running, 0 waiting, cache 50%"
+    assert told in _shown(record)
+    record.decision.held.fleet.CopyFrom(router_pb2.FleetLoad(routers=4, running=9))
+    assert "cache 50%; 9 running" in _shown(record)
+
+
 def test_colours() -> None:
     shown = _shown(_record(), colour=True)
     assert "\x1b[32m✓⏎" in shown

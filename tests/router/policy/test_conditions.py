@@ -115,7 +115,7 @@ def test_hysteresis_says_why() -> None:
     ("when", "error"),
     [
         ({}, "says nothing"),
-        ({"any": []}, "at least 1 item"),
+        ({"any": []}, "at least 1 in the list"),
         ({"any": [{"stepp": "code"}]}, "p:8:7: rules.when.any.stepp: unknown key 'stepp'; did you mean 'step'"),
         ({"not": {"turn": {"tool_lop": {"gt": 1}}}}, "unknown key 'tool_lop'; did you mean 'tool_loop'"),
         ({"latency": {"class": "interactiv"}}, "did you mean 'interactive'"),

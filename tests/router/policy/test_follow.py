@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -13,6 +14,7 @@ import pytest
 
 from triroute.router.policy.keeper import PolicyKeeper
 from triroute.router.policy.store import Kind, Move
+from triroute.router.policy.store.last_good import Copy, LastGood
 from triroute.router.settings import Settings
 from triroute.router.types import Load, Request, Step, StepKind
 
@@ -96,7 +98,7 @@ async def test_all_follow_within_two_seconds_under_load(fleet: Fleet) -> None:
     print(f"3 routers follow in {min(taken) * 1000:.0f} to {max(taken) * 1000:.0f} ms, {deciding.count} decisions")
     assert max(taken) < 10  # 2 s on a machine of its own
     assert deciding.revisions <= {policy(name).revision for name in ("first", *(f"p{n}" for n in range(5)))}
-    await until(lambda: all(keeper.follower._seen[0] == 5 for keeper in fleet))
+    await until(lambda: all(keeper.follower.number == 5 for keeper in fleet))
     said = await store.acknowledgements()
     assert [(one.replica, one.accepted, one.serving) for one in said] == [
         (name, True, policy("p4").revision) for name in ("x", "y", "z")
@@ -210,8 +212,32 @@ async def test_change_outlives_a_restart_until_the_file_changes(settings: Settin
     assert serving([PolicyKeeper(mine)]) == {"third"}
 
 
+async def test_copy_on_disk_is_the_latest(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow the disk is, and whoever asks: a copy that was asked for earlier never comes later."""
+    disk, free, write = threading.Event(), threading.Event(), LastGood.write
+
+    def slow(self: LastGood, copy: Copy) -> None:
+        disk.set()
+        assert free.wait(20)
+        write(self, copy)
+
+    monkeypatch.setattr(LastGood, "write", slow)
+    async with PolicyKeeper(replace(settings, last_good=tmp_path / "last.json")) as keeper:
+        await keeper.store.move(apply("second"))
+        await asyncio.to_thread(disk.wait, 20)
+        noting = asyncio.create_task(keeper.follower.note_file("noted"))
+        await asyncio.sleep(0)
+        monkeypatch.setattr(LastGood, "write", write)  # from now on, the disk is fast
+        free.set()
+        await noting
+    found = LastGood(tmp_path / "last.json").read()
+    assert found is not None
+    assert (found.revision, found.file_revision) == (policy("second").revision, "noted")
+
+
 async def test_broken_copy_is_no_obstacle(settings: Settings, tmp_path: Path) -> None:
     copy = tmp_path / "last.json"
-    for broken in ("", "{}", "[]", '{"number": 1, "revision": "a", "text": "x: [", "file_revision": ""}'):
+    bad = '{"number": 1, "revision": "a", "text": "x: [", "file_revision": ""}'
+    for broken in ("", "{}", "[]", bad, bad.replace("}", ', "candidate": "5 %"}')):
         copy.write_text(broken)
         assert serving([PolicyKeeper(replace(settings, last_good=copy))]) == {"first"}

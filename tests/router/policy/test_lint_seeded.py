@@ -130,6 +130,49 @@ def resume_over_the_bound(rng: random.Random, policy: Policy) -> Seeded:
     return "nonsense", ("rules", index, "when", "load", "waiting")
 
 
+def late_rate(rng: random.Random, policy: Policy) -> Seeded:
+    first = rng.choice([{"tenant": "acme*"}, {"tenant": ["a*", "b"]}, {}])
+    late = rng.choice(["acme", ["acme-?", "acme*"]]) if first.get("tenant") != ["a*", "b"] else ["b", "abc", "a*"]
+    policy["rates"] = [first | {"requests_per_minute": 60}, {"tenant": late, "tokens_per_minute": 9}]
+    return "shadowed-rate", ("rates", 1, "tenant")
+
+
+def rate_of_nothing(rng: random.Random, policy: Policy) -> Seeded:
+    policy["rates"] = [{"requests_per_minute": 9}, {"tenant": "acme", "burst": "10s"}][rng.randrange(2) :][::-1]
+    index = next(number for number, rate in enumerate(policy["rates"]) if "burst" in rate)
+    return "nonsense", ("rates", index)
+
+
+def no_duration(rng: random.Random, policy: Policy) -> Seeded:
+    policy["session"] = {"sticky": "load", "for": rng.choice(["10 min", "0s", "25h", "ten", "1m30s", "-5s"])}
+    return "nonsense", ("session", "for")
+
+
+def nothing_held(rng: random.Random, policy: Policy) -> Seeded:
+    for rule in policy["rules"]:
+        rule.get("when", {}).pop("load", None)
+    if rng.random() < 0.5:
+        busy = {"load": {"fleet": {"running": {"gte": 9, "resume_at": 6}}}, "tags": {"any": ["own"]}}
+        _insert(rng, policy, {"id": "busy", "urgent": True, "when": busy, "use": {"mode": "autoregressive"}})
+    policy["session"] = {"sticky": "load"}
+    return "nothing-held", ("session", "sticky")
+
+
+def idle_urgency(rng: random.Random, policy: Policy) -> Seeded:
+    when = {"tags": {"any": ["own"]}, "load": {"waiting": {"gte": 2, "resume_at": 0}}}
+    if rng.random() < 0.5:
+        del when["load"]
+    at = _insert(rng, policy, {"id": "now", "urgent": True, "when": when, "use": {"mode": "autoregressive"}})
+    return "idle-urgency", ("rules", at, "urgent")
+
+
+def fleet_load_without_a_gap(rng: random.Random, policy: Policy) -> Seeded:
+    fleet = {rng.choice(["running", "waiting", "routers", "cache_used"]): {"gte": 1}}
+    when = {"tags": {"any": ["own"]}, "load": {"fleet": fleet}}
+    at = _insert(rng, policy, {"id": "all-busy", "when": when, "use": {"mode": "autoregressive"}})
+    return "flapping-load", ("rules", at, "when", "load", "fleet", next(iter(fleet)))
+
+
 def outside_the_limits(rng: random.Random, policy: Policy) -> Seeded:
     name = rng.choice(sorted(LIMITS))
     least, most = LIMITS[name]
@@ -266,6 +309,7 @@ MUTATORS: list[Mutator] = [
     *(resume_over_the_bound, outside_the_limits, shadowed_by_a_wider_rule, shadowed_by_alternatives),
     *(shadowed_by_a_catch_all, unreachable_behind_two, contradiction, dead_alternative, load_without_a_gap),
     *(diffusion_on_tool_calls, lossy_under_audit, what_nothing_runs, environment),
+    *(late_rate, rate_of_nothing, no_duration, nothing_held, idle_urgency, fleet_load_without_a_gap),
 ]
 
 

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
-from triroute.router.policy import decide, parse
+from triroute.router.policy import Policy, decide, parse
 from triroute.router.policy.lint import lint
 from triroute.router.policy.lint.space import covers
 from triroute.router.types import (
+    Held,
     Load,
     Message,
     Request,
@@ -64,6 +65,31 @@ def _step(rng: random.Random) -> tuple[Request, Step]:
         expected_tokens=rng.choice([None, 0, 1, 2]),
     )
     return request, Step(rng.choice(list(StepKind)), rng.choice([0, 0.25, 0.5, 0.75, 1]))
+
+
+def _load(rng: random.Random, policy: Policy) -> Load:
+    tripped = frozenset(trip for trip in policy.compiled.trips if rng.random() < 0.5)
+    return Load(rng.randint(0, 6), tripped=tripped)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_dead_rules_never_decide_whatever_load_a_session_holds(seed: int) -> None:
+    rng, claims = random.Random(seed), 0
+    for _ in range(12):
+        rules: list[dict[str, Any]] = [
+            {"id": f"r{number}", "when": _when(rng), "use": {}, "urgent": rng.random() < 0.5} for number in range(8)
+        ]
+        rules.append({"id": "rest", "use": {}})
+        session = {"sticky": "load"}
+        text = yaml.safe_dump({"version": 1, "metadata": {"name": "t"}, "session": session, "rules": rules})
+        policy = parse(text, "p")
+        dead = {finding.rule for finding in lint(text, "p") if finding.code in DEAD}
+        claims += len(dead)
+        for _ in range(150):
+            held = Held(_load(rng, policy), 0, "x")
+            decision = decide(policy, *_step(rng), _load(rng, policy), held)
+            assert decision.rule_id not in dead, text
+    assert claims > 5
 
 
 @pytest.mark.parametrize("seed", range(8))

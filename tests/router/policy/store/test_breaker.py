@@ -44,6 +44,6 @@ def test_one_call_tries_after_the_pause(caplog: pytest.LogCaptureFixture, monkey
     breaker.succeeded()
     assert [refused(breaker) for _ in range(3)] == [False] * 3
     assert [record.message for record in caplog.records] == [
-        "it does not answer (gone); the policy stays as it is",
+        "it does not answer (gone); serving goes on with what is known",
         "it answers again",
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,7 @@ from triroute.router.errors import InvalidPolicy, NotFound, RevisionMoved, Start
 from triroute.router.policy.store import Acknowledgement, Kind, Move, Store
 from triroute.router.policy.store.memory import MemoryStore
 from triroute.router.policy.store.redis import RedisStore
+from triroute.router.policy.trial import Candidate
 
 from ...redis_server import RedisServer
 
@@ -23,6 +25,11 @@ def apply(revision: str, expected: str | None = None) -> Move:
 
 def seed(revision: str, number: int) -> Move:
     return Move(Kind.SEED, revision, f"text of {revision[0]}", "router", "empty", number=number)
+
+
+def canary(candidate: Candidate, active: str = B) -> Move:
+    text = f"text of {candidate.revision[0]}"
+    return Move(Kind.CANARY, active, "", "ann", "to see", active, candidate=candidate, candidate_text=text)
 
 
 @pytest.fixture(params=["memory", "redis"])
@@ -79,6 +86,43 @@ async def test_seed_never_replaces_a_change(store: Store) -> None:
     assert await store.latest() == first
 
 
+async def test_candidates_come_and_go_with_changes(store: Store) -> None:
+    await store.move(apply(A))
+    await store.move(apply(B))
+    candidate = Candidate(C, 5)
+    started = await store.move(canary(candidate))
+    assert (started.revision, started.previous, started.candidate) == (B, A, candidate)
+    assert await store.text(C) == "text of c"
+    assert await store.find("cccccc") == C
+    assert await store.move(canary(candidate)) == started  # nothing is new
+    more = await store.move(canary(replace(candidate, percent=50)))
+    assert (more.number, (await store.history(1))[0]) == (started.number + 1, more)
+    assert await store.latest() == more
+    back = await store.move(Move(Kind.ROLLBACK, A, "", "ann", "back", B))
+    assert (back.previous, back.candidate) == (B, None)
+
+
+async def test_one_of_many_that_stop_a_canary_wins(store: Store) -> None:
+    await store.move(apply(A))
+    running = await store.move(canary(Candidate(C, 5), A))
+    assert running.candidate is not None
+    stopped = replace(running.candidate, stopped=True)
+    stop = Move(Kind.ABORT, A, "", "x", "worse", A, candidate=stopped, after=running.number)
+    last = await store.move(stop)
+    assert await store.move(replace(stop, author="y")) == last  # the same again is no error
+    with pytest.raises(RevisionMoved, match="another change came first"):
+        await store.move(replace(stop, candidate=None))
+    assert len(await store.history(10)) == 3
+
+
+async def test_tallies_by_router(store: Store) -> None:
+    assert await store.told("t") == {}
+    await store.tell("t", "x", "1")
+    await store.tell("t", "y", "2")
+    await store.tell("t", "x", "3")
+    assert await store.told("t") == {"x": "3", "y": "2"}
+
+
 async def test_wait_ends_with_a_change(store: Store) -> None:
     first = await store.move(apply(A))
     waiting = asyncio.create_task(store.wait(first.number, 60))
@@ -110,6 +154,9 @@ async def test_text_changed_by_hand_is_refused(redis_server: RedisServer) -> Non
     await store._redis.hset(store._key(f"revision:{A}"), "text", "other")
     with pytest.raises(InvalidPolicy, match="its text in Redis was changed"):
         await store.text(A)
+    await store._redis.hset(store._key("active"), "candidate", "5 %")
+    with pytest.raises(StoreUnavailable, match="changed by hand"):
+        await store.latest()
     await store._redis.hset(store._key("active"), "number", "many")
     with pytest.raises(StoreUnavailable, match="changed by hand"):
         await store.latest()

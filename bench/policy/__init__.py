@@ -1,0 +1,1 @@
+"""What a policy costs: decisions, calls, changes of a fleet, and outages of its Redis."""
