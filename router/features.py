@@ -96,6 +96,8 @@ def written(asked: Asked, hints: router_pb2.DecodeHints, step: Step, load: Load)
         else router_pb2.LATENCY_CLASS_UNSPECIFIED,
         first_token_ms=asked.first_token_ms,
         load=from_load(load),
+        classifier_revision=step.revision,
+        characters_cut=step.cut,
     )
 
 
@@ -119,5 +121,7 @@ def read(message: router_pb2.Features) -> tuple[Features, Step, Load]:
         latency_class=LATENCIES.get(message.latency_class),
         first_token_ms=message.first_token_ms if message.HasField("first_token_ms") else None,
     )
-    step = Step(STEPS.get(message.step, StepKind.UNKNOWN), message.confidence, tuple(message.evidence))
+    kind = STEPS.get(message.step, StepKind.UNKNOWN)
+    revision, cut = message.classifier_revision, message.characters_cut
+    step = Step(kind, message.confidence, tuple(message.evidence), revision, cut)
     return features, step, to_load(message.load)

@@ -1,4 +1,4 @@
-"""What is counted of policies, as OpenTelemetry metrics. Names are constants here.
+"""What is counted of policies and of the classifier, as OpenTelemetry metrics. Names are constants here.
 
 Everything is read when it is exported, from counts that are kept anyway: a request pays nothing for it.
 """
@@ -22,6 +22,7 @@ from opentelemetry.sdk.metrics.export import (
 )
 from opentelemetry.sdk.resources import Resource
 
+from triroute.router.classifier.watch import Watch
 from triroute.router.policy.live import ActivePolicy
 from triroute.router.policy.trial.turn import Trial
 from triroute.router.telemetry import SERVICE
@@ -30,6 +31,7 @@ SWAPS, REFUSED = "triroute.policy.swaps", "triroute.policy.refused"
 SHADOW_STEPS, SHADOW_PROBLEMS = "triroute.shadow.steps", "triroute.shadow.problems"
 CANARY_PERCENT, CANARY_STOPPED = "triroute.canary.percent", "triroute.canary.stopped"
 CANARY_STEPS, CANARY_TIME = "triroute.canary.steps", "triroute.canary.time_per_token"
+CLASSIFIED, DRIFT, DRIFTING = "triroute.classifier.steps", "triroute.classifier.drift", "triroute.classifier.drifting"
 
 log = logging.getLogger("triroute.metrics")
 
@@ -57,8 +59,11 @@ class Metrics:
     OTEL_METRICS_EXPORTER=none exports none. An outage never reaches a request.
     """
 
-    def __init__(self, endpoint: str, live: ActivePolicy, readers: Iterable[MetricReader] = ()) -> None:
+    def __init__(
+        self, endpoint: str, live: ActivePolicy, readers: Iterable[MetricReader] = (), watch: Watch | None = None
+    ) -> None:
         self._live = live
+        self.watch = watch or Watch()
         every = [*readers, *_readers(endpoint)]
         resource = Resource.create({"service.name": SERVICE})
         self._provider = MeterProvider(every, resource, shutdown_on_exit=False)
@@ -68,12 +73,15 @@ class Metrics:
             (REFUSED, self._refused, "Policies that could not become active."),
             (SHADOW_STEPS, self._shadow, "Steps by the rule that decided and the one of the other policy."),
             (SHADOW_PROBLEMS, self._problems, "Steps that the other policy could not be compared for, or slowly."),
+            (CLASSIFIED, self._classified, "Steps by what they were taken for and turned out to be."),
             (CANARY_STEPS, self._steps, "Steps of a canary and of the active policy, by outcome."),
         ):
             meter.create_observable_counter(name, [read], unit="1", description=what)
         for name, read, unit, what in (
             (CANARY_PERCENT, self._percent, "%", "Share of the keys that the candidate decides."),
             (CANARY_STOPPED, self._stopped, "1", "1 while a canary is stopped."),
+            (DRIFT, self._drift, "1", "Wealth of a bet against the classifier's confidence; 10,000 is an alarm."),
+            (DRIFTING, self._drifting, "1", "1 while the classifier is surer than it is right."),
             (CANARY_TIME, self._time, "s", "Time a token that a share of the steps stays under."),
         ):
             meter.create_observable_gauge(name, [read], unit=unit, description=what)
@@ -89,6 +97,19 @@ class Metrics:
 
     def _refused(self, options: CallbackOptions) -> Iterator[Observation]:
         yield Observation(self._live.refused)
+
+    def _classified(self, options: CallbackOptions) -> Iterator[Observation]:
+        for (predicted, observed, framework), count in list(self.watch.counts.items()):
+            named = {"predicted": predicted.value, "observed": observed.value, "framework": framework}
+            yield Observation(count, named)
+
+    def _drift(self, options: CallbackOptions) -> Iterator[Observation]:
+        for framework, wealth in list(self.watch.drift.wealth.items()):
+            yield Observation(wealth, {"framework": framework})
+
+    def _drifting(self, options: CallbackOptions) -> Iterator[Observation]:
+        for framework, drifting in list(self.watch.drift.drifting.items()):
+            yield Observation(int(drifting), {"framework": framework})
 
     def _shadow(self, options: CallbackOptions) -> Iterator[Observation]:
         for trial, named in self._trials():

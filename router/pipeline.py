@@ -10,8 +10,9 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 
 from triroute.proto import decoding_pb2, engine_pb2, router_pb2
-from triroute.router.classifier import classify
-from triroute.router.convert import from_decision, from_shadow, to_engine, to_request
+from triroute.router.classifier import classify, model
+from triroute.router.classifier.watch import Watch
+from triroute.router.convert import STEPS, from_decision, from_shadow, to_engine, to_request
 from triroute.router.engine_client import EngineLost
 from triroute.router.errors import EngineUnavailable, Overloaded, ServiceFailed, TrirouteError
 from triroute.router.fleet.member import Member
@@ -21,6 +22,7 @@ from triroute.router.run import CANCELLED, Run
 from triroute.router.settings import Settings
 from triroute.router.supervisor import Supervisor
 from triroute.router.telemetry import Telemetry, trace_id
+from triroute.router.types import StepKind
 
 log = logging.getLogger("triroute.pipeline")
 
@@ -47,6 +49,8 @@ class Pipeline:
         self.running: dict[str, Run] = {}
         self.idle = asyncio.Event()
         self.idle.set()
+        model()  # the classifier's weights, before the first step
+        self.watch = Watch()
         self._aborting: set[str] = set()
         self._recording: set[asyncio.Task[None]] = set()
 
@@ -188,4 +192,8 @@ class Pipeline:
         described = self.supervisor.description.SerializeToString(deterministic=True)
         engine = hashlib.sha256(described).hexdigest()
         self.records.keep(Kind.ENGINE, engine, described)
-        self.records.add(run.record(self.model, engine, text))
+        record = run.record(self.model, engine, text)
+        self.records.add(record)
+        if run.step is not None:
+            observed = STEPS.get(record.observed, StepKind.UNKNOWN)
+            self.watch.add(run.step, observed, record.framework)

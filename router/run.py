@@ -9,11 +9,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from triroute.proto import decoding_pb2, engine_pb2, router_pb2
+from triroute.router.classifier.framework import framework
+from triroute.router.classifier.truth import LONGEST, observe
+from triroute.router.convert import STEPS, number_of
 from triroute.router.features import written
 from triroute.router.fleet.rates import Grant
 from triroute.router.policy.trial.turn import Turn
 from triroute.router.segments import Segments, call_records, ran
-from triroute.router.types import Decision, DecodePlan, Load, Request, SegmentKind, Step
+from triroute.router.types import Decision, DecodePlan, Load, Request, SegmentKind, Step, StepKind
 
 CANCELLED = "CANCELLED"
 
@@ -38,6 +41,7 @@ class Run:
     prompt_tokens: int = 0
     token_ids: list[int] = field(default_factory=list)
     characters: int = 0
+    said: list[str] = field(default_factory=list)  # the output's text, up to what its kind is judged by
     passes: list[decoding_pb2.PassRecord] = field(default_factory=list)
     calls: list[engine_pb2.WrittenCall] = field(default_factory=list)
     resumes: int = 0
@@ -63,6 +67,8 @@ class Run:
         logprobs: Iterable[decoding_pb2.TokenLogprob] = (),
     ) -> router_pb2.Delta | None:
         """A delta of the present segment, where there is anything to say."""
+        if self.characters < LONGEST:
+            self.said.append(text)
         self.characters += len(text)
         delta = router_pb2.Delta(text=text, token_ids=token_ids, logprobs=logprobs)
         if self._segments.known:
@@ -97,6 +103,12 @@ class Run:
             resumes=self.resumes,
         )
         return self.finish
+
+    def observed(self) -> StepKind:
+        """What the output turned out to be; unknown where there is none, or it did not end by itself or its limits."""
+        if self.finish is None or self.finish.reason == decoding_pb2.FINISH_REASON_ABORTED:
+            return StepKind.UNKNOWN
+        return observe("".join(self.said))
 
     @property
     def milliseconds_a_token(self) -> float | None:
@@ -154,6 +166,8 @@ class Run:
             engine_sha256=engine_sha256,
             shadow=self.shadow,
             calls=self.call_records(),
+            observed=number_of(STEPS, self.observed()),
+            framework=framework(self.request),
         )
 
     def known_tokens(self) -> list[int]:

@@ -76,6 +76,7 @@ class Service:
             stack.push_async_callback(asyncio.to_thread, metrics.close)
             member = await stack.enter_async_context(self._member())
             self.pipeline = Pipeline(self.settings, self.keeper.live, self.supervisor, telemetry, writer, member)
+            metrics.watch = self.pipeline.watch
             stack.push_async_callback(self.pipeline.settle)
             await self._serve()
             await self.admin.start()

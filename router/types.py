@@ -253,11 +253,16 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The classifier's answer: `confidence` in [0, 1], `evidence` strongest first."""
+    """The classifier's answer: `confidence` in [0, 1], `evidence` strongest first.
+
+    `revision` names the weights, empty where none were asked; `cut` characters of the request were not looked at.
+    """
 
     kind: StepKind
     confidence: float
     evidence: tuple[str, ...] = ()
+    revision: str = ""
+    cut: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,12 @@ from triroute.router.policy.lint import lint
 from triroute.router.policy.testing import read_suite, run
 
 ROOT = Path(__file__).parents[1]
-PAGES = {name: (ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("policy.md", "segments.md")}
+PAGES = {
+    name: (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") for name in ("policy", "segments", "classifier")
+}
 BLOCKS = [block for page in PAGES.values() for block in re.findall(r"```bash\n# run\n(.*?)```", page, re.DOTALL)]
 POLICY, TESTS, *SECTIONS = sorted(
-    re.findall(r"```yaml\n(.*?)```", PAGES["policy.md"], re.DOTALL), key=lambda block: block.startswith("# A section")
+    re.findall(r"```yaml\n(.*?)```", PAGES["policy"], re.DOTALL), key=lambda block: block.startswith("# A section")
 )
 LINKS = [link for page in PAGES.values() for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", page)]
 

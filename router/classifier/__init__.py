@@ -1,5 +1,5 @@
 """What kind of output a step asks for."""
 
-from triroute.router.classifier.structural import classify
+from triroute.router.classifier.cascade import classify, model
 
-__all__ = ["classify"]
+__all__ = ["classify", "model"]

@@ -12,6 +12,7 @@ from rich.logging import RichHandler
 from rich.markup import escape
 
 from triroute.router.cli.bench import bench
+from triroute.router.cli.classify import classify
 from triroute.router.cli.demo import demo
 from triroute.router.cli.eval_adapter import eval_adapter
 from triroute.router.cli.exits import FAILED, INVALID_POLICY, REVISION_MOVED
@@ -24,6 +25,7 @@ from triroute.router.cli.soak import soak
 from triroute.router.cli.trace import trace
 from triroute.router.cli.train_adapter import SETTINGS as TRAIN_SETTINGS
 from triroute.router.cli.train_adapter import train_adapter
+from triroute.router.cli.train_classifier import train_classifier
 from triroute.router.client import CallFailed
 from triroute.router.errors import InvalidPolicy, RevisionMoved, TrirouteError
 
@@ -45,6 +47,8 @@ app.command(rich_help_panel=_CLIENT)(generate)
 app.command(rich_help_panel=_CLIENT)(trace)
 add_to(policy)
 app.add_typer(policy, name="policy", rich_help_panel=_OPERATOR)
+app.add_typer(classify, name="classify", rich_help_panel=_OPERATOR)
+app.command(rich_help_panel=_OPERATOR)(train_classifier)
 app.command(rich_help_panel=_OPERATOR)(bench)
 app.command(rich_help_panel=_OPERATOR)(soak)
 app.command(rich_help_panel=_OPERATOR)(eval_adapter)

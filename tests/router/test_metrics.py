@@ -93,3 +93,21 @@ def test_collector_of_spans_alone_is_told_of_quietly(caplog: pytest.LogCaptureFi
         "the collector takes no metrics; requests go on without"
     ]
     assert not [entry for entry in caplog.records if entry.levelname in ("WARNING", "ERROR")]
+
+
+def test_what_steps_turned_out_to_be(caplog: pytest.LogCaptureFixture) -> None:
+    reader = InMemoryMetricReader()
+    counted = Metrics("", ActivePolicy(policy("first")), [reader])
+    for number in range(200):
+        counted.watch.add(Step(StepKind.CODE, 0.95), StepKind.PROSE if number % 2 else StepKind.CODE, "crewai")
+    counted.watch.add(Step(StepKind.UNKNOWN, 0.3), StepKind.PROSE, "other")
+    seen = values(reader)
+    assert seen[metrics.CLASSIFIED] == {
+        ("crewai", "code", "code"): 100,
+        ("crewai", "prose", "code"): 100,
+        ("other", "prose", "unknown"): 1,
+    }
+    assert seen[metrics.DRIFTING] == {("crewai",): 1}
+    assert seen[metrics.DRIFT]["crewai",] >= 10_000
+    assert [record.message for record in caplog.records if "crewai" in record.message] == [caplog.records[-1].message]
+    counted.close()

@@ -330,3 +330,16 @@ async def test_load_switches_hold_between_steps(service: Service) -> None:
         return service.pipeline.decide(ask()).rule_id
 
     assert [rule_at(running) for running in (1, 2, 1, 0, 1)] == ["calm", "rest", "rest", "calm", "calm"]
+
+
+async def test_record_says_what_the_step_turned_out_to_be(service: Service) -> None:
+    request = ask()
+    request.tags.append("framework:crewai")
+    request.text = "long " * 10_000
+    events = await run(service, request)
+    kept = await record(service, events[0].decision.request_id)
+    assert kept.framework == "crewai"
+    assert kept.observed == router_pb2.STEP_KIND_PROSE
+    assert kept.features.characters_cut > 49_000
+    assert len(kept.features.classifier_revision) == 12
+    assert sum(service.pipeline.watch.counts.values()) == 1

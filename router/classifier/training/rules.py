@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from triroute.router.classifier.sight import Sight
+from triroute.router.classifier.training.sight import Sight
 from triroute.router.types import FormatKind, StepKind, ToolChoiceKind
 
 _PLAN, _TOOL, _CODE, _PROSE = StepKind.PLAN, StepKind.TOOL_CALL, StepKind.CODE, StepKind.PROSE

@@ -1,0 +1,131 @@
+"""The model: a softmax over the sum of a row of weights a feature, calibrated by a temperature. Read from JSON."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from importlib import resources
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from triroute.router.classifier.sight import Sight
+from triroute.router.types import StepKind
+
+KINDS = (StepKind.PLAN, StepKind.TOOL_CALL, StepKind.CODE, StepKind.PROSE)
+SHIPPED = "weights.json"
+FIELDS = ("fact", "ask", "pair", "system", "last")  # the first word of a feature's name
+_VERSION = 1
+_PAIRS = 12  # words of the ask's beginning that are also read in pairs
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """`rows` has, for each field of a sight, the row in `weights` of each of its features.
+
+    `weights` is [features + 1, kinds], divided by the temperature already; the last row is the bias. `gains` is the
+    same less each row's mean: how much a feature speaks for a kind above the others. Under `floor`, none is claimed.
+    """
+
+    rows: dict[str, dict[str, int]]
+    names: tuple[str, ...]
+    weights: NDArray[np.float32]
+    gains: NDArray[np.float32]
+    floor: float
+    revision: str
+
+    @classmethod
+    def parse(cls, text: str) -> Model:
+        """From the file's text. Raises ValueError where it is not such a file."""
+        try:
+            loaded: dict[str, Any] = json.loads(text)
+            if loaded["version"] != _VERSION or loaded["kinds"] != [kind.value for kind in KINDS]:
+                raise ValueError(f"it is of version {loaded['version']}, for {loaded['kinds']}; train it again")
+            names = tuple(loaded["features"])
+            listed = [*loaded["features"].values(), loaded["bias"]]
+            weights = np.array(listed, np.float32).reshape(len(names) + 1, len(KINDS)) / float(loaded["temperature"])
+            floor = float(loaded["floor"])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"not the weights of a classifier: {error!r} is wrong or missing") from error
+        if not np.isfinite(weights).all():
+            raise ValueError("not the weights of a classifier: some are not numbers")
+        rows: dict[str, dict[str, int]] = {field: {} for field in FIELDS}
+        for row, name in enumerate(names):
+            field, _, feature = name.partition(" ")
+            rows.setdefault(field, {})[feature] = row
+        return cls(rows, names, weights, weights - weights.mean(axis=1, keepdims=True), floor, revision_of(text))
+
+    def seen(self, sight: Sight) -> list[int]:
+        """Rows of the features that a request has, the bias last."""
+        facts, asks, pairs, systems, lasts = (self.rows[field] for field in FIELDS)
+        first = sight.ask[:_PAIRS]
+        found = [facts[name] for name in {*sight.facts} if name in facts]
+        found += [asks[word] for word in {*sight.ask} if word in asks]
+        found += [systems[word] for word in {*sight.system} if word in systems]
+        found += [lasts[word] for word in {*sight.last} if word in lasts]
+        found += {pairs[pair] for pair in map(" ".join, pairwise(first)) if pair in pairs}
+        found.append(len(self.names))
+        return found
+
+    def shares(self, seen: list[int]) -> list[float]:
+        """A probability for each of KINDS."""
+        scores: list[float] = np.add.reduce(self.weights[seen], axis=0).tolist()
+        most = max(scores)
+        powers = [math.exp(score - most) for score in scores]
+        total = sum(powers)
+        return [power / total for power in powers]
+
+    def evidence(self, seen: list[int], kind: int, count: int) -> tuple[str, ...]:
+        """The features that speak most for a kind, strongest first."""
+        gains = self.gains[seen[:-1], kind]
+        strongest = gains.argsort()[: -count - 1 : -1].tolist()
+        name = KINDS[kind].value
+        return tuple(
+            [
+                f"{self.names[seen[at]].removeprefix('fact ')} ({name} +{gains[at]:.1f})"
+                for at in strongest
+                if gains[at] >= 0.05
+            ]
+        )
+
+
+def features(sight: Sight) -> Iterator[str]:
+    """Names of everything that a sight has, as they stand in the weights; a name may come more than once."""
+    yield from [f"fact {fact}" for fact in sight.facts]
+    yield from [f"ask {word}" for word in sight.ask]
+    yield from [f"system {word}" for word in sight.system]
+    yield from [f"last {word}" for word in sight.last]
+    first = sight.ask[:_PAIRS]
+    yield from [f"pair {one} {two}" for one, two in pairwise(first)]
+
+
+def revision_of(text: str) -> str:
+    """Names the weights: the first 12 digits of the SHA-256 of their file."""
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def dump(
+    names: Iterable[str], weights: NDArray[np.float64], temperature: float, floor: float, note: dict[str, Any]
+) -> str:
+    """The file's text. `weights` [features + 1, kinds], the bias last."""
+    rows = [[round(float(value), 3) for value in row] for row in weights]
+    head = {
+        "version": _VERSION,
+        "kinds": [kind.value for kind in KINDS],
+        "temperature": round(temperature, 4),
+        "floor": floor,
+        **note,
+        "bias": rows[-1],
+    }
+    lines = ",\n".join(f" {json.dumps(name)}: {json.dumps(row)}" for name, row in zip(names, rows, strict=False))
+    return json.dumps(head, indent=1)[:-2] + ',\n "features": {\n' + lines + "\n }\n}\n"
+
+
+def shipped() -> Model:
+    """The weights that come with Triroute."""
+    return Model.parse(resources.files("triroute.router.classifier").joinpath(SHIPPED).read_text("utf-8"))

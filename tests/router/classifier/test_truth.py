@@ -1,0 +1,82 @@
+"""What outputs turn out to be."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from triroute.router.classifier.truth import LONGEST, observe
+
+OUTPUTS = {
+    "tool_call": (
+        '<tool_call>\n{"name": "look", "arguments": {}}\n</tool_call>',
+        'I will look.\n[TOOL_CALLS][{"name": "look"}]',
+        'Thought: I must look.\nAction: search\nAction Input: {"q": 1}',
+        '{"city": "Paris", "country": "France"}',
+        '[{"a": 1}]',
+        '```json\n{"a": 1}\n```',
+        '{"name": "look", "arguments": {"text": "cut short by a lim',
+        '<think>Which tool?</think><tool_call>{"name": "a"}</tool_call>',
+        "<function=look>{}</function>",
+    ),
+    "code": (
+        "```python\nprint(1)\n```",
+        "Here it is:\n\n```rust\nfn main() {}",
+        "First I look around.\n```\nls -la\n```",
+        "def add(a, b):\n    return a + b\n",
+        "    if not numbers:\n        return None\n    return sum(numbers)",
+        "#!/bin/bash\necho hello there\nwhatever\n",
+        "Thought: count\n<code>\nprint(len(x))\n</code>",
+        "SELECT name FROM users\nWHERE id = 3;",
+    ),
+    "plan": (
+        "1. Check the tables.\n2. Join them.\n3. Select the names.",
+        "Here is the plan:\n\n- [ ] Pack the boxes\n- [ ] Rent a van\n- [ ] Clean the flat",
+        "## Step 1: Prepare\nRead it.\n## Step 2: Do\nWrite it.\n## Step 3: Check\nTest it.",
+        "unstack the red block\nput down the red block\npick up the blue block\nstack the blue block",
+        "**Day 1**: Rome\n**Day 2**: Naples\n**Day 3**: Pompeii",
+        "Steps:\n- Open the file\n- Read the line\n- Close the file",
+    ),
+    "prose": (
+        "Paris is the capital of France.",
+        "1. France\n2. Italy\n3. Spain",
+        "- It is cheap\n- It is fast\n- Add salt",
+        "Thought: I now know.\nFinal Answer: 42",
+        "Step 1: 2 = 1 + 1\nStep 2: 3 = 2 + 1\nStep 3: 4 = 3 + 1",
+        "Use `print` to print.\nIt is a function of Python, which every introduction to the language has.",
+        "Do you want me to go on? Please confirm:\n\nFlight HAT136, on 20 May.",
+        "```\nThought: done\nFinal Answer: 42\n```",
+        "done",
+    ),
+    "unknown": ("", "  \n", "<think>what was it"),
+}
+
+
+@pytest.mark.parametrize(("kind", "text"), [(kind, text) for kind, texts in OUTPUTS.items() for text in texts])
+def test_kinds(kind: str, text: str) -> None:
+    assert observe(text) == kind
+
+
+def test_parsed_calls_are_calls() -> None:
+    assert observe("", called=True) == "tool_call"
+
+
+@given(st.text(alphabet=' \n`<>[]{}();=-*#.1a:"', max_size=400))
+def test_any_output(text: str) -> None:
+    assert observe(text) in {"plan", "tool_call", "code", "prose", "unknown"}
+
+
+@pytest.mark.parametrize("piece", ["```", "<code>", "<think>", "; ", "1. ", "a(", "- add\n", '"""', "[{", "\n\n", "<"])
+def test_hostile_outputs_take_no_longer(piece: str) -> None:
+    """Twice the output, at most about twice the time: measured against itself."""
+
+    def spent(length: int) -> float:
+        text = (piece * length)[:length]
+        start = time.thread_time()
+        observe(text)
+        return time.thread_time() - start
+
+    assert spent(LONGEST) <= 16 * spent(LONGEST // 4) + 0.05

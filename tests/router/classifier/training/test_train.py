@@ -1,0 +1,88 @@
+"""Training: no session on both sides, a framework unseen, the same weights from the same steps."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from triroute.router.classifier.model import KINDS, Model, shipped
+from triroute.router.classifier.training import steps
+from triroute.router.classifier.training.fit import HELD_OUT, split
+from triroute.router.classifier.training.steps import Row
+from triroute.router.cli.app import app
+from triroute.router.errors import InvalidRequest
+from triroute.router.types import StepKind
+
+
+def _rows(count: int = 800) -> list[Row]:
+    """Steps whose kind a word tells nine times in ten."""
+    dice = random.Random(1)
+    made = []
+    for number in range(count):
+        label = dice.choice(KINDS)
+        said = label if dice.random() < 0.9 else dice.choice(KINDS)
+        seen = (f"ask {said.value}", f"ask w{dice.randrange(9)}", "fact last user, may call")
+        framework = HELD_OUT if number % 7 == 0 else "crewai"
+        session = f"{dice.randrange(16**8):08x}"
+        made.append(Row("made", framework, session, label, StepKind.PROSE, StepKind.UNKNOWN, seen))
+    return made
+
+
+def test_splits_share_nothing() -> None:
+    rows = steps.read()
+    parts = split(rows)
+    sets = [{row.session for row in part} for part in (parts.train, parts.tune, parts.test)]
+    assert not sets[0] & sets[1]
+    assert not sets[0] & sets[2]
+    assert not sets[1] & sets[2]
+    assert {row.framework for row in parts.held_out} == {HELD_OUT}
+    assert HELD_OUT not in {row.framework for part in (parts.train, parts.tune, parts.test) for row in part}
+    assert sum(map(len, (parts.train, parts.tune, parts.test, parts.held_out))) == len(rows)
+
+
+def test_command(tmp_path: Path) -> None:
+    kept, out, figures = tmp_path / "s.jsonl.gz", tmp_path / "w.json", tmp_path / "f.json"
+    steps.write(_rows(), kept)
+    command = ["train-classifier", "--steps", str(kept), "--out", str(out), "--figures", str(figures)]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    told = json.loads(figures.read_text())
+    for part in (told["unseen_sessions"], told["held_out_framework"]):
+        assert part["macro_f1"] > 0.8 > part["baselines"]["rules"]
+    first = out.read_text()
+    assert CliRunner().invoke(app, command).exit_code == 0
+    assert out.read_text() == first
+    assert Model.parse(first).revision == told["revision"]
+
+
+def test_a_file_that_is_none(tmp_path: Path) -> None:
+    bad = tmp_path / "s.jsonl.gz"
+    bad.write_bytes(b"no gzip")
+    done = CliRunner().invoke(app, ["train-classifier", "--steps", str(bad), "--out", str(tmp_path / "w.json")])
+    assert isinstance(done.exception, InvalidRequest)
+    assert str(bad) in done.exception.message
+
+
+def test_rows_come_back(tmp_path: Path) -> None:
+    rows = _rows(90)
+    steps.write(rows, tmp_path / "s.jsonl.gz")
+    back = steps.read(tmp_path / "s.jsonl.gz")
+    assert [(row.session, row.label) for row in back] == [(row.session, row.label) for row in rows]
+    assert all({*one.features} <= {*other.features} for one, other in zip(back, rows, strict=True))
+
+
+def test_thin_keeps_no_repetition() -> None:
+    rows = _rows(50)
+    assert len(steps.thin([*rows, *rows], 1_000)) == 50
+    assert len(steps.thin(rows, 10)) == 10
+
+
+@pytest.mark.parametrize("name", ["unseen_sessions", "held_out_framework"])
+def test_committed_figures_are_of_what_ships(name: str) -> None:
+    told = json.loads((Path(__file__).parents[4] / "bench" / "results" / "classifier.json").read_text())
+    assert told["figures"]["revision"] == shipped().revision
+    assert told["figures"][name]["macro_f1"] > told["figures"][name]["baselines"]["rules"]
