@@ -39,6 +39,11 @@ class Segments:
         """The engine that comes next counts from 0 again."""
         self._offset = None
 
+    def cut(self, count: int) -> None:
+        """Only the first `count` stay; the engine is asked to go on from there."""
+        del self.known[count:]
+        self.interrupt()
+
     def summaries(self, plans: Sequence[decoding_pb2.DecodePlan], passes: Passes) -> list[router_pb2.SegmentSummary]:
         """What each segment ran as, of those in which `passes` decoded."""
         numbers = sorted({record.segment for record in passes})

@@ -328,8 +328,9 @@ class DecodePlan:
 
 @dataclass(frozen=True, slots=True)
 class Extras:
-    """What a rule asks for beyond the decoder. No engine runs any of it yet but `segments`, which has a plan for each
-    kind that differs. `escalation` is (when, to which mode, how often at most).
+    """What a rule asks for beyond the decoder. `grammar`, `escalation` and `segments` run, the rest is carried.
+
+    `escalation` is (when, to which mode, how often at most); `segments` has a plan for each kind that differs.
     """
 
     grammar: str = "as_asked"

@@ -30,7 +30,8 @@ class Capabilities:
     variants: frozenset[str] = frozenset({"linear", "quadratic"})
     beyond: frozenset[tuple[str, str]] = frozenset(
         {
-            *(("verification", "exact"), ("grammar", "as_asked"), ("segments", "any")),
+            *(("verification", "exact"), ("grammar", "as_asked"), ("segments", "any"), ("escalation", "any")),
+            *(("grammar", "required"), ("grammar", "off")),
             *(("capture", "features"), ("audit", "best_effort")),
         }
     )
