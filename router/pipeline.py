@@ -20,6 +20,7 @@ from triroute.router.records import Kind, RecordWriter
 from triroute.router.run import CANCELLED, Run
 from triroute.router.settings import Settings
 from triroute.router.structured.attempt import Attempt
+from triroute.router.structured.calls import CallStream
 from triroute.router.structured.check import Checked, check, is_checked
 from triroute.router.supervisor import Supervisor
 from triroute.router.telemetry import Telemetry, trace_id
@@ -61,9 +62,16 @@ class Pipeline:
         try:
             self._decide(run, trace_id(server))
             yield router_pb2.GenerateEvent(decision=run.decided)
+            calls = CallStream(run.request_id) if run.request.may_call else None
             async with aclosing(self._decode(run)) as events:
                 async for event in events:
+                    if calls is not None:
+                        for piece in calls.complete(run.calls) if event.HasField("finish") else ():
+                            yield router_pb2.GenerateEvent(tool_call=piece)
                     yield event
+                    if calls is not None:
+                        for piece in calls.feed(event.delta.text):
+                            yield router_pb2.GenerateEvent(tool_call=piece)
         except TrirouteError as error:
             run.error = f"{error.reason}: {error.message}"
             raise

@@ -8,12 +8,12 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from triroute.proto import decoding_pb2, engine_pb2, router_pb2
+from triroute.proto import chat_pb2, decoding_pb2, engine_pb2, router_pb2
 from triroute.router.convert import from_plan
 from triroute.router.features import written
 from triroute.router.fleet.rates import Grant
 from triroute.router.policy.trial.turn import Turn
-from triroute.router.segments import Segments, call_records, ran
+from triroute.router.segments import Segments, call_id, call_records, ran
 from triroute.router.structured.attempt import Attempt, may_escalate
 from triroute.router.structured.check import Checked
 from triroute.router.types import Decision, Load, Request, Step
@@ -190,6 +190,10 @@ class Run:
             check=check if check.result else None,
             unenforced=self.unenforced,
             escalations=self.escalations,
+            tool_calls=[
+                chat_pb2.ToolCall(id=call_id(self.request_id, number), name=c.name, arguments_json=c.arguments_json)
+                for number, c in enumerate(self.calls)
+            ],
         )
         return self.finish
 

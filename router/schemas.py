@@ -15,7 +15,7 @@ _DEEPEST = 64
 
 @lru_cache(maxsize=512)
 def schema_problem(text: str, *, as_schema: bool = True) -> str | None:
-    """What is wrong with a JSON object, or with a JSON Schema (2020-12, or as its `$schema` says); None when nothing is."""
+    """What is wrong with a JSON object, or with a JSON Schema (2020-12, or as its $schema says); None: nothing."""
     if len(text) > _MOST_CHARACTERS:
         return f"has over {_MOST_CHARACTERS} characters"
     try:

@@ -84,7 +84,7 @@ def call_records(
     segments = [record.segment for record in passes for _ in record.committed_ids]
     return [
         router_pb2.CallRecord(
-            id=f"call_{request_id[:24]}_{number}",
+            id=call_id(request_id, number),
             name=call.name,
             arguments_json=call.arguments_json,
             segments=sorted(set(segments[call.first_token : call.end_token])),
@@ -93,6 +93,11 @@ def call_records(
         )
         for number, call in enumerate(calls)
     ]
+
+
+def call_id(request_id: str, number: int) -> str:
+    """Names a tool call of a step, from 0."""
+    return f"call_{request_id[:24]}_{number}"
 
 
 def step_of_call(wanted: str) -> str:

@@ -212,6 +212,10 @@ class Request:
         return self.tool_choice.kind
 
     @property
+    def may_call(self) -> bool:
+        return bool(self.tools) and self.tool_choice.kind is not ToolChoiceKind.NONE
+
+    @property
     def has_format(self) -> bool:
         return self.response_format.kind is not FormatKind.NONE
 

@@ -117,9 +117,7 @@ def _prompt(message: engine_pb2.GenerateRequest, engine: Engine) -> tuple[int, .
 
 
 def _tools(message: engine_pb2.GenerateRequest) -> tuple[Tool, ...]:
-    return tuple(
-        Tool(tool.name, tool.description, tool.parameters_json, tool.strict) for tool in _offered(message)
-    )
+    return tuple(Tool(tool.name, tool.description, tool.parameters_json, tool.strict) for tool in _offered(message))
 
 
 def _offered(message: engine_pb2.GenerateRequest) -> list[chat_pb2.Tool]:

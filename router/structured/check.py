@@ -33,8 +33,7 @@ class Checked:
 
 def is_checked(request: Request) -> bool:
     """Whether there is anything that its output could be checked against."""
-    calls = bool(request.tools) and request.tool_choice.kind is not ToolChoiceKind.NONE
-    return calls or request.response_format.kind is FormatKind.JSON_SCHEMA
+    return request.may_call or request.response_format.kind is FormatKind.JSON_SCHEMA
 
 
 def check(

@@ -47,8 +47,8 @@ def wrong_in(text: str, schema: str) -> Wrong | None:
         value = json.loads(text, parse_constant=_refuse)
     except RecursionError:
         return Wrong((), "is nested too deep to be read", broken=True)
-    except ValueError as error:
-        return Wrong((), f"is not JSON: {error}", broken=True)
+    except ValueError as unread:
+        return Wrong((), f"is not JSON: {unread}", broken=True)
     try:
         errors = islice(_validator(schema or _NO_ARGUMENTS).iter_errors(value), _MOST_ERRORS)
         error = min(errors, key=lambda one: offset_of(text, one.absolute_path), default=None)

@@ -34,7 +34,10 @@ rules:
 MODES = (decoding_pb2.MODE_AUTOREGRESSIVE, decoding_pb2.MODE_DIFFUSION, decoding_pb2.MODE_SELF_SPECULATION)
 PERSON = {
     "type": "object",
-    "properties": {"name": {"type": "string", "maxLength": 12}, "age": {"type": "integer", "minimum": 0, "maximum": 99}},
+    "properties": {
+        "name": {"type": "string", "maxLength": 12},
+        "age": {"type": "integer", "minimum": 0, "maximum": 99},
+    },
     "required": ["name", "age"],
     "additionalProperties": False,
 }
@@ -128,7 +131,13 @@ def test_what_no_grammar_holds_is_named_first_and_escalates_from_where_it_is_wro
         "type": "object",
         "properties": {
             "title": {"type": "string", "minLength": 8, "maxLength": 16},
-            "tags": {"type": "array", "items": {"enum": ["a", "b", "c"]}, "minItems": 2, "maxItems": 2, "uniqueItems": True},
+            "tags": {
+                "type": "array",
+                "items": {"enum": ["a", "b", "c"]},
+                "minItems": 2,
+                "maxItems": 2,
+                "uniqueItems": True,
+            },
         },
         "required": ["title", "tags"],
         "additionalProperties": False,
@@ -156,6 +165,12 @@ def test_a_call_is_required(structured: Running, mode: decoding_pb2.Mode.ValueTy
     record = structured.stub.GetRecord(router_pb2.GetRecordRequest(id=events[0].decision.request_id))
     (written,) = record.calls
     assert record.finish.check.result == Check.RESULT_VALID
+    pieces = [event.tool_call for event in events if event.HasField("tool_call")]
+    assert {(piece.id, piece.index) for piece in pieces} == {(written.id, 0)}
+    assert "".join(piece.name for piece in pieces) == written.name
+    assert "".join(piece.arguments_json for piece in pieces) == written.arguments_json
+    (told,) = record.finish.tool_calls
+    assert (told.id, told.name, told.arguments_json) == (written.id, written.name, written.arguments_json)
     arguments = json.loads(written.arguments_json)
     jsonschema.validate(arguments, CITY if written.name == "weather" else {"maxProperties": 0})
 
