@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Callable, Set
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ JSON_STYLE = {"whitespace_flexible": False, "item_separator": ", ", "key_separat
 _KEPT = 64  # compiled grammars
 _COMPILING = threading.Lock()  # one at a time: what it costs is bounded, and the rest of the engine goes on
 _KEYS = "Unimplemented keys: "
+_QUOTED = re.compile(r'"([^"\\]+)"')
 _FORMAT = "Unknown format: "
 _COMPILERS: dict[FormatKind, Callable[[str], str]] = {
     FormatKind.JSON_SCHEMA: lambda source: LLMatcher.grammar_from_json_schema(styled(source)),
@@ -127,7 +129,7 @@ def unenforced(grammar: str) -> tuple[str, ...]:
     for warning in LLMatcher.validate_grammar_with_warnings(grammar)[1]:
         line = next(iter(warning.strip().splitlines()), "")
         if line.startswith(_KEYS):
-            found += json.loads(line.removeprefix(_KEYS))
+            found += _QUOTED.findall(line)
         elif line.startswith(_FORMAT):
             found.append(f"format: {line.removeprefix(_FORMAT)}")
         else:
