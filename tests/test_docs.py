@@ -15,7 +15,7 @@ from triroute.router.policy.lint import lint
 from triroute.router.policy.testing import read_suite, run
 
 ROOT = Path(__file__).parents[1]
-PAGES = {name: (ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("policy.md", "segments.md")}
+PAGES = {name: (ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("policy.md", "segments.md", "structured.md")}
 BLOCKS = [block for page in PAGES.values() for block in re.findall(r"```bash\n# run\n(.*?)```", page, re.DOTALL)]
 POLICY, TESTS, *SECTIONS = sorted(
     re.findall(r"```yaml\n(.*?)```", PAGES["policy.md"], re.DOTALL), key=lambda block: block.startswith("# A section")
