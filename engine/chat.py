@@ -62,11 +62,15 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A function that the model may call; `parameters` is JSON Schema text, empty for none."""
+    """A function that the model may call; `parameters` is JSON Schema text, empty for none.
+
+    `strict`: a schema that no grammar can hold calls to is refused.
+    """
 
     name: str
     description: str
     parameters: str
+    strict: bool = False
 
 
 def encode_chat(

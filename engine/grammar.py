@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import re
+import threading
 from collections.abc import Callable, Set
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from llguidance import LLMatcher
@@ -13,18 +18,28 @@ from triroute.engine.tokenizer import Tokenizer
 from triroute.engine.types import FormatKind, ResponseFormat
 
 # JSON has one spelling, that of Python's `json.dumps` and of most training data, so that all but the values is forced.
-_JSON_STYLE = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+# What the compiler can't do it leaves out, and says so.
+JSON_STYLE = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": ", "lenient": True}
+_KEPT = 64  # compiled grammars
+_COMPILING = threading.Lock()  # one at a time: what it costs is bounded, and the rest of the engine goes on
+_KEYS = "Unimplemented keys: "
+_QUOTED = re.compile(r'"([^"\\]+)"')
+_FORMAT = "Unknown format: "
 _COMPILERS: dict[FormatKind, Callable[[str], str]] = {
-    FormatKind.JSON_SCHEMA: lambda source: LLMatcher.grammar_from_json_schema(source, defaults=_JSON_STYLE),
+    FormatKind.JSON_SCHEMA: lambda source: LLMatcher.grammar_from_json_schema(styled(source)),
     FormatKind.REGEX: LLMatcher.grammar_from_regex,
     FormatKind.LARK: LLMatcher.grammar_from_lark,
 }
 
 
 class Constraint:
-    """A grammar and how far the output has come in it. The end of the output is never told to the matcher."""
+    """A grammar and how far the output has come in it. The end of the output is never told to the matcher.
 
-    def __init__(self, matcher: LLMatcher, end_ids: Set[int]) -> None:
+    `unenforced`: the keywords of its schemas that it does not hold the output to.
+    """
+
+    def __init__(self, matcher: LLMatcher, end_ids: Set[int], unenforced: tuple[str, ...] = ()) -> None:
+        self.unenforced = unenforced
         self._matcher = matcher
         self._end_ids = end_ids
         self._ended = False
@@ -90,15 +105,59 @@ class Constraint:
 
 def compile_format(response_format: ResponseFormat, tokenizer: Tokenizer) -> Constraint:
     """A fresh constraint. Raises InvalidRequest when the format can't be compiled within llguidance's limits."""
-    field = f"response_format.{response_format.kind.value}"
+    return compiled(response_format, f"response_format.{response_format.kind.value}", tokenizer)
+
+
+def compiled(response_format: ResponseFormat, field: str, tokenizer: Tokenizer) -> Constraint:
+    """The same for a format that came in `field`."""
+    with _COMPILING:
+        made = _compile(response_format, tokenizer)
+        if made.problem:
+            raise InvalidRequest(field, made.problem)
+        return Constraint(made.matcher.deep_copy(), tokenizer.end_ids, made.unenforced)
+
+
+def styled(source: str) -> str:
+    """A JSON Schema's text with the spelling of JSON that outputs have, whatever its author says of that."""
+    schema = json.loads(source)
+    return json.dumps({**schema, "x-guidance": JSON_STYLE} if isinstance(schema, dict) else schema)
+
+
+def unenforced(grammar: str) -> tuple[str, ...]:
+    """The keywords in a grammar's schemas that it does not hold an output to."""
+    found: list[str] = []
+    for warning in LLMatcher.validate_grammar_with_warnings(grammar)[1]:
+        line = next(iter(warning.strip().splitlines()), "")
+        if line.startswith(_KEYS):
+            found += _QUOTED.findall(line)
+        elif line.startswith(_FORMAT):
+            found.append(f"format: {line.removeprefix(_FORMAT)}")
+        else:
+            found.append("oneOf" if line.startswith("oneOf") else line)
+    return tuple(dict.fromkeys(found))
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    """A grammar at its beginning, or what is wrong with it."""
+
+    matcher: LLMatcher
+    unenforced: tuple[str, ...] = ()
+    problem: str = ""
+
+
+@lru_cache(maxsize=_KEPT)
+def _compile(response_format: ResponseFormat, tokenizer: Tokenizer) -> _Compiled:
     try:
         grammar = _COMPILERS[response_format.kind](response_format.source)
-    except ValueError as error:
-        raise InvalidRequest(field, f"can't be read: {error}") from error
+    except (ValueError, RecursionError) as error:
+        return _Compiled(LLMatcher(tokenizer.llguidance, "{}", log_level=0), problem=f"can't be read: {error}")
     matcher = LLMatcher(tokenizer.llguidance, grammar, log_level=0)
+    if not matcher.is_error():
+        matcher.compute_bitmask()  # the first look builds what a lexer needs, and may pass its limits
     if matcher.is_error():
-        raise InvalidRequest(field, f"can't be compiled: {_first_line(matcher)}")
-    return Constraint(matcher, tokenizer.end_ids)
+        return _Compiled(matcher, problem=f"can't be compiled: {_first_line(matcher)}")
+    return _Compiled(matcher, unenforced(grammar))
 
 
 def warm_up(tokenizer: Tokenizer) -> None:

@@ -6,7 +6,9 @@ User text can't become a control token: only `encode(..., special=True)` reads c
 
 from __future__ import annotations
 
+import json
 import re
+import secrets
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any
@@ -102,9 +104,14 @@ class Tokenizer:
 
     @cached_property
     def llguidance(self) -> llguidance.LLTokenizer:
-        """The same vocabulary for grammar masks."""
-        whole = tokenizers.Tokenizer.from_str(self._bpe.to_str())
-        whole.add_special_tokens(list(self._control))
+        """The same vocabulary for grammar masks. Control tokens have names that no text can hold, to stay out of it."""
+        described = json.loads(self._bpe.to_str())
+        vocab, secret = described["model"]["vocab"], secrets.token_hex(16)
+        hidden = [f"<|{secret}:{token}|>" for token in self._control.values()]
+        for name, other in zip(self._control, hidden, strict=True):
+            vocab[other] = vocab.pop(name)
+        whole = tokenizers.Tokenizer.from_str(json.dumps(described))
+        whole.add_special_tokens(hidden)
         return llguidance.LLTokenizer(whole.to_str(), n_vocab=self.vocab_size, eos_token=sorted(self.end_ids))
 
     @cached_property

@@ -12,6 +12,7 @@ from triroute.proto import chat_pb2, decoding_pb2, engine_pb2, router_pb2
 from triroute.router.errors import InvalidRequest, Violation
 from triroute.router.loads import from_held
 from triroute.router.schemas import schema_problem
+from triroute.router.structured.attempt import Attempt
 from triroute.router.types import (
     Arm,
     Decision,
@@ -205,19 +206,22 @@ def to_plan(plan: decoding_pb2.DecodePlan) -> DecodePlan:
 
 
 def to_engine(
-    message: router_pb2.GenerateRequest, request: Request, plan: DecodePlan, segments: SegmentPlans, request_id: str
+    message: router_pb2.GenerateRequest, request: Request, attempt: Attempt, request_id: str
 ) -> engine_pb2.GenerateRequest:
     """The engine's request: the caller's, complete and decided."""
-    sampling = request.sampling
+    sampling = attempt.sampling
     asked = engine_pb2.GenerateRequest(
         request_id=request_id,
         tools=message.tools,
         tool_choice=chat_pb2.ToolChoice(
-            kind=number_of(CHOICES, request.tool_choice.kind), name=request.tool_choice.name
+            kind=number_of(CHOICES, request.tool_choice.kind),
+            name=request.tool_choice.name,
+            one_call=message.tool_choice.one_call,
         ),
         response_format=message.response_format,
-        plan=from_plan(plan),
-        segments=_from_segments(segments),
+        plan=from_plan(attempt.plan),
+        segments=_from_segments(attempt.segments),
+        unconstrained=attempt.unconstrained,
         sampling=chat_pb2.Sampling(
             max_tokens=sampling.max_tokens,
             temperature=sampling.temperature,

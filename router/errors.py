@@ -57,6 +57,10 @@ class InvalidRequest(TrirouteError):
         """One error for all invalid fields."""
         return cls("; ".join(f"{v.field}: {v.description}" for v in violations), violations=violations)
 
+    def concerns(self, field: str) -> bool:
+        """Whether this field is among what is wrong."""
+        return any(violation.field == field for violation in self.violations)
+
 
 class HintRefused(InvalidRequest):
     """A hint that the policy does not allow, or that lies outside its limits."""

@@ -14,12 +14,15 @@ from triroute.router.classifier import classify, model
 from triroute.router.classifier.watch import Watch
 from triroute.router.convert import STEPS, from_decision, from_shadow, to_engine, to_request
 from triroute.router.engine_client import EngineLost
-from triroute.router.errors import EngineUnavailable, Overloaded, ServiceFailed, TrirouteError
+from triroute.router.errors import EngineUnavailable, InvalidRequest, Overloaded, ServiceFailed, TrirouteError
 from triroute.router.fleet.member import Member
 from triroute.router.policy.live import ActivePolicy
 from triroute.router.records import Kind, RecordWriter
 from triroute.router.run import CANCELLED, Run
 from triroute.router.settings import Settings
+from triroute.router.structured.attempt import Attempt
+from triroute.router.structured.calls import CallStream
+from triroute.router.structured.check import Checked, check, is_checked
 from triroute.router.supervisor import Supervisor
 from triroute.router.telemetry import Telemetry, trace_id
 from triroute.router.types import StepKind
@@ -63,9 +66,16 @@ class Pipeline:
         try:
             self._decide(run, trace_id(server))
             yield router_pb2.GenerateEvent(decision=run.decided)
+            calls = CallStream(run.request_id) if run.request.may_call else None
             async with aclosing(self._decode(run)) as events:
                 async for event in events:
+                    if calls is not None:
+                        for piece in calls.complete(run.calls) if event.HasField("finish") else ():
+                            yield router_pb2.GenerateEvent(tool_call=piece)
                     yield event
+                    if calls is not None:
+                        for piece in calls.feed(event.delta.text):
+                            yield router_pb2.GenerateEvent(tool_call=piece)
         except TrirouteError as error:
             run.error = f"{error.reason}: {error.message}"
             raise
@@ -128,6 +138,7 @@ class Pipeline:
         run.decision = run.turn.decide(run.step, run.load)
         run.load = run.decision.load
         run.decided = from_decision(run.decision, run.request_id, trace)
+        run.attempt = Attempt.first(run.decision, run.request)
         run.decided_ns = time.time_ns()
 
     def _compare(self, run: Run) -> None:
@@ -137,26 +148,50 @@ class Pipeline:
             run.shadow = from_shadow(told)
 
     async def _decode(self, run: Run) -> AsyncGenerator[router_pb2.GenerateEvent, None]:
-        async with aclosing(self._events(run)) as events:
-            async for event in events:
-                match event.WhichOneof("event"):
-                    case "started":
-                        run.prompt_tokens = event.started.prompt_tokens
-                        if run.request_id in self._aborting:  # asked for before the engine knew the request
-                            await self.engine.abort(run.request_id)
-                    case "commit":
-                        delta = run.take(event.commit)
-                        if delta is not None:
-                            yield router_pb2.GenerateEvent(delta=delta)
-                    case "finish":
-                        tail = run.say(event.finish.text)
-                        if tail is not None:
-                            yield router_pb2.GenerateEvent(delta=tail)
-                        yield router_pb2.GenerateEvent(finish=run.end(event.finish))
+        """The output and the finish. Output that the policy lets be written again waits until it is right."""
+        while True:
+            finish = engine_pb2.Finish()
+            async with aclosing(self._events(run)) as events:
+                async for event in events:
+                    match event.WhichOneof("event"):
+                        case "started":
+                            warning = await self._started(run, event.started)
+                            if warning is not None:
+                                yield router_pb2.GenerateEvent(warning=warning)
+                            continue
+                        case "commit":
+                            delta = run.take(event.commit)
+                        case _:
+                            finish = event.finish
+                            delta = run.say(finish.text)
+                    if delta is not None and run.holds:
+                        run.hold(delta)
+                    elif delta is not None:
+                        yield router_pb2.GenerateEvent(delta=delta)
+            checked = Checked(router_pb2.Check())
+            if is_checked(run.request):
+                checked = await asyncio.to_thread(check, run.request, run.text, run.calls, finish.reason)
+            if not run.escalates(checked):
+                break
+        for delta in run.held():
+            yield router_pb2.GenerateEvent(delta=delta)
+        yield router_pb2.GenerateEvent(finish=run.end(finish, checked.told))
+
+    async def _started(self, run: Run, started: engine_pb2.Started) -> router_pb2.Warning | None:
+        """Note it; what the caller should know before there is output."""
+        run.prompt_tokens = started.prompt_tokens
+        if run.request_id in self._aborting:  # asked for before the engine knew the request
+            await self.engine.abort(run.request_id)
+        if not started.unenforced or run.unenforced:
+            return None
+        run.unenforced = tuple(started.unenforced)
+        return router_pb2.Warning(unenforced=run.unenforced)
 
     async def _events(self, run: Run) -> AsyncGenerator[engine_pb2.GenerateEvent, None]:
         """The engine's events; when it dies, those of its successor, from the last committed token on."""
-        asked = to_engine(run.message, run.request, run.plan, run.segment_plans, run.request_id)
+        if run.attempt is None:
+            raise RuntimeError("the run has not been decided")
+        asked = to_engine(run.message, run.request, run.attempt, run.request_id)
         while True:
             asked.resume_ids[:] = run.token_ids
             asked.resume_characters = run.characters
@@ -177,6 +212,10 @@ class Pipeline:
                     raise EngineUnavailable(
                         f"the engine was lost {run.resumes} times under this step; try again", retry_ms=1_000
                     ) from lost
+            except InvalidRequest as refused:  # a grammar may not go on from what was written without one
+                if not (run.escalations and run.token_ids and refused.concerns("resume_ids")):
+                    raise
+                run.keep_nothing()
 
     def _record(self, run: Run) -> None:
         """Write the record once the tokens' text is known; the caller does not wait for it."""

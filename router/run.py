@@ -8,17 +8,33 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from triroute.proto import decoding_pb2, engine_pb2, router_pb2
+from triroute.proto import chat_pb2, decoding_pb2, engine_pb2, router_pb2
 from triroute.router.classifier.framework import framework
 from triroute.router.classifier.truth import LONGEST, observe
-from triroute.router.convert import STEPS, number_of
+from triroute.router.convert import STEPS, from_plan, number_of
 from triroute.router.features import written
 from triroute.router.fleet.rates import Grant
 from triroute.router.policy.trial.turn import Turn
-from triroute.router.segments import Segments, call_records, ran
-from triroute.router.types import Decision, DecodePlan, Load, Request, SegmentKind, Step, StepKind
+from triroute.router.segments import Segments, call_id, call_records, ran
+from triroute.router.structured.attempt import Attempt, may_escalate
+from triroute.router.structured.check import Checked
+from triroute.router.types import Decision, Load, Request, Step, StepKind
 
 CANCELLED = "CANCELLED"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How far the output was after a commit, in each of its counts."""
+
+    tokens: int = 0
+    characters: int = 0
+    passes: int = 0
+    calls: int = 0
+
+    def within(self, characters: int, tokens: int | None) -> bool:
+        """Whether no more than so much had been written: in tokens, where they are known."""
+        return self.characters <= characters if tokens is None else self.tokens <= tokens
 
 
 @dataclass(slots=True)
@@ -41,16 +57,23 @@ class Run:
     prompt_tokens: int = 0
     token_ids: list[int] = field(default_factory=list)
     characters: int = 0
-    said: list[str] = field(default_factory=list)  # the output's text, up to what its kind is judged by
     passes: list[decoding_pb2.PassRecord] = field(default_factory=list)
     calls: list[engine_pb2.WrittenCall] = field(default_factory=list)
     resumes: int = 0
     finish: router_pb2.Finish | None = None
     error: str = ""
+    attempt: Attempt | None = None  # what writes the output, once it is decided
+    unenforced: tuple[str, ...] = ()
+    escalations: list[router_pb2.Escalation] = field(default_factory=list)
     _segments: Segments = field(default_factory=Segments)
+    _text: list[str] = field(default_factory=list)
+    _marks: list[Mark] = field(default_factory=list)
+    _held: list[tuple[int, router_pb2.Delta]] = field(default_factory=list)  # after so many commits
 
     def take(self, commit: engine_pb2.Commit) -> router_pb2.Delta | None:
         """Note a commit; the delta for the client, where there is one."""
+        if self.escalations and self.decided is not None:
+            commit.plan = len(self.decided.segments) + 1
         segment = self._segments.number(commit)
         for record in commit.passes:
             record.index = len(self.passes)
@@ -58,7 +81,9 @@ class Run:
             self.passes.append(record)
         self.token_ids += commit.token_ids
         self.calls += commit.calls
-        return self.say(commit.text, commit.token_ids, commit.logprobs)
+        delta = self.say(commit.text, commit.token_ids, commit.logprobs)
+        self._marks.append(Mark(len(self.token_ids), self.characters, len(self.passes), len(self.calls)))
+        return delta
 
     def say(
         self,
@@ -67,9 +92,8 @@ class Run:
         logprobs: Iterable[decoding_pb2.TokenLogprob] = (),
     ) -> router_pb2.Delta | None:
         """A delta of the present segment, where there is anything to say."""
-        if self.characters < LONGEST:
-            self.said.append(text)
         self.characters += len(text)
+        self._text.append(text)
         delta = router_pb2.Delta(text=text, token_ids=token_ids, logprobs=logprobs)
         if self._segments.known:
             delta.segment, delta.kind = len(self._segments.known) - 1, self._segments.known[-1][0]
@@ -80,9 +104,73 @@ class Run:
         self.resumes += 1
         self._segments.interrupt()
 
-    def end(self, finish: engine_pb2.Finish) -> router_pb2.Finish:
+    @property
+    def text(self) -> str:
+        """The output so far."""
+        return "".join(self._text)
+
+    @property
+    def holds(self) -> bool:
+        """Whether output waits until it is known to be right: it may turn out wrong, and is written again then."""
+        if self.decision is None or self.attempt is None or not may_escalate(self.decision, self.request):
+            return False
+        return self.attempt.unconstrained or bool(self.unenforced) or bool(self.escalations)
+
+    def hold(self, delta: router_pb2.Delta) -> None:
+        """Keep a delta back, until `held` gives it out."""
+        self._held.append((len(self._marks), delta))
+
+    def held(self) -> list[router_pb2.Delta]:
+        """All that was kept back and still stands."""
+        deltas, self._held = [delta for _, delta in self._held], []
+        return deltas
+
+    def escalates(self, checked: Checked) -> bool:
+        """Whether what is wrong is written again; if so, what comes before it is kept, and `attempt` is the next."""
+        escalation = self.decision.extras.escalation if self.decision is not None else None
+        if self.attempt is None or escalation is None or not checked.invalid or not self.holds:
+            return False
+        _, mode, most = escalation
+        if self.attempt.number >= most:
+            return False
+        characters = 0 if self.request.sampling.stop else checked.sound_characters  # text lags behind tokens then
+        sound = [mark for mark in self._marks[:-1] if mark.within(characters, checked.sound_tokens)]
+        self.attempt = self.attempt.again(mode)
+        sampling = self.attempt.sampling
+        told = router_pb2.Escalation(
+            check=checked.told,
+            plan=from_plan(self.attempt.plan),
+            seed=sampling.seed,
+            temperature=sampling.temperature,
+        )
+        self.escalations.append(told)
+        self._give_up(len(sound))
+        return True
+
+    def keep_nothing(self) -> None:
+        """The engine can't go on from what was kept."""
+        self._give_up(0)
+
+    def _give_up(self, kept: int) -> None:
+        """Move what came after so many commits to the last escalation."""
+        mark = self._marks[kept - 1] if kept else Mark()
+        last = self.escalations[-1]
+        tokens, passes = [*self.token_ids[mark.tokens :], *last.token_ids], [*self.passes[mark.passes :], *last.passes]
+        del last.token_ids[:], last.passes[:]
+        last.token_ids.extend(tokens)
+        last.passes.extend(passes)
+        last.kept_tokens = mark.tokens
+        self._text = [self.text[: mark.characters]]
+        self._held = [(number, delta) for number, delta in self._held if number <= kept]
+        self.characters = mark.characters
+        del self._marks[kept:], self.token_ids[mark.tokens :], self.passes[mark.passes :], self.calls[mark.calls :]
+        self._segments.cut(max((record.segment for record in self.passes), default=-1) + 1)
+
+    def end(self, finish: engine_pb2.Finish, check: router_pb2.Check) -> router_pb2.Finish:
         """The stream's last event."""
         decoding = self.decoding
+        given_up = [record for escalation in self.escalations for record in escalation.passes]
+        spent = [*decoding, *(record for record in given_up if record.kind != decoding_pb2.PassRecord.KIND_PREFILL)]
         summary = self.segments()
         self.finish = router_pb2.Finish(
             reason=finish.reason,
@@ -92,8 +180,8 @@ class Run:
                 drafted_tokens=sum(segment.drafted for segment in summary),
                 accepted_prediction_tokens=sum(segment.accepted for segment in summary),
                 rejected_prediction_tokens=sum(segment.rejected for segment in summary),
-                passes=sum(ran(record) for record in decoding),
-                prefill_passes=len(self.passes) - len(decoding),
+                passes=sum(ran(record) for record in spent),
+                prefill_passes=len(self.passes) + len(given_up) - len(spent),
                 forced_tokens=sum(len(record.forced) for record in decoding),
                 cached_prompt_tokens=finish.usage.cached_prompt_tokens,
                 preemptions=finish.usage.preemptions,
@@ -101,6 +189,13 @@ class Run:
             timings=finish.timings,
             segments=summary,
             resumes=self.resumes,
+            check=check if check.result else None,
+            unenforced=self.unenforced,
+            escalations=self.escalations,
+            tool_calls=[
+                chat_pb2.ToolCall(id=call_id(self.request_id, number), name=c.name, arguments_json=c.arguments_json)
+                for number, c in enumerate(self.calls)
+            ],
         )
         return self.finish
 
@@ -108,7 +203,7 @@ class Run:
         """What the output turned out to be; unknown where there is none, or it did not end by itself or its limits."""
         if self.finish is None or self.finish.reason == decoding_pb2.FINISH_REASON_ABORTED:
             return StepKind.UNKNOWN
-        return observe("".join(self.said))
+        return observe(self.text[:LONGEST])
 
     @property
     def milliseconds_a_token(self) -> float | None:
@@ -123,17 +218,6 @@ class Run:
         return bool(self.error) and not self.error.startswith(CANCELLED)
 
     @property
-    def plan(self) -> DecodePlan:
-        if self.decision is None:
-            raise RuntimeError("the run has not been decided")
-        return self.decision.plan
-
-    @property
-    def segment_plans(self) -> tuple[tuple[SegmentKind, DecodePlan], ...]:
-        """What runs in parts of the output instead of `plan`."""
-        return self.decision.extras.segments if self.decision else ()
-
-    @property
     def decoding(self) -> list[decoding_pb2.PassRecord]:
         """The passes that were not prefill, and what the response format forced before the first."""
         return [record for record in self.passes if record.kind != decoding_pb2.PassRecord.KIND_PREFILL]
@@ -141,7 +225,8 @@ class Run:
     def segments(self) -> list[router_pb2.SegmentSummary]:
         """What each segment ran as."""
         decided = self.decided or router_pb2.Decision()
-        return self._segments.summaries([decided.plan, *(own.plan for own in decided.segments)], self.decoding)
+        plans = [decided.plan, *(own.plan for own in decided.segments), *(e.plan for e in self.escalations[-1:])]
+        return self._segments.summaries(plans, self.decoding)
 
     def call_records(self) -> list[router_pb2.CallRecord]:
         """The tool calls of the output so far."""
@@ -172,7 +257,8 @@ class Run:
 
     def known_tokens(self) -> list[int]:
         """Every token that the record names."""
-        proposed = (token for record in self.passes for token in (*record.proposed_ids, *record.committed_ids))
+        passes = [*self.passes, *(record for escalation in self.escalations for record in escalation.passes)]
+        proposed = (token for record in passes for token in (*record.proposed_ids, *record.committed_ids))
         return sorted({*self.token_ids, *proposed})
 
 

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 import jsonschema
+from jsonschema.validators import validator_for
 
 _MOST_CHARACTERS = 262_144
 _DEEPEST = 64
@@ -14,7 +15,7 @@ _DEEPEST = 64
 
 @lru_cache(maxsize=512)
 def schema_problem(text: str, *, as_schema: bool = True) -> str | None:
-    """What is wrong with a JSON object, or with a JSON Schema (2020-12); None when nothing is."""
+    """What is wrong with a JSON object, or with a JSON Schema (2020-12, or as its $schema says); None: nothing."""
     if len(text) > _MOST_CHARACTERS:
         return f"has over {_MOST_CHARACTERS} characters"
     try:
@@ -29,12 +30,15 @@ def schema_problem(text: str, *, as_schema: bool = True) -> str | None:
         return None
     if _depth(value) > _DEEPEST:
         return f"is nested deeper than {_DEEPEST}"
+    remote = next((ref for ref in _references(value) if not ref.startswith("#")), None)
+    if remote:
+        return f"refers to {remote[:100]!r}; only references inside the schema (#/...) are followed"
+    dialect = validator_for(value, default=jsonschema.Draft202012Validator)
     try:
-        jsonschema.Draft202012Validator.check_schema(value)
+        dialect.check_schema(value)
     except jsonschema.SchemaError as error:
         return f"is not a valid JSON Schema at {error.json_path}: {error.message[:200]}"
-    remote = next((ref for ref in _references(value) if not ref.startswith("#")), None)
-    return f"refers to {remote[:100]!r}; only references inside the schema (#/...) are followed" if remote else None
+    return None
 
 
 def _depth(value: Any) -> int:

@@ -39,6 +39,11 @@ class Segments:
         """The engine that comes next counts from 0 again."""
         self._offset = None
 
+    def cut(self, count: int) -> None:
+        """Only the first `count` stay; the engine is asked to go on from there."""
+        del self.known[count:]
+        self.interrupt()
+
     def summaries(self, plans: Sequence[decoding_pb2.DecodePlan], passes: Passes) -> list[router_pb2.SegmentSummary]:
         """What each segment ran as, of those in which `passes` decoded."""
         numbers = sorted({record.segment for record in passes})
@@ -79,7 +84,7 @@ def call_records(
     segments = [record.segment for record in passes for _ in record.committed_ids]
     return [
         router_pb2.CallRecord(
-            id=f"call_{request_id[:24]}_{number}",
+            id=call_id(request_id, number),
             name=call.name,
             arguments_json=call.arguments_json,
             segments=sorted(set(segments[call.first_token : call.end_token])),
@@ -88,6 +93,11 @@ def call_records(
         )
         for number, call in enumerate(calls)
     ]
+
+
+def call_id(request_id: str, number: int) -> str:
+    """Names a tool call of a step, from 0."""
+    return f"call_{request_id[:24]}_{number}"
 
 
 def step_of_call(wanted: str) -> str:

@@ -36,6 +36,8 @@ MODE, VARIANT, BLOCK_LENGTH = "triroute.mode", "triroute.variant", "triroute.blo
 PASSES, DRAFTED, ACCEPTED, REJECTED = "triroute.passes", "triroute.drafted", "triroute.accepted", "triroute.rejected"
 TOKENS_PER_FORWARD, ACCEPT_PATH = "triroute.tokens_per_forward", "triroute.accept_path"
 REQUEST_ID, RESUMES = "triroute.request.id", "triroute.resumes"
+CHECK, CHECK_PROBLEM, ESCALATIONS = "triroute.check", "triroute.check.problem", "triroute.escalations"
+UNENFORCED = "triroute.unenforced"
 
 Attributes = dict[str, str | int | float | bool | list[str]]
 
@@ -232,6 +234,14 @@ def _gen_ai(run: Run, operation: str, model: str) -> Attributes:
         attributes["gen_ai.response.time_to_first_chunk"] = run.finish.timings.first_token_us / 1e6
         attributes["gen_ai.usage.input_tokens"] = run.finish.usage.prompt_tokens
         attributes["gen_ai.usage.output_tokens"] = run.finish.usage.completion_tokens
+        if run.finish.HasField("check"):
+            check = run.finish.check
+            attributes[CHECK] = router_pb2.Check.Result.Name(check.result).removeprefix("RESULT_").lower()
+            if check.problem:
+                attributes[CHECK_PROBLEM] = f"{check.path}: {check.problem}"
+            attributes[ESCALATIONS] = len(run.finish.escalations)
+        if run.finish.unenforced:
+            attributes[UNENFORCED] = list(run.finish.unenforced)
     return attributes
 
 

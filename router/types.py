@@ -212,6 +212,10 @@ class Request:
         return self.tool_choice.kind
 
     @property
+    def may_call(self) -> bool:
+        return bool(self.tools) and self.tool_choice.kind is not ToolChoiceKind.NONE
+
+    @property
     def has_format(self) -> bool:
         return self.response_format.kind is not FormatKind.NONE
 
@@ -333,8 +337,9 @@ class DecodePlan:
 
 @dataclass(frozen=True, slots=True)
 class Extras:
-    """What a rule asks for beyond the decoder. No engine runs any of it yet but `segments`, which has a plan for each
-    kind that differs. `escalation` is (when, to which mode, how often at most).
+    """What a rule asks for beyond the decoder. `grammar`, `escalation` and `segments` run, the rest is carried.
+
+    `escalation` is (when, to which mode, how often at most); `segments` has a plan for each kind that differs.
     """
 
     grammar: str = "as_asked"

@@ -10,7 +10,10 @@ from triroute.engine.config import EngineConfig
 from triroute.engine.costs import Costs
 from triroute.engine.engine import Engine
 from triroute.engine.errors import InvalidRequest
+from triroute.engine.grammar import Constraint, compile_format
 from triroute.engine.modes.quadratic_speculation import MOST_BLOCK_LENGTH
+from triroute.engine.tokenizer import Tokenizer
+from triroute.engine.tool_grammar import Calls, compile_calls
 from triroute.engine.types import (
     ALL_SOURCES,
     Committed,
@@ -63,6 +66,21 @@ def to_request(message: engine_pb2.GenerateRequest, engine: Engine) -> Request:
     )
 
 
+def to_constraint(message: engine_pb2.GenerateRequest, tokenizer: Tokenizer) -> Constraint | None:
+    """What holds the output to what was asked for. A response format goes before calls that only may be made.
+
+    Raises InvalidRequest.
+    """
+    if message.unconstrained:
+        return None
+    shape, choice, tools = _format(message.response_format), message.tool_choice, _tools(message)
+    must = choice.kind in (chat_pb2.ToolChoice.KIND_REQUIRED, chat_pb2.ToolChoice.KIND_NAMED)
+    if tools and (must or shape is None):
+        calls, named = Calls.MUST if must else Calls.FREE, choice.name if must else ""
+        return compile_calls(tools, calls, tokenizer, parallel=not choice.one_call, named=named)
+    return None if shape is None else compile_format(shape, tokenizer)
+
+
 def from_event(event: Started | Committed | Finished) -> engine_pb2.GenerateEvent:
     """An event of the loop as one of the stream."""
     match event:
@@ -95,8 +113,11 @@ def _prompt(message: engine_pb2.GenerateRequest, engine: Engine) -> tuple[int, .
     if not message.chat.messages:
         raise InvalidRequest("chat.messages", "is empty; send at least one message, or text")
     messages = tuple(_message(index, turn) for index, turn in enumerate(message.chat.messages))
-    tools = tuple(Tool(tool.name, tool.description, tool.parameters_json) for tool in _offered(message))
-    return encode_chat(messages, tools, engine.chat_template, engine.tokenizer)
+    return encode_chat(messages, _tools(message), engine.chat_template, engine.tokenizer)
+
+
+def _tools(message: engine_pb2.GenerateRequest) -> tuple[Tool, ...]:
+    return tuple(Tool(tool.name, tool.description, tool.parameters_json, tool.strict) for tool in _offered(message))
 
 
 def _offered(message: engine_pb2.GenerateRequest) -> list[chat_pb2.Tool]:

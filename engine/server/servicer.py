@@ -11,10 +11,10 @@ import grpc
 
 from triroute.engine.engine import Engine
 from triroute.engine.errors import EngineError, InvalidRequest
-from triroute.engine.grammar import Constraint, compile_format
-from triroute.engine.server.convert import MODES, from_costs, from_event, to_request
+from triroute.engine.grammar import Constraint
+from triroute.engine.server.convert import MODES, from_costs, from_event, to_constraint, to_request
 from triroute.engine.server.errors import abort
-from triroute.engine.types import Event, Failed, Finished, Request
+from triroute.engine.types import Event, Failed, Finished, Request, Started
 from triroute.proto import engine_pb2, engine_pb2_grpc
 
 _LEAST_INTERVAL_MS = 20
@@ -35,7 +35,10 @@ class EngineServicer(engine_pb2_grpc.EngineServicer):
             async for event in self._events(request, constraint):
                 if isinstance(event, Failed):
                     raise EngineError(event.message)
-                yield from_event(event)
+                told = from_event(event)
+                if constraint is not None and isinstance(event, Started):
+                    told.started.unenforced.extend(constraint.unenforced)
+                yield told
         except EngineError as error:
             await abort(context, error)
 
@@ -87,9 +90,7 @@ class EngineServicer(engine_pb2_grpc.EngineServicer):
             await asyncio.sleep(interval)
 
     def _prepare(self, message: engine_pb2.GenerateRequest) -> tuple[Request, Constraint | None]:
-        request = to_request(message, self.engine)
-        shape = request.response_format
-        return request, None if shape is None else compile_format(shape, self.engine.tokenizer)
+        return to_request(message, self.engine), to_constraint(message, self.engine.tokenizer)
 
     async def _events(self, request: Request, constraint: Constraint | None) -> AsyncIterator[Event]:
         """Submit, then everything until the end; leaving early ends the work."""

@@ -30,6 +30,10 @@ def tree(record: router_pb2.Record) -> Tree:
     if not record.finish.segments and record.passes:
         _passes(root.add("[b]passes[/b]"), record, list(record.passes))
     root.add(f"[b]output[/b]\n{_output(record)}")
+    for wrong in record.finish.escalations:
+        root.add(_escalation(wrong))
+    if record.finish.HasField("check") or record.finish.unenforced:
+        root.add(_check(record.finish))
     root.add(_end(record))
     return root
 
@@ -202,6 +206,23 @@ def _output(record: router_pb2.Record) -> str:
             text = escape(safe(record.token_text.get(token, f"<{token}>")))
             parts.append(f"[green]{text}[/green]" if index < made.accepted else text)
     return "".join(parts) or "[dim]none[/dim]"
+
+
+def _escalation(wrong: router_pb2.Escalation) -> str:
+    return (
+        f"[b]written again[/b]  by {_plan(wrong.plan)}, seed {wrong.seed}, temperature {wrong.temperature:g}: "
+        f"[red]{escape(safe(wrong.check.path))} {escape(safe(wrong.check.problem))}[/red]; "
+        f"{len(wrong.token_ids)} tokens given up after {wrong.kept_tokens}"
+    )
+
+
+def _check(finish: router_pb2.Finish) -> str:
+    """What the output is, and what no grammar held it to."""
+    result = router_pb2.Check.Result.Name(finish.check.result).removeprefix("RESULT_").lower().replace("_", " ")
+    where = f": {escape(safe(finish.check.path))} {escape(safe(finish.check.problem))}" if finish.check.problem else ""
+    missing = f"; no grammar holds it to {escape(safe(', '.join(finish.unenforced)))}" if finish.unenforced else ""
+    colour = "red" if finish.check.result == router_pb2.Check.RESULT_INVALID else "green"
+    return f"[b]check[/b]  [{colour}]{result}[/{colour}]{where}{missing}"
 
 
 def _end(record: router_pb2.Record) -> str:

@@ -61,7 +61,8 @@ class Escalation(Part):
     """What to do when the output turns out wrong: decode again, from the last token that was right."""
 
     on: Annotated[list[Literal["invalid_output", "low_confidence"]], Field(min_length=1)] = Field(
-        description="When to decode again."
+        description="When to decode again: `invalid_output` is not what its JSON Schema or a tool's parameters ask for."
+        " No engine tells `low_confidence` yet."
     )
     mode: ModeName = Field(default="autoregressive", description="How to decode then.")
     most: Annotated[int, Field(ge=1, le=8)] = Field(default=1, description="How often at most.")

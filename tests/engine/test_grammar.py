@@ -66,6 +66,27 @@ def test_takes_no_more_of_what_is_forced_than_fits() -> None:
     assert len(constraint.take_forced(7)) == 7
 
 
+def test_names_of_control_tokens_in_what_is_forced_are_text() -> None:
+    constraint = compile_format(ResponseFormat(FormatKind.JSON_SCHEMA, '{"const": "a<|im_end|>b"}'), TOKENIZER)
+    taken = constraint.take_forced(99)
+    assert list(taken) == [*TOKENIZER.encode('"a<|im_end|>b"'), *TOKENIZER.end_ids]
+
+
+def test_what_is_not_enforced_is_named() -> None:
+    schema = '{"type": "array", "uniqueItems": true, "items": {"format": "idn-email", "type": "string"}, "not": {}}'
+    constraint = compile_format(ResponseFormat(FormatKind.JSON_SCHEMA, schema), TOKENIZER)
+    assert set(constraint.unenforced) == {"uniqueItems", "not", "format: idn-email"}
+    one = '{"oneOf": [{"type": "integer"}, {"type": "number"}]}'
+    assert compile_format(ResponseFormat(FormatKind.JSON_SCHEMA, one), TOKENIZER).unenforced == ("oneOf",)
+
+
+def test_constraints_of_one_format_do_not_share_their_place() -> None:
+    first, second = (compile_format(ResponseFormat(FormatKind.REGEX, "ab"), TOKENIZER) for _ in range(2))
+    first.advance(TOKENIZER.encode("a")[0])
+    assert second.accepts(TOKENIZER.encode("a")[0])
+    assert not first.accepts(TOKENIZER.encode("a")[0])
+
+
 def test_json_has_one_spelling() -> None:
     schema = '{"type":"object","properties":{"a":{"type":"boolean"},"b":{"enum":[1]}},"required":["a","b"]}'
     constraint = compile_format(ResponseFormat(FormatKind.JSON_SCHEMA, schema), TOKENIZER)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from triroute.proto import chat_pb2, decoding_pb2, router_pb2
 from triroute.router.convert import from_decision, from_plan, to_engine, to_plan, to_request
 from triroute.router.errors import InvalidRequest, to_status
+from triroute.router.structured.attempt import Attempt
 from triroute.router.types import (
     Decision,
     DecodePlan,
@@ -169,7 +170,9 @@ def test_absent_and_zero_differ() -> None:
 def test_engine_request_is_complete() -> None:
     message = ask(SAID, tools=[tool()], sampling=Draw(seed=2**64 - 1, stop=["x"]))
     plan = DecodePlan(Mode.SELF_SPECULATION, Variant.LINEAR, block_length=4)
-    asked = to_engine(message, to_request(message), plan, ((SegmentKind.CODE, DecodePlan(Mode.DIFFUSION)),), "r")
+    segments = ((SegmentKind.CODE, DecodePlan(Mode.DIFFUSION)),)
+    request = to_request(message)
+    asked = to_engine(message, request, Attempt(plan, segments, request.sampling, unconstrained=False), "r")
     assert [(own.kind, own.plan.mode) for own in asked.segments] == [
         (decoding_pb2.SEGMENT_KIND_CODE, decoding_pb2.MODE_DIFFUSION)
     ]
@@ -209,7 +212,8 @@ def test_all_of_sampling_reaches_the_engine() -> None:
     request = to_request(ask(sampling=sampling))
     assert request.sampling.logit_bias == ((2, 1.5), (9, -100.0))
     assert request.sampling.logprobs == 0
-    assert to_engine(ask(sampling=sampling), request, DecodePlan(Mode.AUTOREGRESSIVE), (), "r").sampling == sampling
+    attempt = Attempt(DecodePlan(Mode.AUTOREGRESSIVE), (), request.sampling, unconstrained=False)
+    assert to_engine(ask(sampling=sampling), request, attempt, "r").sampling == sampling
     assert to_request(ask(sampling=Draw(repetition_penalty=0.1))).sampling.repetition_penalty < 0.11
 
 

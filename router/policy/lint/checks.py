@@ -30,7 +30,13 @@ class Capabilities:
     variants: frozenset[str] = frozenset({"linear", "quadratic"})
     beyond: frozenset[tuple[str, str]] = frozenset(
         {
-            *(("verification", "exact"), ("grammar", "as_asked"), ("segments", "any")),
+            *(
+                ("verification", "exact"),
+                ("grammar", "as_asked"),
+                ("segments", "any"),
+                ("escalation", "invalid_output"),
+            ),
+            *(("grammar", "required"), ("grammar", "off")),
             *(("capture", "features"), ("audit", "best_effort")),
         }
     )
@@ -114,9 +120,11 @@ def unsupported(file: PolicyFile, engine: Capabilities) -> Iterator[Found]:
             asked = getattr(use, name)
             if asked is not None and (name, asked) not in engine.beyond:
                 yield _unsupported((*path, name), index, f"{name}: {asked}")
-        for name in ("escalation", "segments"):
-            if getattr(use, name) is not None and (name, "any") not in engine.beyond:
-                yield _unsupported((*path, name), index, name)
+        for number, reason in enumerate(use.escalation.on if use.escalation else ()):
+            if ("escalation", reason) not in engine.beyond:
+                yield _unsupported((*path, "escalation", "on", number), index, f"escalation on {reason}")
+        if use.segments is not None and ("segments", "any") not in engine.beyond:
+            yield _unsupported((*path, "segments"), index, "segments")
 
 
 def risks(file: PolicyFile, reaches: Reaches) -> Iterator[Found]:

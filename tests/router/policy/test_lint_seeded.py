@@ -288,14 +288,7 @@ def lossy_under_audit(rng: random.Random, policy: Policy) -> Seeded:
 
 
 def what_nothing_runs(rng: random.Random, policy: Policy) -> Seeded:
-    name, value = rng.choice(
-        [
-            ("grammar", "off"),
-            ("capture", "text"),
-            ("audit", "required"),
-            ("escalation", {"on": ["invalid_output"]}),
-        ]
-    )
+    name, value = rng.choice([("capture", "text"), ("audit", "required")])
     where = rng.choice([("defaults",), ("rules", _index(rng, policy), "use")])
     part = policy["defaults"] if where == ("defaults",) else policy["rules"][where[1]]["use"]  # type: ignore[misc]
     part[name] = value

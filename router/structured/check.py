@@ -1,0 +1,85 @@
+"""A finished output against what was asked for: the response format's schema, and those of the tools called."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from triroute.proto import decoding_pb2, engine_pb2, router_pb2
+from triroute.router.structured.schema import Unjudged, Wrong, wrong_in
+from triroute.router.structured.where import offset_of
+from triroute.router.types import FormatKind, Request, ToolChoiceKind
+
+_Check = router_pb2.Check
+_CUT = {
+    decoding_pb2.FINISH_REASON_LENGTH: "the output was cut at max_tokens",
+    decoding_pb2.FINISH_REASON_ABORTED: "the step was aborted",
+}
+_MUST = (ToolChoiceKind.REQUIRED, ToolChoiceKind.NAMED)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What came of it, and how much of the output, in characters or else in tokens, comes before what is wrong."""
+
+    told: router_pb2.Check
+    sound_characters: int = 0
+    sound_tokens: int | None = None
+
+    @property
+    def invalid(self) -> bool:
+        return self.told.result == _Check.RESULT_INVALID
+
+
+def is_checked(request: Request) -> bool:
+    """Whether there is anything that its output could be checked against."""
+    return request.may_call or request.response_format.kind is FormatKind.JSON_SCHEMA
+
+
+def check(
+    request: Request, text: str, calls: Sequence[engine_pb2.WrittenCall], reason: decoding_pb2.FinishReason.ValueType
+) -> Checked:
+    """What an output is. `calls` are the tool calls in it."""
+    if not is_checked(request):
+        return Checked(_Check())
+    if reason in _CUT:
+        return Checked(_Check(result=_Check.RESULT_NOT_CHECKED, path="$", problem=_CUT[reason]))
+    try:
+        return _judged(request, text, calls)
+    except Unjudged as unjudged:
+        return Checked(_Check(result=_Check.RESULT_NOT_CHECKED, path="$", problem=str(unjudged)))
+
+
+def _judged(request: Request, text: str, calls: Sequence[engine_pb2.WrittenCall]) -> Checked:
+    must = request.tool_choice.kind in _MUST
+    if request.response_format.kind is FormatKind.JSON_SCHEMA and not must:
+        wrong = wrong_in(text, request.response_format.source)
+        return _told("$", wrong, text, 0) if wrong else Checked(_Check(result=_Check.RESULT_VALID))
+    if not calls:
+        if must:
+            return _told("tool_calls", Wrong((), "there is none, and one was required", broken=True), text, 0)
+        opened = "<tool_call>" in text
+        if opened and "[]" not in text:
+            return _told("tool_calls", Wrong((), "one was opened that can't be read", broken=True), text, 0)
+        return Checked(_Check(result=_Check.RESULT_VALID) if opened else _Check())
+    tools = {tool.name: tool.parameters for tool in request.tools}
+    named = request.tool_choice.name if request.tool_choice.kind is ToolChoiceKind.NAMED else ""
+    for number, call in enumerate(calls):
+        place = f"tool_calls[{number}]"
+        if call.name not in tools or named not in ("", call.name):
+            problem = f"{call.name[:64]!r} is not {named or 'one of the tools'}"
+            return _at_call(f"{place}.name", problem, call)
+        wrong = wrong_in(call.arguments_json, tools[call.name])
+        if wrong is not None:
+            return _at_call(f"{place}.arguments{wrong.path[1:]}", wrong.problem, call)
+    return Checked(_Check(result=_Check.RESULT_VALID))
+
+
+def _told(root: str, wrong: Wrong, text: str, start: int) -> Checked:
+    told = _Check(result=_Check.RESULT_INVALID, path=root + wrong.path[1:], problem=wrong.problem)
+    return Checked(told, 0 if wrong.broken else start + offset_of(text[start:], wrong.keys))
+
+
+def _at_call(path: str, problem: str, call: engine_pb2.WrittenCall) -> Checked:
+    told = _Check(result=_Check.RESULT_INVALID, path=path, problem=problem)
+    return Checked(told, sound_tokens=call.first_token)

@@ -1,0 +1,180 @@
+"""Schemas and tools through the whole service: what is finished is as asked, or the finish says what is wrong."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+
+import jsonschema
+import pytest
+
+from triroute.proto import chat_pb2, decoding_pb2, router_pb2
+from triroute.router.settings import Settings
+
+from .conftest import Running
+
+POLICY = """
+version: 1
+metadata: {name: structured}
+hints: {allow: [mode]}
+rules:
+  - id: loose
+    when: {tags: {any: [loose]}}
+    use: {mode: autoregressive, grammar: off, escalation: {on: [invalid_output], mode: autoregressive, most: 2}}
+  - id: loose-for-good
+    when: {tags: {any: [loose-for-good]}}
+    use: {mode: autoregressive, grammar: off}
+  - id: again
+    when: {tags: {any: [again]}}
+    use: {mode: self_speculation, escalation: {on: [invalid_output], most: 8}}
+  - id: otherwise
+    use: {mode: self_speculation}
+"""
+MODES = (decoding_pb2.MODE_AUTOREGRESSIVE, decoding_pb2.MODE_DIFFUSION, decoding_pb2.MODE_SELF_SPECULATION)
+PERSON = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string", "maxLength": 12},
+        "age": {"type": "integer", "minimum": 0, "maximum": 99},
+    },
+    "required": ["name", "age"],
+    "additionalProperties": False,
+}
+CITY = {
+    "type": "object",
+    "properties": {"city": {"enum": ["Oslo", "Rome"]}},
+    "required": ["city"],
+    "additionalProperties": False,
+}
+Check, Choice = router_pb2.Check, chat_pb2.ToolChoice
+
+
+@pytest.fixture(scope="module")
+def structured(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    folder = tmp_path_factory.mktemp("structured")
+    (folder / "policy.yaml").write_text(POLICY)
+    service = Running(replace(settings, policy=folder / "policy.yaml", records=folder / "records.sqlite"))
+    yield service
+    service.close()
+
+
+def ask(*tags: str, schema: object = None, most: int = 60, prompt: str = "Who are you?") -> router_pb2.GenerateRequest:
+    shape = chat_pb2.ResponseFormat(json_schema=json.dumps(schema)) if schema else None
+    return router_pb2.GenerateRequest(
+        chat=chat_pb2.Chat(messages=[chat_pb2.ChatMessage(role=chat_pb2.ROLE_USER, content=prompt)]),
+        response_format=shape,
+        sampling=chat_pb2.Sampling(max_tokens=most),
+        tags=tags,
+    )
+
+
+def call(kind: Choice.Kind.ValueType, *, name: str = "", one_call: bool = False) -> router_pb2.GenerateRequest:
+    asked = ask(prompt="What is the weather in Rome?")
+    asked.tools.add(name="weather", description="The weather of a city.", parameters_json=json.dumps(CITY))
+    asked.tools.add(name="now", description="The time.")
+    asked.tool_choice.CopyFrom(Choice(kind=kind, name=name, one_call=one_call))
+    return asked
+
+
+def said(events: list[router_pb2.GenerateEvent]) -> str:
+    return "".join(event.delta.text for event in events)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_is_finished_is_valid(structured: Running, mode: decoding_pb2.Mode.ValueType) -> None:
+    asked = ask(schema=PERSON)
+    asked.hints.mode = mode
+    events = list(structured.stub.Generate(asked))
+    jsonschema.validate(json.loads(said(events)), PERSON)
+    assert events[-1].finish.check.result == Check.RESULT_VALID
+    assert not events[-1].finish.escalations
+
+
+def test_what_is_cut_says_so(structured: Running) -> None:
+    finish = list(structured.stub.Generate(ask(schema=PERSON, most=3)))[-1].finish
+    assert finish.reason == decoding_pb2.FINISH_REASON_LENGTH
+    assert (finish.check.result, finish.check.path) == (Check.RESULT_NOT_CHECKED, "$")
+
+
+def test_free_text_is_not_checked(structured: Running) -> None:
+    assert not list(structured.stub.Generate(ask()))[-1].finish.HasField("check")
+
+
+def test_what_is_wrong_is_said(structured: Running) -> None:
+    events = list(structured.stub.Generate(ask("loose-for-good", schema=PERSON, prompt="Say hi, and no more.")))
+    check = events[-1].finish.check
+    assert (check.result, check.path) == (Check.RESULT_INVALID, "$")
+    assert check.problem.startswith("is not JSON")
+    assert said(events)
+
+
+def test_wrong_output_is_written_again_and_nobody_sees_it(structured: Running) -> None:
+    events = list(structured.stub.Generate(ask("loose", schema=PERSON, prompt="Say hi, and no more.")))
+    finish = events[-1].finish
+    jsonschema.validate(json.loads(said(events)), PERSON)
+    assert finish.check.result == Check.RESULT_VALID
+    (escalation,) = finish.escalations
+    assert escalation.check.problem.startswith("is not JSON")
+    assert escalation.plan.mode == decoding_pb2.MODE_AUTOREGRESSIVE
+    assert escalation.token_ids
+    assert escalation.passes
+    record = structured.stub.GetRecord(router_pb2.GetRecordRequest(id=events[0].decision.request_id))
+    assert record.finish == finish
+    assert list(record.token_ids) == [token for event in events for token in event.delta.token_ids]
+    assert set(escalation.token_ids) <= set(record.token_text)
+    assert sum(segment.tokens for segment in finish.segments) == len(record.token_ids)
+
+
+def test_what_no_grammar_holds_is_named_first_and_escalates_from_where_it_is_wrong(structured: Running) -> None:
+    schema = {
+        "type": "object",
+        "properties": {
+            "title": {"type": "string", "minLength": 8, "maxLength": 16},
+            "tags": {
+                "type": "array",
+                "items": {"enum": ["a", "b", "c"]},
+                "minItems": 2,
+                "maxItems": 2,
+                "uniqueItems": True,
+            },
+        },
+        "required": ["title", "tags"],
+        "additionalProperties": False,
+    }
+    results = []
+    for seed in range(8):
+        asked = ask("again", schema=schema)
+        asked.sampling.seed, asked.sampling.temperature = seed, 1.5
+        events = list(structured.stub.Generate(asked))
+        assert list(events[1].warning.unenforced) == ["uniqueItems"]
+        finish = events[-1].finish
+        jsonschema.validate(json.loads(said(events)), schema)
+        for escalation in finish.escalations:
+            assert escalation.check.path == "$.tags"
+            assert escalation.kept_tokens > 3
+        results.append(len(finish.escalations))
+    assert any(results)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_call_is_required(structured: Running, mode: decoding_pb2.Mode.ValueType) -> None:
+    asked = call(Choice.KIND_REQUIRED, one_call=True)
+    asked.hints.mode = mode
+    events = list(structured.stub.Generate(asked))
+    record = structured.stub.GetRecord(router_pb2.GetRecordRequest(id=events[0].decision.request_id))
+    (written,) = record.calls
+    assert record.finish.check.result == Check.RESULT_VALID
+    pieces = [event.tool_call for event in events if event.HasField("tool_call")]
+    assert {(piece.id, piece.index) for piece in pieces} == {(written.id, 0)}
+    assert "".join(piece.name for piece in pieces) == written.name
+    assert "".join(piece.arguments_json for piece in pieces) == written.arguments_json
+    (told,) = record.finish.tool_calls
+    assert (told.id, told.name, told.arguments_json) == (written.id, written.name, written.arguments_json)
+    arguments = json.loads(written.arguments_json)
+    jsonschema.validate(arguments, CITY if written.name == "weather" else {"maxProperties": 0})
+
+
+def test_a_call_is_named(structured: Running) -> None:
+    events = list(structured.stub.Generate(call(Choice.KIND_NAMED, name="now", one_call=True)))
+    assert said(events) == '<tool_call>[{"name": "now", "arguments": {}}]</tool_call>'
