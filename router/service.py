@@ -11,6 +11,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
+from starlette.routing import BaseRoute
 
 from triroute.proto import router_pb2, router_pb2_grpc
 from triroute.router.admin.listener import AdminListener
@@ -18,6 +19,8 @@ from triroute.router.errors import StartFailed
 from triroute.router.fleet.exchange import Board, Exchange, MemoryExchange
 from triroute.router.fleet.member import Member
 from triroute.router.fleet.redis import RedisExchange
+from triroute.router.http.health import health as health_route
+from triroute.router.http.listener import HttpListener
 from triroute.router.metrics import Metrics
 from triroute.router.pipeline import Pipeline
 from triroute.router.policy import Policy
@@ -44,6 +47,7 @@ class Service:
         self.address = settings.listen
         self.keeper = PolicyKeeper(settings)
         self.records = RecordStore(settings.records)
+        self.draining = False
 
     async def __aenter__(self) -> Service:
         """Start. Raises StartFailed."""
@@ -70,6 +74,9 @@ class Service:
             self.admin = AdminListener(self.keeper, int(port))
             self.admin.bind()
             stack.push_async_callback(self.admin.stop)
+            self.http = HttpListener(self.settings.http, int(port))
+            self.http.bind()
+            stack.push_async_callback(self.http.stop)
             await self.supervisor.start(self.progress)
             await stack.enter_async_context(self.keeper)
             metrics = Metrics(self.settings.otlp_endpoint, self.keeper.live)
@@ -80,6 +87,7 @@ class Service:
             stack.push_async_callback(self.pipeline.settle)
             await self._serve()
             await self.admin.start()
+            await self.http.start(self._routes())
             stack.push_async_callback(self._stop)
             self._stack = stack.pop_all()
         return self
@@ -91,6 +99,7 @@ class Service:
 
     async def drain(self) -> None:
         """Take no new calls; let running steps finish, up to `drain_seconds`. Health watchers are not waited for."""
+        self.draining = True
         await self._health.enter_graceful_shutdown()
         stopped = asyncio.create_task(self._server.stop(self.settings.drain_seconds))
         idle = asyncio.create_task(self.pipeline.idle.wait())
@@ -111,6 +120,9 @@ class Service:
         if isinstance(store, RedisStore):
             exchange = RedisExchange(store.line, self.settings.fleet)
         return Member(exchange, self.keeper.live, lambda: engine.load, self.keeper.follower.replica)
+
+    def _routes(self) -> list[BaseRoute]:
+        return [health_route(lambda: not self.draining)]
 
     def _bind(self) -> str:
         host, _, port = self.settings.listen.rpartition(":")

@@ -40,6 +40,7 @@ class Settings:
     start_seconds: float = 120.0
     message_bytes: int = 16 * 2**20
     admin: str = ""  # where PolicyAdmin listens: HOST:PORT, unix:PATH, "auto" for a socket in `home`, "" for nowhere
+    http: str = ""  # where HTTP listens: HOST:PORT, "auto" for the port behind `listen`'s, "" for nowhere
     redis: str = ""  # URL of the fleet's store; "" for a router that stands alone
     fleet: str = "default"  # routers of one fleet, in one Redis, follow one policy
     replica: str = ""  # this router's name in the fleet; "" for HOST:PORT

@@ -28,6 +28,9 @@ def serve(
     admin: Annotated[
         str, typer.Option(help="Where PolicyAdmin listens: unix:PATH, HOST:PORT, or `none`.", show_default="a socket")
     ] = "auto",
+    http: Annotated[
+        str, typer.Option(help="Where HTTP listens: HOST:PORT, or `none`.", show_default="the next port, local")
+    ] = "auto",
     redis: Annotated[
         str, typer.Option(envvar="TRIROUTE_REDIS", help="URL of the Redis whose fleet this router joins.")
     ] = DEFAULTS.redis,
@@ -52,6 +55,7 @@ def serve(
         cache_mb=cache_mb,
         drain_seconds=drain,
         admin="" if admin == "none" else admin,
+        http="" if http == "none" else http,
         redis=redis,
         fleet=fleet,
         replica=replica,
@@ -102,6 +106,7 @@ def _welcome(service: Service) -> Panel:
         "model": service.supervisor.description.model,
         "policy": f"{service.policy.name} {service.policy.revision[:12]}",
         "admin": service.admin.address or "none",
+        "http": f"http://{service.http.address}" if service.http.address else "none",
         "store": service.keeper.store.health().where,
         "records": str(service.settings.records),
         "traces": service.settings.otlp_endpoint or "kept out; set OTEL_EXPORTER_OTLP_ENDPOINT to export them",

@@ -1,0 +1,1 @@
+"""The HTTP door: what browsers and scrapers read."""

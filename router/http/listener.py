@@ -1,0 +1,91 @@
+"""The HTTP listener, on the service's own event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator, Sequence
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute
+
+from triroute.router.errors import StartFailed
+
+AUTO = "auto"
+_LOCAL = "127.0.0.1"
+_STOP_SECONDS = 1
+_LAST_PORT = 65_535
+
+
+class HttpListener:
+    """`bind`, `start` and `stop` go with the service. `address` is empty where settings want no listener."""
+
+    def __init__(self, asked: str, port: int) -> None:
+        """`asked` is HOST:PORT, "auto" for the port behind the service's own, `port`, or "" for no listener."""
+        self.address = asked
+        self._port = port
+        self._socket: socket.socket | None = None
+        self._server: _Server | None = None
+        self._serving: asyncio.Task[None] | None = None
+
+    def bind(self) -> None:
+        """Raises StartFailed."""
+        if not self.address:
+            return
+        self._socket = _next_to(self._port) if self.address == AUTO else _bound(self.address)
+        host, port = self._socket.getsockname()[:2]
+        self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    async def start(self, routes: Sequence[BaseRoute]) -> None:
+        """Take requests."""
+        if self._socket is None:
+            return
+        config = uvicorn.Config(
+            Starlette(routes=list(routes)),
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+            timeout_graceful_shutdown=_STOP_SECONDS,
+        )
+        self._server = _Server(config)
+        self._serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
+
+    async def stop(self) -> None:
+        """End requests, give the address back."""
+        if self._server is not None and self._serving is not None:
+            self._server.should_exit = True
+            await self._serving
+        if self._socket is not None:
+            self._socket.close()
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to the service."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _bound(address: str) -> socket.socket:
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > _LAST_PORT:
+        raise StartFailed(f"--http {address!r} is no address; write HOST:PORT, PORT 0 for a free one, or none")
+    try:
+        return socket.create_server((host.strip("[]"), int(port)), family=_family(host))
+    except OSError as error:
+        raise StartFailed(f"can't serve HTTP on {address}: {error}; choose another address with --http") from error
+
+
+def _next_to(port: int) -> socket.socket:
+    try:
+        return _bound(f"{_LOCAL}:{port + 1}")
+    except StartFailed:
+        return _bound(f"{_LOCAL}:0")
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
