@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 
 from triroute.proto import decoding_pb2, engine_pb2, router_pb2
+from triroute.router.audit.store import Kind, RecordWriter
 from triroute.router.classifier import classify, model
 from triroute.router.classifier.watch import Watch
 from triroute.router.convert import STEPS, from_decision, from_shadow, to_engine, to_request
@@ -17,7 +18,6 @@ from triroute.router.engine_client import EngineLost
 from triroute.router.errors import EngineUnavailable, InvalidRequest, Overloaded, ServiceFailed, TrirouteError
 from triroute.router.fleet.member import Member
 from triroute.router.policy.live import ActivePolicy
-from triroute.router.records import Kind, RecordWriter
 from triroute.router.run import CANCELLED, Run
 from triroute.router.settings import Settings
 from triroute.router.structured.attempt import Attempt

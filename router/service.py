@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute
 
 from triroute.proto import router_pb2, router_pb2_grpc
 from triroute.router.admin.listener import AdminListener
+from triroute.router.audit.store import RecordStore, RecordWriter
 from triroute.router.errors import StartFailed
 from triroute.router.fleet.exchange import Board, Exchange, MemoryExchange
 from triroute.router.fleet.member import Member
@@ -26,7 +27,6 @@ from triroute.router.pipeline import Pipeline
 from triroute.router.policy import Policy
 from triroute.router.policy.keeper import PolicyKeeper
 from triroute.router.policy.store.redis import RedisStore
-from triroute.router.records import RecordStore, RecordWriter
 from triroute.router.server import RouterServicer
 from triroute.router.settings import Settings
 from triroute.router.supervisor import Progress, Supervisor

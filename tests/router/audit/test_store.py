@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from triroute.proto import router_pb2
+from triroute.router.audit.store import Kind, RecordStore, RecordWriter
 from triroute.router.errors import NotFound
-from triroute.router.records import Kind, RecordStore, RecordWriter
 
 
 def record(request_id: str, trace_id: str = "f" * 32) -> router_pb2.Record:
