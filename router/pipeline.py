@@ -10,7 +10,8 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 
 from triroute.proto import decoding_pb2, engine_pb2, router_pb2
-from triroute.router.audit.store import Kind, RecordWriter
+from triroute.router.audit.store import Kind
+from triroute.router.audit.writer import RecordWriter
 from triroute.router.classifier import classify, model
 from triroute.router.classifier.watch import Watch
 from triroute.router.convert import STEPS, from_decision, from_shadow, to_engine, to_request

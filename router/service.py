@@ -15,7 +15,8 @@ from starlette.routing import BaseRoute
 
 from triroute.proto import router_pb2, router_pb2_grpc
 from triroute.router.admin.listener import AdminListener
-from triroute.router.audit.store import RecordStore, RecordWriter
+from triroute.router.audit.store import RecordStore
+from triroute.router.audit.writer import RecordWriter
 from triroute.router.errors import StartFailed
 from triroute.router.fleet.exchange import Board, Exchange, MemoryExchange
 from triroute.router.fleet.member import Member

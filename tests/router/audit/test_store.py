@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from triroute.proto import router_pb2
-from triroute.router.audit.store import Kind, RecordStore, RecordWriter
+from triroute.router.audit.store import Kind, RecordStore
+from triroute.router.audit.writer import RecordWriter
 from triroute.router.errors import NotFound
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from triroute.proto import router_pb2
-from triroute.router.audit.store import RecordWriter
+from triroute.router.audit.writer import RecordWriter
 from triroute.router.classifier.report import report
 from triroute.router.cli.app import app
 from triroute.router.errors import NotFound
