@@ -62,6 +62,7 @@ class Run:
     resumes: int = 0
     finish: router_pb2.Finish | None = None
     error: str = ""
+    recorded: bool = False  # for good, before the end is told
     attempt: Attempt | None = None  # what writes the output, once it is decided
     unenforced: tuple[str, ...] = ()
     escalations: list[router_pb2.Escalation] = field(default_factory=list)
@@ -108,6 +109,11 @@ class Run:
     def text(self) -> str:
         """The output so far."""
         return "".join(self._text)
+
+    @property
+    def is_required(self) -> bool:
+        """Whether the policy lets it end well only with a record on the disk."""
+        return self.decision is not None and self.decision.extras.audit == "required"
 
     @property
     def holds(self) -> bool:

@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute
 
 from triroute.proto import router_pb2, router_pb2_grpc
 from triroute.router.admin.listener import AdminListener
+from triroute.router.audit.chronicle import Chronicle
 from triroute.router.audit.store import RecordStore
 from triroute.router.audit.writer import RecordWriter
 from triroute.router.errors import StartFailed
@@ -66,9 +67,12 @@ class Service:
             stack.push_async_callback(self._stop)
             telemetry = Telemetry(self.settings.otlp_endpoint)
             stack.push_async_callback(asyncio.to_thread, telemetry.close)
-            writer = RecordWriter(self.settings.records)
+            writer = RecordWriter(self.settings.records, self.settings.audit_key)
             stack.push_async_callback(asyncio.to_thread, writer.close)
+            chronicle = Chronicle(writer, self.settings)
             self.supervisor = Supervisor(self.settings)
+            self.supervisor.on_serving = lambda: chronicle.engine_started(self.supervisor)
+            self.keeper.follower.on_change = chronicle.policy_changed
             stack.push_async_callback(self.supervisor.close)
             port = self.address.rpartition(":")[2]
             self.keeper.follower.replica = self.settings.replica or f"{socket.gethostname()}:{port}"
@@ -83,13 +87,15 @@ class Service:
             metrics = Metrics(self.settings.otlp_endpoint, self.keeper.live)
             stack.push_async_callback(asyncio.to_thread, metrics.close)
             member = await stack.enter_async_context(self._member())
-            self.pipeline = Pipeline(self.settings, self.keeper.live, self.supervisor, telemetry, writer, member)
+            self.pipeline = Pipeline(self.settings, self.keeper.live, self.supervisor, telemetry, chronicle, member)
             metrics.watch = self.pipeline.watch
             stack.push_async_callback(self.pipeline.settle)
             await self._serve()
             await self.admin.start()
             await self.http.start(self._routes())
             stack.push_async_callback(self._stop)
+            chronicle.started(self.address, self.policy.revision)
+            stack.callback(chronicle.stopped)
             self._stack = stack.pop_all()
         return self
 

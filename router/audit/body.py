@@ -119,7 +119,7 @@ def _template(small: router_pb2.Record) -> bytes:
         framework=small.framework,
     )
     for name in ("request_id", "trace_id", "held"):
-        shared.decision.ClearField(name)  # type: ignore[arg-type]
+        shared.decision.ClearField(name)
     for name in ("tenant", "tags", "hints", "tool_names"):
         shared.features.ClearField(name)  # type: ignore[arg-type]
     for name in ("tool_calls", "escalations", "check"):

@@ -85,9 +85,10 @@ class RecordWriter:
         self._thread.join()
 
     def _put_durably(self, entry: router_pb2.Record | audit_pb2.AuditEvent) -> Future[None]:
-        item = _Item(entry, Future())
-        self._put(item)
-        return item.written or Future()
+        written: Future[None] = Future()
+        written.set_running_or_notify_cancel()  # who waits may go; the entry is written all the same
+        self._put(_Item(entry, written))
+        return written
 
     def _put(self, item: _Item) -> None:
         if self._queue.qsize() < _MOST_QUEUED:
