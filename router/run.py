@@ -264,8 +264,8 @@ class Run:
     def known_tokens(self) -> list[int]:
         """Every token that the record names."""
         passes = [*self.passes, *(record for escalation in self.escalations for record in escalation.passes)]
-        proposed = (token for record in passes for token in (*record.proposed_ids, *record.committed_ids))
-        return sorted({*self.token_ids, *proposed})
+        named = (ids for one in passes for ids in (one.proposed_ids, one.committed_ids, one.rejected_ids))
+        return sorted({*self.token_ids, *(token for ids in named for token in ids)})
 
 
 def _digest(message: router_pb2.GenerateRequest) -> str:

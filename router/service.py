@@ -70,9 +70,9 @@ class Service:
             writer = RecordWriter(self.settings.records, self.settings.audit_key)
             stack.push_async_callback(asyncio.to_thread, writer.close)
             chronicle = Chronicle(writer, self.settings)
+            stack.callback(chronicle.stopped)
             self.supervisor = Supervisor(self.settings)
             self.supervisor.on_serving = lambda: chronicle.engine_started(self.supervisor)
-            self.keeper.follower.on_change = chronicle.policy_changed
             stack.push_async_callback(self.supervisor.close)
             port = self.address.rpartition(":")[2]
             self.keeper.follower.replica = self.settings.replica or f"{socket.gethostname()}:{port}"
@@ -95,7 +95,7 @@ class Service:
             await self.http.start(self._routes())
             stack.push_async_callback(self._stop)
             chronicle.started(self.address, self.policy.revision)
-            stack.callback(chronicle.stopped)
+            self.keeper.follower.on_change = chronicle.policy_changed
             self._stack = stack.pop_all()
         return self
 

@@ -12,6 +12,7 @@ from triroute.router.audit.path import fits, from_path, to_path
 PLAIN, DEFLATED, FIRST_DICTIONARY = 0, 1, 2  # packings; from the last on, deflated with the dictionary of this number
 _RAW = -15  # deflate without header and checksum: the leaf hash is the checksum
 _LEVEL, _MEMORY = 9, 9
+_CHECK_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ def whole(record: router_pb2.Record, vocabulary: Mapping[int, str] | None = None
             wrong.ClearField("path")
     if vocabulary:
         for one in (*record.passes, *(one for wrong in record.finish.escalations for one in wrong.passes)):
-            named.update(one.proposed_ids, one.committed_ids)
+            named.update(one.proposed_ids, one.committed_ids, one.rejected_ids)
         for token in named:
             if token in vocabulary:
                 record.token_text[token] = vocabulary[token]
@@ -83,28 +84,35 @@ def vocabulary(body: bytes | None) -> dict[int, str]:
 
 
 def pack(body: bytes, dictionary: tuple[int, bytes] | None = None) -> tuple[int, bytes]:
-    """The packing and the stored bytes, whichever are fewest."""
+    """The packing, and the stored bytes: first a checksum, since more than one stream of bits unpacks to a body."""
     number, words = dictionary or (DEFLATED, b"")
     packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, _RAW, _MEMORY, zlib.Z_DEFAULT_STRATEGY, words)
     packed = packer.compress(body) + packer.flush()
-    return (number, packed) if len(packed) < len(body) else (PLAIN, body)
+    return (number, _checked(packed)) if len(packed) < len(body) else (PLAIN, _checked(body))
 
 
 def unpack(packing: int, stored: bytes, dictionaries: Mapping[int, bytes]) -> bytes:
     """The body again. Raises ValueError for stored bytes that are damaged."""
+    packed = stored[_CHECK_BYTES:]
+    if stored[:_CHECK_BYTES] != zlib.crc32(packed).to_bytes(_CHECK_BYTES, "big"):
+        raise ValueError("its checksum is not that of its bytes")
     if packing == PLAIN:
-        return stored
+        return packed
     words = b"" if packing == DEFLATED else dictionaries.get(packing)
     if words is None:
         raise ValueError(f"the dictionary {packing} that it was packed with is gone")
     unpacker = zlib.decompressobj(_RAW, words) if words else zlib.decompressobj(_RAW)
     try:
-        body = unpacker.decompress(stored)
+        body = unpacker.decompress(packed)
     except zlib.error as error:
         raise ValueError(f"it can't be unpacked: {error}") from error
     if not unpacker.eof or unpacker.unused_data:
         raise ValueError("it can't be unpacked: it has bytes too few or too many")
     return body
+
+
+def _checked(packed: bytes) -> bytes:
+    return zlib.crc32(packed).to_bytes(_CHECK_BYTES, "big") + packed
 
 
 def _template(small: router_pb2.Record) -> bytes:

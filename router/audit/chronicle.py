@@ -55,7 +55,9 @@ class Chronicle:
         self.records.append_event(events.POLICY, first)
 
     def stopped(self) -> None:
-        """It ends."""
+        """It ends, if it had begun."""
+        if not self._address:
+            return
         told = audit_pb2.ServiceStopped(host=socket.gethostname(), address=self._address)
         self.records.append_event(events.STOPPED, told)
 

@@ -17,12 +17,20 @@ from triroute.router.audit.body import FIRST_DICTIONARY, Entry, pack
 from triroute.router.audit.checkpoint import BadCheckpoint, Checkpoint, Verifier, parse_checkpoint
 from triroute.router.audit.events import event
 from triroute.router.audit.key import own_key
-from triroute.router.audit.merkle import HASH_BYTES, Frontier, leaf_hash
-from triroute.router.audit.schema import KEEPS_SINCE, LOG_SINCE, SCHEMA, VERSION, beside, version_of
+from triroute.router.audit.merkle import Frontier, leaf_hash
+from triroute.router.audit.schema import (
+    KEEPS_SINCE,
+    LOG_SINCE,
+    SCHEMA,
+    SEGMENT,
+    VERSION,
+    beside,
+    split_peaks,
+    version_of,
+)
 
 log = logging.getLogger("triroute.audit")
 
-SEGMENT = 1024  # entries; the newest checkpoint of each stays
 _MOST_DICTIONARIES = 64
 _BUSY_SECONDS = 5
 
@@ -199,7 +207,7 @@ def frontier_at(connection: sqlite3.Connection, size: int) -> Frontier:
     found = connection.execute(
         "SELECT size, peaks FROM checkpoint WHERE size <= ? ORDER BY size DESC LIMIT 1", (size,)
     ).fetchone()
-    frontier = Frontier(found[0], _peaks(found[1])) if found else Frontier()
+    frontier = Frontier(found[0], split_peaks(found[1])) if found else Frontier()
     rows = connection.execute(
         "SELECT leaf FROM entry WHERE number >= ? AND number < ? ORDER BY number", (frontier.size, size)
     )
@@ -238,10 +246,6 @@ def _import(connection: sqlite3.Connection, entries: Iterable[Entry]) -> None:
             "INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?)",
             (number, leaf_hash(entry.canonical), entry.at_us, entry.request_id, entry.trace_id, *pack(entry.canonical)),
         )
-
-
-def _peaks(raw: bytes) -> list[bytes]:
-    return [raw[at : at + HASH_BYTES] for at in range(0, len(raw), HASH_BYTES)]
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

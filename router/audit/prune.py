@@ -9,7 +9,8 @@ from pathlib import Path
 from triroute.proto import audit_pb2
 from triroute.router.audit.body import Entry
 from triroute.router.audit.events import PRUNED, event
-from triroute.router.audit.log import SEGMENT, AuditLog, frontier_at
+from triroute.router.audit.log import AuditLog, frontier_at
+from triroute.router.audit.schema import SEGMENT
 from triroute.router.errors import NotFound
 
 _NO_KEPT: Mapping[str, bytes] = {}

@@ -5,9 +5,12 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+from triroute.router.audit.merkle import HASH_BYTES
+
 VERSION = 3  # of the schema, in the file's user_version; 0 is a new file
 LOG_SINCE = 3  # before, a file held records without a log
 KEEPS_SINCE = 2  # since then there is the table `kept`
+SEGMENT = 1024  # entries; the newest checkpoint of each stays, and bodies are removed in segments
 
 # `entry.number` is the index of the leaf. `packing` says how `body` is stored; both are NULL once the body is removed.
 # `at_us`, `request_id` and `trace_id` repeat what the body says, to be found by. Checkpoints: the newest of each
@@ -51,6 +54,11 @@ def version_of(connection: sqlite3.Connection) -> int:
     if version > VERSION:
         raise sqlite3.DatabaseError(f"its schema version is {version}, this Triroute knows {VERSION}; upgrade it")
     return int(version)
+
+
+def split_peaks(raw: bytes) -> list[bytes]:
+    """The hashes in `checkpoint.peaks`."""
+    return [raw[at : at + HASH_BYTES] for at in range(0, len(raw), HASH_BYTES)]
 
 
 def beside(path: Path, what: str) -> Path:

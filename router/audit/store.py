@@ -84,9 +84,11 @@ def read_kept(connection: sqlite3.Connection, sha256: str) -> bytes | None:
     version = version_of(connection)
     if version < KEEPS_SINCE:
         return None
-    packing = "packing" if version >= LOG_SINCE else "0"
-    found = connection.execute(f"SELECT {packing}, body FROM kept WHERE sha256 = ?", (sha256,)).fetchone()
-    return body.unpack(found[0], found[1], {}) if found else None
+    columns = "packing, body" if version >= LOG_SINCE else "body"
+    found = connection.execute(f"SELECT {columns} FROM kept WHERE sha256 = ?", (sha256,)).fetchone()
+    if found is None or version < LOG_SINCE:
+        return found[0] if found else None
+    return body.unpack(found[0], found[1], {})
 
 
 def read_dictionaries(connection: sqlite3.Connection) -> dict[int, bytes]:

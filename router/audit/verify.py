@@ -15,7 +15,7 @@ from triroute.proto import audit_pb2
 from triroute.router.audit.body import columns, unpack
 from triroute.router.audit.checkpoint import BadCheckpoint, Checkpoint, Verifier, parse_checkpoint
 from triroute.router.audit.merkle import Frontier, leaf_hash
-from triroute.router.audit.schema import LOG_SINCE, beside, open_to_read, version_of
+from triroute.router.audit.schema import LOG_SINCE, SCHEMA, SEGMENT, beside, open_to_read, split_peaks, version_of
 from triroute.router.audit.store import read_dictionaries
 from triroute.router.errors import NotFound
 
@@ -71,6 +71,7 @@ def verify(path: Path, key: Verifier | None = None, checkpoint: Path | None = No
     report = Report()
     try:
         with closing(open_to_read(path)) as connection:
+            connection.text_factory = lambda raw: raw.decode(errors="replace")
             connection.execute("BEGIN")
             version = version_of(connection)
             if version < LOG_SINCE:
@@ -78,7 +79,7 @@ def verify(path: Path, key: Verifier | None = None, checkpoint: Path | None = No
                     f"{path} has version {version}, from before there was a log; a service that writes to it makes one"
                 )
             _Check(connection, path, report, key, checkpoint).run()
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # names in it, too, may be no text
         report.add(str(path), f"it can't be read as a log: {error}")
     return report
 
@@ -100,6 +101,7 @@ class _Check:
         for (found,) in self.connection.execute("PRAGMA integrity_check(3)"):
             if found != "ok":
                 self.report.add(str(self.path), f"the file is damaged: {found}")
+        self._schema()
         verifier = self._verifier()
         noted = sorted(self._checkpoints(verifier), key=lambda one: one[1].size) if verifier else []
         if verifier is not None and not any(where.startswith("checkpoint ") for where, _ in noted):
@@ -110,6 +112,17 @@ class _Check:
             self.report.add(
                 str(lost), "a checkpoint of entries that this log does not have; it was rewound or replaced"
             )
+
+    def _schema(self) -> None:
+        """Tables, indexes and triggers are those that this version makes."""
+        select = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite%'"
+        with closing(sqlite3.connect(":memory:")) as fresh:
+            fresh.executescript(SCHEMA)
+            expected = dict(fresh.execute(select).fetchall())
+        found = dict(self.connection.execute(select).fetchall())
+        for name in sorted(expected.keys() | found.keys()):
+            if expected.get(name) != found.get(name):
+                self.report.add(f"schema {name}", "it is not as this version of Triroute makes it")
 
     def _verifier(self) -> Verifier | None:
         """The key that is trusted: the one given, or the one beside the log, or the log's own."""
@@ -128,14 +141,16 @@ class _Check:
 
     def _checkpoints(self, verifier: Verifier) -> Iterator[tuple[str, Checkpoint]]:
         """Those of the log, the one beside it, and the one given."""
-        rows = self.connection.execute("SELECT segment, size, note FROM checkpoint ORDER BY segment")
-        for segment, size, note in rows:
+        rows = self.connection.execute("SELECT segment, size, note, peaks FROM checkpoint ORDER BY segment")
+        for segment, size, note, peaks in rows:
             where = f"checkpoint {segment}"
             found = self._parsed(where, note, verifier)
             if found is None:
                 continue
-            if found.size != size:
-                self.report.add(where, f"its column says {size} entries, and its note {found.size}")
+            if (found.size, segment) != (size, (found.size - 1) // SEGMENT):
+                self.report.add(where, f"its columns say {size} entries in segment {segment}, its note {found.size}")
+            if _root(found.size, peaks) != found.root:
+                self.report.add(where, "its subtrees are not those of its root")
             yield where, found
         for file in (beside(self.path, "checkpoint"), self.given):
             if file is None:
@@ -265,3 +280,11 @@ class _Check:
                 self.report.add(f"kept {sha256}", "it is not what has this SHA-256")
         for sha256 in self.wanted.keys() - there:
             self.report.add(f"kept {sha256}", f"it is missing; {self.wanted[sha256]} refers to it")
+
+
+def _root(size: int, peaks: object) -> bytes:
+    """Of a tree with these full subtrees; empty where there can't be such a tree."""
+    try:
+        return Frontier(size, split_peaks(peaks)).root() if isinstance(peaks, bytes) else b""
+    except ValueError:
+        return b""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 from typing import Annotated, Any
 
 import typer
@@ -47,11 +48,17 @@ def about(one: Logged) -> str:
     if one.entry is None:
         return f"hash {one.leaf.hex()[:16]}"
     if one.entry.HasField("event"):
-        return ", ".join(f"{name} {value}" for name, value in detail(one).items() if isinstance(value, (str, int)))
+        told = {name: value for name, value in detail(one).items() if not isinstance(value, dict)}
+        return ", ".join(f"{name} {_short(value)}" for name, value in told.items())
     record = one.entry.record
     mode = decoding_pb2.Mode.Name(record.decision.plan.mode).removeprefix("MODE_").lower()
     ended = record.error.split(":")[0] if record.error else f"{len(record.token_ids)} tokens"
     return f"{record.request_id[:12]} {record.decision.rule_id} {mode}, {ended}"
+
+
+def _short(value: Any) -> str:
+    """A digest's beginning; anything else as it is."""
+    return re.sub(r"^([0-9a-f]{12})[0-9a-f]{52}$", r"\1", str(value))
 
 
 def detail(one: Logged) -> dict[str, Any]:
