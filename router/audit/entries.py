@@ -11,8 +11,10 @@ from pathlib import Path
 from triroute.proto import audit_pb2
 from triroute.router.audit.body import unpack
 from triroute.router.audit.schema import LOG_SINCE, open_to_read, version_of
-from triroute.router.audit.store import read_dictionaries
+from triroute.router.audit.store import SHORTEST_PREFIX, read_dictionaries
 from triroute.router.errors import NotFound
+
+_LONGEST_NUMBER = 9  # digits
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,16 @@ class Logged:
         if self.entry is None:
             return 0
         return self.entry.record.arrived_us if self.entry.HasField("record") else self.entry.event.at_us
+
+
+def find_number(path: Path, wanted: str) -> int | None:
+    """The entry that a short decimal number names; None where it is an id. Raises NotFound where there is neither."""
+    if not wanted.isdecimal() or len(wanted) > _LONGEST_NUMBER:
+        return None
+    there = next(read_entries(path, number=int(wanted)), None) is not None
+    if not there and len(wanted) < SHORTEST_PREFIX:
+        raise NotFound(f"there is no entry {wanted} in {path}; `triroute audit list` shows the newest")
+    return int(wanted) if there else None
 
 
 def read_entries(path: Path, *, newest: int | None = None, number: int | None = None) -> Iterator[Logged]:

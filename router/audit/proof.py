@@ -11,6 +11,7 @@ from google.protobuf import json_format
 
 from triroute.proto import audit_pb2
 from triroute.router.audit.body import unpack
+from triroute.router.audit.entries import find_number
 from triroute.router.audit.merkle import inclusion_proof
 from triroute.router.audit.schema import LOG_SINCE, open_to_read, version_of
 from triroute.router.audit.store import RecordStore, read_dictionaries
@@ -21,7 +22,8 @@ FORMAT = "triroute-audit-proof/1"
 
 def prove(path: Path, wanted: str) -> dict[str, Any]:
     """The proof, as JSON. `wanted` is an entry's number, or an id as `RecordStore.find` takes it. Raises NotFound."""
-    number = int(wanted) if wanted.isdecimal() and len(wanted) < 6 else _number(path, RecordStore(path).find(wanted))
+    named = find_number(path, wanted)
+    number = _number(path, RecordStore(path).find(wanted)) if named is None else named
     with closing(open_to_read(path)) as connection:
         connection.execute("BEGIN")
         if version_of(connection) < LOG_SINCE:

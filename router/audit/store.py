@@ -16,7 +16,7 @@ from triroute.router.audit.schema import KEEPS_SINCE, LOG_SINCE, open_to_read, v
 from triroute.router.errors import NotFound
 from triroute.router.segments import step_of_call
 
-_SHORTEST_PREFIX = 6
+SHORTEST_PREFIX = 6
 _NAMED = 5  # of the records that an ambiguous id could mean
 _ID = "request_id GLOB ?1 OR trace_id GLOB ?1"
 
@@ -41,8 +41,8 @@ class RecordStore:
     def find(self, wanted: str) -> router_pb2.Record:
         """By request id, trace id, a unique prefix of one, or the id of a tool call. Raises NotFound."""
         wanted = step_of_call(wanted)
-        if len(wanted) < _SHORTEST_PREFIX or not wanted.isalnum():
-            raise NotFound(f"{wanted!r} is no id; give at least {_SHORTEST_PREFIX} of its characters")
+        if len(wanted) < SHORTEST_PREFIX or not wanted.isalnum():
+            raise NotFound(f"{wanted!r} is no id; give at least {SHORTEST_PREFIX} of its characters")
         found = self._records(_ID, (f"{wanted}*", _NAMED + 1))
         if not found:
             raise NotFound(f"no record {wanted} in {self.path}; `triroute trace --list` shows the latest")

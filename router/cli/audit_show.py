@@ -11,15 +11,13 @@ from google.protobuf import json_format
 from rich.markup import escape
 from rich.tree import Tree
 
-from triroute.router.audit.entries import Logged, read_entries
+from triroute.router.audit.entries import Logged, find_number, read_entries
 from triroute.router.audit.store import RecordStore
 from triroute.router.cli.audit_list import detail
 from triroute.router.cli.options import DEFAULTS, Records
 from triroute.router.cli.record_tree import tree
 from triroute.router.cli.screen import console, safe
 from triroute.router.errors import NotFound
-
-_LONGEST_NUMBER = 5  # digits; ids take more
 
 
 def show(
@@ -28,18 +26,16 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="The entry as JSON.")] = False,
 ) -> None:
     """Show an entry: a step as `triroute trace` does, or an event."""
-    store, entry = RecordStore(records), None
-    if wanted.isdecimal() and len(wanted) <= _LONGEST_NUMBER:
-        entry = next(read_entries(records, number=int(wanted)), None)
-        if entry is None:
-            raise NotFound(f"there is no entry {wanted} in {records}; `triroute audit list` shows the newest")
-        if entry.entry is None:
-            raise NotFound(f"the body of entry {wanted} was removed; its hash is {entry.leaf.hex()}")
-        wanted = entry.entry.record.request_id if entry.entry.HasField("record") else ""
-    if entry is not None and not wanted:
-        _event(entry, as_json)
-        return
-    record = store.find(wanted)
+    number = find_number(records, wanted)
+    if number is not None:
+        logged = next(read_entries(records, number=number))
+        if logged.entry is None:
+            raise NotFound(f"the body of entry {wanted} was removed; its hash is {logged.leaf.hex()}")
+        if logged.entry.HasField("event"):
+            _event(logged, as_json)
+            return
+        wanted = logged.entry.record.request_id
+    record = RecordStore(records).find(wanted)
     if as_json:
         print(json_format.MessageToJson(record, preserving_proto_field_name=True))  # noqa: T201
     else:
