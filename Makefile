@@ -49,8 +49,9 @@ types: setup ## Strict types
 	cd build/types && MYPYPATH=. ../../$(BIN)/mypy --config-file ../../pyproject.toml --cache-dir ../../.mypy_cache \
 		-p triroute.router -p triroute.engine -p triroute.kernels -p triroute.bench
 
-unit: setup ## The tests alone
-	$(BIN)/python -m pytest -q
+WORKERS ?= 2
+unit: setup ## The tests alone, in WORKERS processes
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
 
 test: lint types unit ## The whole check
 

@@ -25,6 +25,7 @@ _COMPILING = threading.Lock()  # one at a time: what it costs is bounded, and th
 _KEYS = "Unimplemented keys: "
 _QUOTED = re.compile(r'"([^"\\]+)"')
 _FORMAT = "Unknown format: "
+_NONE = b"\0"  # a byte of a mask that allows none of its tokens
 _COMPILERS: dict[FormatKind, Callable[[str], str]] = {
     FormatKind.JSON_SCHEMA: lambda source: LLMatcher.grammar_from_json_schema(styled(source)),
     FormatKind.REGEX: LLMatcher.grammar_from_regex,
@@ -43,7 +44,8 @@ class Constraint:
         self._matcher = matcher
         self._end_ids = end_ids
         self._ended = False
-        self._bits: NDArray[np.uint8] | None = None  # of the present place, once asked for
+        self._mask = b""  # of the present place, once asked for
+        self._bits: NDArray[np.uint8] | None = None  # the same
 
     def allowed(self) -> NDArray[np.uint8]:
         """The tokens that the grammar can continue with, a bit each, lowest bit first, in whole 32-bit words.
@@ -51,7 +53,8 @@ class Constraint:
         Raises EngineError at a grammar's limits.
         """
         if self._bits is None:
-            self._bits = np.frombuffer(self._matcher.compute_bitmask(), dtype=np.uint8)
+            self._mask = self._matcher.compute_bitmask()
+            self._bits = np.frombuffer(self._mask, dtype=np.uint8)
             self._check()
         return self._bits
 
@@ -95,8 +98,11 @@ class Constraint:
 
     def _only(self) -> list[int]:
         """The one token that is allowed, where there is but one."""
-        bits = int.from_bytes(self.allowed().data, "little")  # one look at a whole number, where NumPy makes an array
-        return [bits.bit_length() - 1] if bits and not bits & (bits - 1) else []
+        self.allowed()
+        upto = self._mask.rstrip(_NONE)
+        last = upto.lstrip(_NONE)
+        alone = len(last) == 1 and last[0].bit_count() == 1
+        return [8 * (len(upto) - 1) + last[0].bit_length() - 1] if alone else []
 
     def _check(self) -> None:
         if self._matcher.is_error():

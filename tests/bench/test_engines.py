@@ -84,10 +84,10 @@ def test_quantiles() -> None:
 
 
 def test_untouched_pages_are_not_present() -> None:
-    array = np.zeros(2**22, dtype=np.uint8)
+    array = np.zeros(2**26, dtype=np.uint8)  # so large that no allocator hands out used memory for it
     assert present(array) < 1
-    array[:] = 1
-    assert present(array) == pytest.approx(4, abs=0.1)
+    array[: 2**22] = 1
+    assert present(array) == pytest.approx(4, abs=2)  # a page may be a huge one
     assert 0 < resident()["now"] <= resident()["peak"]
 
 

@@ -144,7 +144,9 @@ def test_cancel_and_deadline_free_the_engine(running: Running) -> None:
 
 
 def test_abort(running: Running) -> None:
-    stream = running.stub.Generate(_ask("Count.", sampling=chat_pb2.Sampling(max_tokens=2000, temperature=1.5)))
+    endless = chat_pb2.ResponseFormat(regex="[a-z ]{9000}")
+    sampling = chat_pb2.Sampling(max_tokens=2000)
+    stream = running.stub.Generate(_ask("Count.", sampling=sampling, response_format=endless))
     request_id = next(stream).decision.request_id
     next(stream)
     assert running.stub.Abort(router_pb2.AbortRequest(request_id=request_id)).found
