@@ -36,6 +36,7 @@ def measure(folder: Path, source: RecordStore, count: int) -> list[Result]:
     alone = [_timed(writer, [record]) for record in map(_copy, records * 4)]
     together = _timed(writer, [_copy(records[number % len(records)]) for number in range(64)])
     writer.close()
+    size = path.stat().st_size
     started = time.perf_counter()
     report = verify(path)
     verified = (time.perf_counter() - started) / report.entries
@@ -44,6 +45,7 @@ def measure(folder: Path, source: RecordStore, count: int) -> list[Result]:
     return [
         Result("verify, a record", "target 20,000 a second", verified * 1e6, 50, "µs", f"{1 / verified:,.0f} a second"),
         Result("append, best effort, a record", "", appended * 1e6, 2_000, "µs", f"{tokens:.0f} tokens a record"),
+        Result("file, with indexes and hashes", "", size / report.entries / tokens, 24, "B a token", ""),
         Result("pack, a record", "", packing * 1e6, 2_000, "µs", "columns, hash and deflate, of the appending"),
         Result("append, required, alone", "", sorted(alone)[len(alone) // 2] * 1e3, 50, "ms", "median, with its fsync"),
         Result("append, required, 64 at once", "", together * 1e3, 200, "ms", "all of them, one fsync"),

@@ -119,7 +119,10 @@ class AuditLog:
                 ((frontier.size - 1) // SEGMENT, frontier.size, note, b"".join(frontier.peaks)),
             )
         self._frontier = frontier
-        _replace(beside(self.path, "checkpoint"), note)
+        try:
+            _replace(beside(self.path, "checkpoint"), note)
+        except OSError as error:  # what was to be kept is kept
+            log.error("the checkpoint beside %s can't be written: %s", self.path, error)
 
     def _dictionary(self, connection: sqlite3.Connection, entry: Entry) -> tuple[int, bytes] | None:
         """What entries of its kind are packed with; the first one of a kind leaves it."""
@@ -283,5 +286,9 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 def _replace(path: Path, text: str) -> None:
     """Readers see the old text or the new one. The transaction is what is durable, not this."""
     own = path.with_name(f"{path.name}.{os.getpid()}")
-    own.write_text(text, encoding="utf-8")
-    os.replace(own, path)
+    try:
+        own.write_text(text, encoding="utf-8")
+        os.replace(own, path)
+    except OSError:
+        own.unlink(missing_ok=True)
+        raise

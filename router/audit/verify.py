@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from glob import escape
 from pathlib import Path
 
 from google.protobuf.message import DecodeError
@@ -69,6 +70,7 @@ def verify(path: Path, key: Verifier | None = None, checkpoint: Path | None = No
     if not path.exists():
         raise NotFound(f"there is no {path}; name the log's file with --records")
     report = Report()
+    notes = _notes(path, checkpoint)  # before the log: what is appended meanwhile is no problem
     try:
         with closing(open_to_read(path)) as connection:
             connection.text_factory = lambda raw: raw.decode(errors="replace")
@@ -78,20 +80,39 @@ def verify(path: Path, key: Verifier | None = None, checkpoint: Path | None = No
                 raise NotFound(
                     f"{path} has version {version}, from before there was a log; a service that writes to it makes one"
                 )
-            _Check(connection, path, report, key, checkpoint).run()
+            _Check(connection, path, report, key, notes).run()
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # names in it, too, may be no text
         report.add(str(path), f"it can't be read as a log: {error}")
     return report
+
+
+def _notes(path: Path, given: Path | None) -> list[tuple[Path, str | None]]:
+    """The checkpoint beside a log, None where there is none, and the one given. Raises NotFound."""
+    side = beside(path, "checkpoint")
+    notes: list[tuple[Path, str | None]] = [
+        (side, side.read_text(encoding="utf-8", errors="replace") if side.exists() else None)
+    ]
+    if given is not None:
+        try:
+            notes.append((given, given.read_text(encoding="utf-8", errors="replace")))
+        except OSError as error:
+            raise NotFound(f"{given} can't be read: {error}") from error
+    return notes
 
 
 class _Check:
     """One pass over a log."""
 
     def __init__(
-        self, connection: sqlite3.Connection, path: Path, report: Report, key: Verifier | None, given: Path | None
+        self,
+        connection: sqlite3.Connection,
+        path: Path,
+        report: Report,
+        key: Verifier | None,
+        notes: list[tuple[Path, str | None]],
     ) -> None:
         self.connection, self.path, self.report = connection, path, report
-        self.key, self.given = key, given
+        self.key, self.notes = key, notes
         self.frontier = Frontier()
         self.good = 0  # entries up to the last checkpoint that fits
         self.wanted: dict[str, str] = {}  # what must be kept -> the first entry that names it
@@ -108,7 +129,7 @@ class _Check:
             self.report.add(str(self.path), "it has no signed checkpoint")
         self._entries(noted)
         self._kept()
-        for lost in sorted(self.path.parent.glob(f"{self.path.name}.checkpoint.lost-*")):
+        for lost in sorted(self.path.parent.glob(f"{escape(self.path.name)}.checkpoint.lost-*")):
             self.report.add(
                 str(lost), "a checkpoint of entries that this log does not have; it was rewound or replaced"
             )
@@ -116,10 +137,11 @@ class _Check:
     def _schema(self) -> None:
         """Tables, indexes and triggers are those that this version makes."""
         select = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite%'"
+        tables = "entry", "checkpoint", "kept", "dictionary", "log"  # others may stand beside them
         with closing(sqlite3.connect(":memory:")) as fresh:
             fresh.executescript(SCHEMA)
             expected = dict(fresh.execute(select).fetchall())
-        found = dict(self.connection.execute(select).fetchall())
+        found = dict(self.connection.execute(f"{select} AND tbl_name IN {tables} OR type = 'view'").fetchall())
         for name in sorted(expected.keys() | found.keys()):
             if expected.get(name) != found.get(name):
                 self.report.add(f"schema {name}", "it is not as this version of Triroute makes it")
@@ -152,18 +174,10 @@ class _Check:
             if _root(found.size, peaks) != found.root:
                 self.report.add(where, "its subtrees are not those of its root")
             yield where, found
-        for file in (beside(self.path, "checkpoint"), self.given):
-            if file is None:
-                continue
-            try:
-                note = file.read_text(encoding="utf-8", errors="replace")
-            except OSError as error:
-                if file is self.given:
-                    raise NotFound(f"{file} can't be read: {error}") from error
+        for file, note in self.notes:
+            if note is None:
                 self.report.add(str(file), "the file with the last checkpoint is gone")
-                continue
-            found = self._parsed(str(file), note, verifier)
-            if found is not None:
+            elif (found := self._parsed(str(file), note, verifier)) is not None:
                 yield str(file), found
 
     def _parsed(self, where: str, note: str, verifier: Verifier) -> Checkpoint | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import threading
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from triroute.router.audit.entries import read_entries
 from triroute.router.audit.schema import beside
 from triroute.router.audit.store import RecordStore
 from triroute.router.audit.verify import Report, verify
+from triroute.router.audit.writer import RecordWriter
 from triroute.router.errors import NotFound
 
 from .logs import KEPT, record, tamper, write
@@ -188,6 +190,32 @@ def test_any_flipped_bit_of_an_entry_is_found(log: Path, data: st.DataObject) ->
         assert any(f"entry {number}: " in problem for problem in problems(log))
     finally:
         log.write_bytes(was)
+
+
+def test_a_log_in_use(log: Path) -> None:
+    """What is appended while it is read is no problem."""
+    writer, ended = RecordWriter(log), threading.Event()
+
+    def append() -> None:
+        number = 0x200000
+        while not ended.is_set():
+            writer.add_durably(record(number)).result(20)
+            number += 1
+
+    appending = threading.Thread(target=append)
+    appending.start()
+    try:
+        assert [problems(log) for _ in range(30)] == [[]] * 30
+    finally:
+        ended.set()
+        appending.join()
+        writer.close()
+
+
+def test_tables_of_others_may_stand_beside(log: Path) -> None:
+    with closing(sqlite3.connect(log)) as connection:
+        connection.executescript("CREATE TABLE theirs (one TEXT); CREATE INDEX their ON theirs (one)")
+    assert problems(log) == []
 
 
 def test_report_tells_only_so_much() -> None:
