@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 import uuid
 from concurrent.futures import Future
@@ -41,11 +42,13 @@ def measure(folder: Path, source: RecordStore, count: int) -> list[Result]:
     report = verify(path)
     verified = (time.perf_counter() - started) / report.entries
     tokens = sum(len(record.token_ids) for record in records) / len(records)
+    step = statistics.median(one.finish.timings.decode_us for one in records) / 1e6
     packing = min(_packed(records) for _ in range(5))
     return [
         Result("verify, a record", "target 20,000 a second", verified * 1e6, 50, "µs", f"{1 / verified:,.0f} a second"),
         Result("append, best effort, a record", "", appended * 1e6, 2_000, "µs", f"{tokens:.0f} tokens a record"),
         Result("file, with indexes and hashes", "", size / report.entries / tokens, 24, "B a token", ""),
+        Result("append, of the time of its step", "", 100 * appended / step, 3, "%", f"{step:.2f} s, one stream"),
         Result("pack, a record", "", packing * 1e6, 2_000, "µs", "columns, hash and deflate, of the appending"),
         Result("append, required, alone", "", sorted(alone)[len(alone) // 2] * 1e3, 50, "ms", "median, with its fsync"),
         Result("append, required, 64 at once", "", together * 1e3, 200, "ms", "all of them, one fsync"),
