@@ -156,7 +156,7 @@ def from_decision(decision: Decision, request_id: str, trace_id: str) -> router_
         trace_id=trace_id,
         arm=number_of(ARMS, decision.arm),
         held=from_held(decision.held) if decision.held else None,
-        segments=_from_segments(decision.extras.segments),
+        segments=_from_segments(decision.extras.segments, dict(decision.segment_rules)),
     )
 
 
@@ -171,8 +171,11 @@ def from_shadow(shadow: ShadowDecision) -> router_pb2.ShadowDecision:
     )
 
 
-def _from_segments(segments: SegmentPlans) -> list[decoding_pb2.SegmentPlan]:
-    return [decoding_pb2.SegmentPlan(kind=number_of(SEGMENTS, kind), plan=from_plan(plan)) for kind, plan in segments]
+def _from_segments(segments: SegmentPlans, rules: Mapping[SegmentKind, str]) -> list[decoding_pb2.SegmentPlan]:
+    return [
+        decoding_pb2.SegmentPlan(kind=number_of(SEGMENTS, kind), plan=from_plan(plan), rule_id=rules.get(kind, ""))
+        for kind, plan in segments
+    ]
 
 
 def from_plan(plan: DecodePlan) -> decoding_pb2.DecodePlan:
@@ -220,7 +223,7 @@ def to_engine(
         ),
         response_format=message.response_format,
         plan=from_plan(attempt.plan),
-        segments=_from_segments(attempt.segments),
+        segments=_from_segments(attempt.segments, {}),
         unconstrained=attempt.unconstrained,
         sampling=chat_pb2.Sampling(
             max_tokens=sampling.max_tokens,

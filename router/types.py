@@ -381,6 +381,7 @@ class Decision:
     """How a step will be decoded, and why. `trace` is called for words only where somebody reads them.
 
     `load` is the one that it was made under; `canonical` is the policy's text whose SHA-256 the revision is.
+    `segment_rules` name the rules that other plans for segments come from, where that is not `rule_id`.
     """
 
     step: Step
@@ -396,6 +397,7 @@ class Decision:
     canonical: str = field(default="", compare=False, repr=False)
     arm: Arm = Arm.NONE
     held: Held | None = None
+    segment_rules: tuple[tuple[SegmentKind, str], ...] = ()
 
     @property
     def passed_over(self) -> tuple[PassedOver, ...]:

@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+from rich.progress import track
+
 from triroute.engine.chat import Message, Role, encode_chat
 from triroute.engine.engine import Engine
 from triroute.engine.errors import InvalidRequest
@@ -73,7 +76,7 @@ def run_mode(mode: ModeName, cases: Sequence[Case], engine: Engine, most: int) -
     partly = {"finished": 0, "valid": 0}
     failed, wrong = list[str](), list[str]()
     tokens = passes = 0
-    for start in range(0, len(cases), _TOGETHER):
+    for start in track(range(0, len(cases), _TOGETHER), mode.value, console=Console(stderr=True)):
         part = cases[start : start + _TOGETHER]
         answers = run_all(engine, [_request(mode, n, case, engine, most) for n, case in enumerate(part)])
         for number, case in enumerate(part):

@@ -151,6 +151,7 @@ def _as_json(told: Account) -> dict[str, Any]:
         "evidence": decision.step.evidence,
         "facts": told.facts,
         "rule": decision.rule_id,
+        "segment_rules": {kind.value: rule for kind, rule in decision.segment_rules},
         "rules": [dataclasses.asdict(rule) for rule in told.rules],
         "nearest": told.nearest,
         "decision": plain(decision),
@@ -177,9 +178,11 @@ def _show(told: Account) -> None:
     segments = plan.pop("segments")
     runs = (f"{name} {in_words(plan, name)}" for name, value in plan.items() if value not in (None, []))
     line(f"[b]runs[/b]  {escape(', '.join(runs))}")
+    rules = {kind.value: rule for kind, rule in decision.segment_rules}
     for kind, own in segments:
         differs = (f"{name} {in_words(own, name)}" for name, value in own.items() if value not in (None, plan[name]))
-        line(f"  in {kind}: {escape(', '.join(differs)) or 'the same'}")
+        by = f", by rule {escape(rules[kind])}" if kind in rules else ""
+        line(f"  in {kind}: {escape(', '.join(differs)) or 'the same'}{by}")
     for clamp in decision.clamps:
         line(f"  {clamp.parameter}: the rule's {clamp.asked:g} became {clamp.became:g}, by the limits")
     for hint in decision.hints:

@@ -74,7 +74,8 @@ def _decision(node: Tree, decision: router_pb2.Decision) -> None:
     for hint in decision.hints:
         node.add(f"hint {hint.hint} {'followed' if hint.accepted else 'refused'}: {escape(hint.why)}")
     for own in decision.segments:
-        node.add(f"in {_kind_of(own.kind)}: {_plan(own.plan)}")
+        by = f", by rule [cyan]{escape(own.rule_id)}[/cyan]" if own.rule_id else ""
+        node.add(f"in {_kind_of(own.kind)}: {_plan(own.plan)}{by}")
     arm = f", {router_pb2.Arm.Name(decision.arm).removeprefix('ARM_').lower()}" if decision.arm else ""
     node.add(f"[dim]policy revision {decision.policy_revision}{arm}[/dim]")
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from triroute.router.policy import formula
 from triroute.router.policy.conditions import SWITCHES, Places, Test, Values, compiled, failure
 from triroute.router.policy.facts import FACTS, TRIPPED, Read
-from triroute.router.policy.formula import Formula, Switched
+from triroute.router.policy.formula import Formula, OneOf, Switched
 from triroute.router.policy.plan import clamped, extras_of, merged, plan_of
 from triroute.router.policy.vocabulary import PolicyFile
-from triroute.router.types import Clamp, DecodePlan, Extras, PassedOver, Trip
+from triroute.router.types import Clamp, DecodePlan, Extras, PassedOver, SegmentKind, Trip
 
+SEGMENT = "segment"  # the fact that differs within an answer
 _SHADOW = "shadow: noted, not enforced"
 _HELD = "as when the session began"
 
@@ -35,12 +36,16 @@ class CompiledRule:
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """All rules. `reads` fills the values that their tests look at; only what some rule asks about is read."""
+    """All rules. `reads` fills the values that their tests look at; only what some rule asks about is read.
+
+    `kinds` are the segments that conditions name: for each, the rules are gone through once more.
+    """
 
     rules: tuple[CompiledRule, ...]
     reads: tuple[Read, ...]
     places: Places
     trips: tuple[Trip, ...]
+    kinds: tuple[SegmentKind, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,4 +87,5 @@ def compile_policy(file: PolicyFile) -> Compiled:
         tests = tuple(compiled(part, places) for part in whole.parts)
         enforced, extras = rule.enforcement == "enforce", extras_of(use, file.limits)
         rules.append(CompiledRule(rule.id, tests, whole.parts, enforced, plan, clamps, extras, rule.urgent))
-    return Compiled(tuple(rules), reads, places, trips)
+    named = {value for atom in used if isinstance(atom, OneOf) and atom.fact == SEGMENT for value in atom.values}
+    return Compiled(tuple(rules), reads, places, trips, tuple(kind for kind in SegmentKind if kind.value in named))

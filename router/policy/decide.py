@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from triroute.router.errors import HintRefused, Violation
 from triroute.router.features import Asked
-from triroute.router.policy.compile import Compiled, CompiledRule, Trace
+from triroute.router.policy.compile import SEGMENT, Compiled, CompiledRule, Trace
 from triroute.router.policy.conditions import Values
 from triroute.router.policy.load import Policy
 from triroute.router.policy.plan import NUMBERS, variant_for
@@ -15,11 +15,13 @@ from triroute.router.policy.vocabulary import Limits
 from triroute.router.types import (
     Decision,
     DecodePlan,
+    Extras,
     Held,
     HintOutcome,
     Hints,
     Load,
     Mode,
+    SegmentKind,
     Step,
     StepKind,
     Verification,
@@ -43,6 +45,9 @@ def decide(policy: Policy, request: Asked, step: Step, load: Load, held: Held | 
     seen = values if held is None else [read(request, step, held.load) for read in compiled.reads]
     rule, failed, shadow = _first_match(compiled, values, seen)
     plan, extras = rule.plan, rule.extras
+    segment_rules: tuple[tuple[SegmentKind, str], ...] = ()
+    if compiled.kinds:
+        extras, segment_rules, shadow = _inside(compiled, values, seen, rule, shadow)
     if hinted:
         outcomes = tuple(_judge_hints(hints, policy.allowed, plan, policy.file.limits))
         accepted = {outcome.hint for outcome in outcomes if outcome.accepted}
@@ -55,6 +60,7 @@ def decide(policy: Policy, request: Asked, step: Step, load: Load, held: Held | 
         load=load,
         canonical=policy.canonical,
         held=held,
+        segment_rules=segment_rules,
     )
 
 
@@ -83,6 +89,25 @@ def _first_match(compiled: Compiled, now: Values, held: Values) -> tuple[Compile
             shadow, number = (*shadow, rule.id), -1
         failed.append(number)
     raise LookupError("no rule is unconditional")
+
+
+def _inside(
+    compiled: Compiled, now: Values, held: Values, whole: CompiledRule, shadow: tuple[str, ...]
+) -> tuple[Extras, tuple[tuple[SegmentKind, str], ...], tuple[str, ...]]:
+    """The first match for each kind of segment that conditions name: plans, which rules they come from, shadow rules.
+
+    Where that is the rule of the `whole` answer, its own plans for segments hold, as they do for all other kinds.
+    """
+    at, plans, rules = compiled.places[SEGMENT], dict(whole.extras.segments), {}
+    for kind in compiled.kinds:
+        inner = [*now[:at], kind.value, *now[at + 1 :]]
+        outer = inner if held is now else [*held[:at], kind.value, *held[at + 1 :]]
+        rule, _, noted = _first_match(compiled, inner, outer)
+        shadow = (*shadow, *(name for name in noted if name not in shadow))
+        if rule is not whole:
+            plans[kind], rules[kind] = dict(rule.extras.segments).get(kind, rule.plan), rule.id
+    extras = dataclasses.replace(whole.extras, segments=tuple((k, plans[k]) for k in SegmentKind if k in plans))
+    return extras, tuple(rules.items()), shadow
 
 
 def _judge_hints(hints: Hints, allowed: frozenset[str], plan: DecodePlan, limits: Limits) -> Iterator[HintOutcome]:

@@ -10,10 +10,11 @@ from typing import Any, TypeAlias
 
 from triroute.router.convert import MOST_MESSAGES, MOST_TOKENS
 from triroute.router.features import Asked
-from triroute.router.types import Hints, LatencyClass, Load, Role, Step, StepKind, ToolChoiceKind
+from triroute.router.types import Hints, LatencyClass, Load, Role, SegmentKind, Step, StepKind, ToolChoiceKind
 
 Read: TypeAlias = Callable[[Asked, Step, Load], Any]
 
+WHOLE = "whole"  # the value of `segment` for the answer as a whole
 _INFINITE = math.inf
 _HINTS = tuple(field.name for field in dataclasses.fields(Hints))
 _NO_HINTS = Hints()
@@ -59,6 +60,7 @@ _YES_NO = (False, True)
 
 FACTS: dict[str, Fact] = {
     "step": Words(tuple(kind.value for kind in StepKind), lambda request, step, load: step.kind),
+    "segment": Words((WHOLE, *(kind.value for kind in SegmentKind)), lambda request, step, load: WHOLE),
     "confidence": Numbers(0, 1, False, lambda request, step, load: step.confidence),
     "tools": Words(_YES_NO, lambda request, step, load: bool(request.tool_names)),
     "tool": Names(lambda request, step, load: request.tool_names),

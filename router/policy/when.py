@@ -10,6 +10,7 @@ from triroute.router.policy.part import Part
 
 StepName = Literal["plan", "tool_call", "code", "prose", "unknown"]
 ToolChoiceName = Literal["auto", "none", "required", "named"]
+SegmentName = Literal["prose", "code", "tool_call", "thinking", "plan"]
 RoleName = Literal["system", "user", "assistant", "tool"]
 LatencyName = Literal["interactive", "standard", "batch"]
 HintName = Literal[
@@ -130,6 +131,11 @@ class When(Part):
     """Conditions of a rule; all that are given must hold."""
 
     step: StepName | list[StepName] | None = Field(default=None, description="The step's class, or several.")
+    segment: SegmentName | list[SegmentName] | None = Field(
+        default=None,
+        description="A part of the answer, or several: the rule decides how such parts are decoded, never the answer as"
+        " a whole.",
+    )
     confidence: Range | None = Field(default=None, description="How sure the classifier is, 0 to 1.")
     tools: bool | None = Field(default=None, description="Whether tools are offered.")
     tool: Globs | None = Field(

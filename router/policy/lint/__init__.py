@@ -41,6 +41,7 @@ def lint(
         *checks.rates(file),
         *checks.unsupported(file, engine or Capabilities()),
         *checks.risks(file, reaches),
+        *checks.whole(file, reaches),
         *rollout(checked.policy, folder),
         *checks.environment(checked.document.data),
         *(checks.untested(file, tested) if tested is not None else ()),

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from triroute.router.policy import formula
+from triroute.router.policy.compile import SEGMENT
 from triroute.router.policy.document import Path
+from triroute.router.policy.facts import WHOLE
 from triroute.router.policy.findings import Severity
 from triroute.router.policy.formula import Within
 from triroute.router.policy.lint.reach import Reaches
@@ -19,6 +21,7 @@ from triroute.router.policy.vocabulary import PolicyFile, Rule, globs
 # code, severity, place, number of the rule or None, message, hint
 Found: TypeAlias = tuple[str, Severity, Path, int | None, str, str]
 
+_OF_THE_WHOLE = ("verification", "grammar", "escalation", "capture", "audit")
 _ERROR, _WARNING = Severity.ERROR, Severity.WARNING
 
 
@@ -130,7 +133,12 @@ def unsupported(file: PolicyFile, engine: Capabilities) -> Iterator[Found]:
 def risks(file: PolicyFile, reaches: Reaches) -> Iterator[Found]:
     """Combinations that parse, run, and are regretted."""
     cell = reaches.space.cell
-    calls: Box = {"step": cell("step", "tool_call"), "schema": cell("schema", False)}
+    calls: Box = {
+        "step": cell("step", "tool_call"),
+        "schema": cell("schema", False),
+        "segment": cell("segment", WHOLE),
+    }
+    parts: Box = {"segment": cell("segment", "tool_call")}
     for index, rule in enumerate(file.rules):
         use = merged(file.defaults, rule.use)
         loose = use.mode == "diffusion" and use.grammar != "required"
@@ -138,9 +146,12 @@ def risks(file: PolicyFile, reaches: Reaches) -> Iterator[Found]:
             message = "diffusion can decide a tool call without a grammar, and then often writes broken JSON"
             hint = "exclude step: tool_call, or set grammar: required"
             yield "diffusion-tool-call", _WARNING, _place(rule, index, "mode"), index, message, hint
+        message = "diffusion decodes tool calls inside an answer without a grammar, often to broken JSON"
+        if loose and _names_segment(rule) and reaches.decides_in(index, parts):
+            hint = "name another mode, or exclude segment: tool_call"
+            yield "diffusion-tool-call", _WARNING, _place(rule, index, "mode"), index, message, hint
         inside = use.segments and use.segments.tool_call
         if inside and inside.mode == "diffusion" and use.grammar != "required":
-            message = "diffusion decodes tool calls inside an answer without a grammar, often to broken JSON"
             own: Path = ("rules", index, "use", "segments", "tool_call", "mode")
             place = own if rule.use.segments else ("rules", index, "id")
             yield "diffusion-tool-call", _WARNING, place, index, message, "name another mode, or set grammar: required"
@@ -154,6 +165,23 @@ def risks(file: PolicyFile, reaches: Reaches) -> Iterator[Found]:
                 message,
                 "set verification: exact",
             )
+
+
+def whole(file: PolicyFile, reaches: Reaches) -> Iterator[Found]:
+    """Settings of the whole answer in rules that decide only for parts of it."""
+    box: Box = {"segment": reaches.space.cell("segment", WHOLE)}
+    for index, rule in enumerate(file.rules):
+        boxes = reaches.rules[index].boxes
+        if not boxes or not _names_segment(rule) or any(_meets(reaches, own, box) for own in boxes):
+            continue
+        for name in _OF_THE_WHOLE:
+            if getattr(rule.use, name) is not None:
+                message = f"{name} is of the whole answer, and this rule decides only for parts of it"
+                yield "nothing-in-a-segment", _WARNING, ("rules", index, "use", name), index, message, "drop it"
+
+
+def _meets(reaches: Reaches, own: Box, other: Box) -> bool:
+    return reaches.space.possible(reaches.space.meet(own, other))
 
 
 def untested(file: PolicyFile, tested: frozenset[str]) -> Iterator[Found]:
@@ -176,6 +204,10 @@ def environment(data: Any, path: Path = ()) -> Iterator[Found]:
         index = path[1] if path[:1] == ("rules",) and isinstance(path[1], int) else None
         message = f"{data!r} is taken as it is: the environment is not expanded, so that a revision says what runs"
         yield "not-expanded", _WARNING, path, index, message, "write the value"
+
+
+def _names_segment(rule: Rule) -> bool:
+    return any(atom.fact == SEGMENT for atom in formula.atoms(formula.of(rule.when, ())))
 
 
 def _looks_at_load(rule: Rule) -> bool:

@@ -34,7 +34,7 @@ class Space:
     def __init__(self, formulas: Iterable[Formula]) -> None:
         used = [atom for formula in formulas for atom in atoms(formula)]
         self._cells: dict[str, tuple[Any, ...]] = {}
-        for fact in {"step", "schema", "tools", "tool_choice", *(atom.fact for atom in used)}:
+        for fact in {"step", "segment", "schema", "tools", "tool_choice", *(atom.fact for atom in used)}:
             known = FACTS[fact]
             if isinstance(known, Words):
                 self._cells[fact] = known.values

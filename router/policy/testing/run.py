@@ -57,8 +57,15 @@ def run(policy: Policy, tests: Sequence[Test]) -> Outcome:
     """Decide every case."""
     results = tuple(_run(policy, test) for test in tests)
     decisions = [result.decision for result in results if result.decision]
-    reached = frozenset(rule for made in decisions for rule in (made.rule_id, *made.shadow))
+    reached = frozenset(rule for made in decisions for rule in _rules(made))
     return Outcome(results, tuple(rule.id for rule in policy.file.rules), reached)
+
+
+def _rules(made: Decision) -> Iterator[str]:
+    """Those that decided, for the whole answer or for parts of it, or would have in shadow."""
+    yield made.rule_id
+    yield from made.shadow
+    yield from (rule for _, rule in made.segment_rules)
 
 
 def decided(policy: Policy, test: Test) -> Decision:
@@ -91,6 +98,8 @@ def _problems(decision: Decision, expect: Expect) -> Iterator[str]:
         wanted, found = getattr(expect, name), actual[name]
         if isinstance(wanted, list):
             wanted = sorted(wanted)
+        if name == "segments":
+            wanted = {kind: part.model_dump() for kind, part in (wanted or {}).items()}
         if not _equal(wanted, found):
             over = next((over for over in decision.passed_over if name == "rule" and over.rule_id == wanted), None)
             yield f"{name} is {found}, expected {wanted}{f': {over.why}' if over else ''}"
@@ -112,7 +121,17 @@ def _actual(decision: Decision) -> dict[str, Any]:
         "shadow": sorted(decision.shadow),
         "followed": sorted(hint.hint for hint in decision.hints if hint.accepted),
         "ignored": sorted(hint.hint for hint in decision.hints if not hint.accepted),
+        "segments": _parts(decision),
         "refused": "nothing",
+    }
+
+
+def _parts(decision: Decision) -> dict[str, dict[str, Any]]:
+    """By kind: the rule and the decoder of each part that has its own."""
+    rules = dict(decision.segment_rules)
+    return {
+        kind.value: {"rule": rules.get(kind, decision.rule_id), "mode": plan.mode.value}
+        for kind, plan in decision.extras.segments
     }
 
 

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from triroute.router.policy.part import Part
 from triroute.router.policy.use import ModeName
-from triroute.router.policy.when import HintName, StepName
+from triroute.router.policy.when import HintName, SegmentName, StepName
 
 Whole = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -42,6 +42,13 @@ class GivenLoad(Part):
     )
 
 
+class ExpectPart(Part):
+    """What must come out for a part of the answer."""
+
+    rule: str = Field(description="The rule that decides there.")
+    mode: ModeName = Field(description="The decoder.")
+
+
 class Expect(Part):
     """What must come out; what is left out may be anything."""
 
@@ -67,6 +74,9 @@ class Expect(Part):
     shadow: list[str] | None = Field(default=None, description="All shadow rules that would have fired.")
     followed: list[HintName] | None = Field(default=None, description="All hints that are followed.")
     ignored: list[HintName] | None = Field(default=None, description="All hints that are not.")
+    segments: dict[SegmentName, ExpectPart] | None = Field(
+        default=None, description="All parts of the answer that have their own decoder; {} for none."
+    )
     refused: str | None = Field(default=None, description="The request is refused, and the message has this in it.")
 
     @model_validator(mode="after")

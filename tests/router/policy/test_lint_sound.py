@@ -33,6 +33,7 @@ def _when(rng: random.Random, depth: int = 0) -> dict[str, Any]:
     bound = rng.randint(0, 3)
     options: dict[str, Any] = {
         "step": rng.sample(["plan", "code", "prose", "tool_call", "unknown"], rng.randint(1, 4)),
+        "segment": rng.sample(["prose", "code", "tool_call", "plan"], rng.randint(1, 3)),
         "confidence": {rng.choice(["lt", "lte", "gt", "gte"]): rng.choice([0, 0.5, 1])},
         "max_tokens": {rng.choice(["lt", "lte", "gt", "gte"]): rng.choice([1, 2, 2.5, 3])},
         "tools": rng.random() < 0.5,
@@ -88,7 +89,7 @@ def test_dead_rules_never_decide_whatever_load_a_session_holds(seed: int) -> Non
         for _ in range(150):
             held = Held(_load(rng, policy), 0, "x")
             decision = decide(policy, *_step(rng), _load(rng, policy), held)
-            assert decision.rule_id not in dead, text
+            assert not dead & {decision.rule_id, *dict(decision.segment_rules).values()}, text
     assert claims > 5
 
 
@@ -108,7 +109,8 @@ def test_dead_rules_never_decide(seed: int) -> None:
         for _ in range(150):
             tripped = frozenset(trip for trip in policy.compiled.trips if rng.random() < 0.5)
             decision = decide(policy, *_step(rng), Load(rng.randint(0, 6), tripped=tripped))
-            assert not dead & {decision.rule_id, *decision.shadow}, text
+            decided = {decision.rule_id, *decision.shadow, *dict(decision.segment_rules).values()}
+            assert not dead & decided, text
     assert claims > 5  # or nothing was tried
 
 
