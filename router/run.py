@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 import time
 import uuid
 from collections.abc import Iterable
@@ -21,6 +22,7 @@ from triroute.router.structured.check import Checked
 from triroute.router.types import Decision, Load, Request, Step, StepKind
 
 CANCELLED = "CANCELLED"
+_SALT_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,10 +244,12 @@ class Run:
         """Everything known about it, for good."""
         hints = self.message.hints
         features = written(self.request, hints, self.step, self.load) if self.step else None
+        salt = secrets.token_bytes(_SALT_BYTES)
         return router_pb2.Record(
             request_id=self.request_id,
             arrived_us=self.arrived_ns // 1000,
-            request_sha256=_digest(self.message),
+            request_sha256=digest(salt, self.message),
+            request_salt=salt,
             decision=self.decided,
             token_ids=self.token_ids,
             passes=self.passes,
@@ -268,5 +272,6 @@ class Run:
         return sorted({*self.token_ids, *(token for ids in named for token in ids)})
 
 
-def _digest(message: router_pb2.GenerateRequest) -> str:
-    return hashlib.sha256(message.SerializeToString(deterministic=True)).hexdigest()
+def digest(salt: bytes, message: router_pb2.GenerateRequest) -> str:
+    """What a record says of its request: whoever has both can tell that they belong together."""
+    return hashlib.sha256(salt + message.SerializeToString(deterministic=True)).hexdigest()
