@@ -22,6 +22,7 @@ _OPTIONS = [
     ("grpc.max_reconnect_backoff_ms", 500),
 ]
 _WATCH_AGAIN_SECONDS = 0.1
+_VOCABULARY_SECONDS = 10
 
 
 class EngineLost(Exception):
@@ -79,6 +80,14 @@ class EngineClient:
         except grpc.aio.AioRpcError:
             return {}
         return dict(zip(token_ids, answer.text, strict=True))
+
+    async def vocabulary(self) -> bytes:
+        """The text of all tokens, a TokenTextResponse; empty when the engine does not answer."""
+        try:
+            answer = await self._stub.TokenText(engine_pb2.TokenTextRequest(), timeout=_VOCABULARY_SECONDS)
+        except grpc.aio.AioRpcError:
+            return b""
+        return bytes(answer.SerializeToString(deterministic=True))
 
     async def watch_load(self) -> None:
         """Keep `load` current, for ever."""

@@ -10,6 +10,7 @@ TrirouteError
 ├── StoreUnavailable      the store of policies does not answer; nothing is changed, and serving goes on
 ├── Overloaded            try again later
 ├── RateLimited           the tenant has used up what the policy gives it
+├── AuditUnavailable      a step's record is required, and can't be written
 ├── EngineUnavailable     the engine is gone and could not be brought back
 ├── EngineFailed          the engine failed on this request
 ├── ServiceFailed         a bug of ours; the log has it under the id in the message
@@ -110,6 +111,12 @@ class RateLimited(TrirouteError):
     reason = "RATE_LIMITED"
 
 
+class AuditUnavailable(TrirouteError):
+    """A record that the policy requires can't be written."""
+
+    reason = "AUDIT_UNAVAILABLE"
+
+
 class EngineUnavailable(TrirouteError):
     """The engine is gone."""
 
@@ -148,6 +155,7 @@ STATUS: dict[type[TrirouteError], tuple[grpc.StatusCode, int]] = {
     StoreUnavailable: (grpc.StatusCode.UNAVAILABLE, 503),
     Overloaded: (grpc.StatusCode.RESOURCE_EXHAUSTED, 429),
     RateLimited: (grpc.StatusCode.RESOURCE_EXHAUSTED, 429),
+    AuditUnavailable: (grpc.StatusCode.UNAVAILABLE, 503),
     EngineUnavailable: (grpc.StatusCode.UNAVAILABLE, 503),
     EngineFailed: (grpc.StatusCode.INTERNAL, 500),
     ServiceFailed: (grpc.StatusCode.INTERNAL, 500),

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 
 from triroute.proto import decoding_pb2, engine_pb2, router_pb2
+from triroute.router.audit.chronicle import Chronicle
+from triroute.router.audit.writer import unavailable
 from triroute.router.classifier import classify, model
 from triroute.router.classifier.watch import Watch
 from triroute.router.convert import STEPS, from_decision, from_shadow, to_engine, to_request
 from triroute.router.engine_client import EngineLost
-from triroute.router.errors import EngineUnavailable, InvalidRequest, Overloaded, ServiceFailed, TrirouteError
+from triroute.router.errors import (
+    AuditUnavailable,
+    EngineUnavailable,
+    InvalidRequest,
+    Overloaded,
+    ServiceFailed,
+    TrirouteError,
+)
 from triroute.router.fleet.member import Member
 from triroute.router.policy.live import ActivePolicy
-from triroute.router.records import Kind, RecordWriter
 from triroute.router.run import CANCELLED, Run
 from triroute.router.settings import Settings
 from triroute.router.structured.attempt import Attempt
@@ -39,7 +46,7 @@ class Pipeline:
         live: ActivePolicy,
         supervisor: Supervisor,
         telemetry: Telemetry,
-        records: RecordWriter,
+        chronicle: Chronicle,
         member: Member,
     ) -> None:
         self.settings = settings
@@ -47,7 +54,8 @@ class Pipeline:
         self.supervisor = supervisor
         self.engine = supervisor.client
         self.telemetry = telemetry
-        self.records = records
+        self.chronicle = chronicle
+        self.records = chronicle.records
         self.member = member
         self.running: dict[str, Run] = {}
         self.idle = asyncio.Event()
@@ -65,10 +73,14 @@ class Pipeline:
         server = self.telemetry.begin(run, metadata)
         try:
             self._decide(run, trace_id(server))
+            if run.is_required and self.records.broken:
+                raise unavailable(self.records.broken)
             yield router_pb2.GenerateEvent(decision=run.decided)
             calls = CallStream(run.request_id) if run.request.may_call else None
             async with aclosing(self._decode(run)) as events:
                 async for event in events:
+                    if run.is_required and event.HasField("finish"):
+                        await self._secure(run)
                     if calls is not None:
                         for piece in calls.complete(run.calls) if event.HasField("finish") else ():
                             yield router_pb2.GenerateEvent(tool_call=piece)
@@ -91,7 +103,8 @@ class Pipeline:
             self._leave(run)
             self._compare(run)
             self.telemetry.end(run, server, self.model)
-            self._record(run)
+            if not run.recorded:
+                self._record(run)
 
     def decide(self, message: router_pb2.GenerateRequest) -> router_pb2.Decision:
         """How a request would be decoded. Raises TrirouteError."""
@@ -144,6 +157,7 @@ class Pipeline:
     def _compare(self, run: Run) -> None:
         """With what the policy that did not decide would have done, and how steps go that it decides."""
         told = run.turn.end(run.failed, run.milliseconds_a_token) if run.turn is not None else None
+        run.turn = None
         if told is not None:
             run.shadow = from_shadow(told)
 
@@ -217,6 +231,19 @@ class Pipeline:
                     raise
                 run.keep_nothing()
 
+    async def _secure(self, run: Run) -> None:
+        """Have the record on the disk before the caller hears of the end. Raises AuditUnavailable."""
+        run.ended_ns = time.time_ns()
+        self._compare(run)
+        record = await self._recorded(run)
+        run.recorded = True
+        try:
+            await asyncio.wrap_future(self.records.add_durably(record))
+        except AuditUnavailable:
+            run.recorded = False
+            raise
+        self._watch(run, record)
+
     def _record(self, run: Run) -> None:
         """Write the record once the tokens' text is known; the caller does not wait for it."""
         task = asyncio.get_running_loop().create_task(self._write(run))
@@ -224,15 +251,23 @@ class Pipeline:
         task.add_done_callback(self._recording.discard)
 
     async def _write(self, run: Run) -> None:
-        known = run.known_tokens()
-        text = await self.engine.token_text(known) if known else {}
-        if run.decision is not None:
-            self.records.keep(Kind.POLICY, run.decision.policy_revision, run.decision.canonical.encode())
-        described = self.supervisor.description.SerializeToString(deterministic=True)
-        engine = hashlib.sha256(described).hexdigest()
-        self.records.keep(Kind.ENGINE, engine, described)
-        record = run.record(self.model, engine, text)
+        record = await self._recorded(run)
         self.records.add(record)
+        self._watch(run, record)
+
+    async def _recorded(self, run: Run) -> router_pb2.Record:
+        """The record; what it refers to will be written with it."""
+        chronicle, text = self.chronicle, dict[int, str]()
+        if not chronicle.vocabulary_sha256:
+            known = run.known_tokens()
+            text = await self.engine.token_text(known) if known else {}
+        if run.decision is not None:
+            chronicle.decided(run.decision)
+        record = run.record(self.model, chronicle.engine_sha256, text)
+        record.vocabulary_sha256 = chronicle.vocabulary_sha256
+        return record
+
+    def _watch(self, run: Run, record: router_pb2.Record) -> None:
         if run.step is not None:
             observed = STEPS.get(record.observed, StepKind.UNKNOWN)
             self.watch.add(run.step, observed, record.framework)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 import time
 import uuid
 from collections.abc import Iterable
@@ -21,6 +22,7 @@ from triroute.router.structured.check import Checked
 from triroute.router.types import Decision, Load, Request, Step, StepKind
 
 CANCELLED = "CANCELLED"
+_SALT_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ class Run:
     resumes: int = 0
     finish: router_pb2.Finish | None = None
     error: str = ""
+    recorded: bool = False  # for good, before the end is told
     attempt: Attempt | None = None  # what writes the output, once it is decided
     unenforced: tuple[str, ...] = ()
     escalations: list[router_pb2.Escalation] = field(default_factory=list)
@@ -108,6 +111,11 @@ class Run:
     def text(self) -> str:
         """The output so far."""
         return "".join(self._text)
+
+    @property
+    def is_required(self) -> bool:
+        """Whether the policy lets it end well only with a record on the disk."""
+        return self.decision is not None and self.decision.extras.audit == "required"
 
     @property
     def holds(self) -> bool:
@@ -237,10 +245,12 @@ class Run:
         """Everything known about it, for good."""
         hints = self.message.hints
         features = written(self.request, hints, self.step, self.load) if self.step else None
+        salt = secrets.token_bytes(_SALT_BYTES)
         return router_pb2.Record(
             request_id=self.request_id,
             arrived_us=self.arrived_ns // 1000,
-            request_sha256=_digest(self.message),
+            request_sha256=digest(salt, self.message),
+            request_salt=salt,
             decision=self.decided,
             token_ids=self.token_ids,
             passes=self.passes,
@@ -259,9 +269,10 @@ class Run:
     def known_tokens(self) -> list[int]:
         """Every token that the record names."""
         passes = [*self.passes, *(record for escalation in self.escalations for record in escalation.passes)]
-        proposed = (token for record in passes for token in (*record.proposed_ids, *record.committed_ids))
-        return sorted({*self.token_ids, *proposed})
+        named = (ids for one in passes for ids in (one.proposed_ids, one.committed_ids, one.rejected_ids))
+        return sorted({*self.token_ids, *(token for ids in named for token in ids)})
 
 
-def _digest(message: router_pb2.GenerateRequest) -> str:
-    return hashlib.sha256(message.SerializeToString(deterministic=True)).hexdigest()
+def digest(salt: bytes, message: router_pb2.GenerateRequest) -> str:
+    """What a record says of its request: whoever has both can tell that they belong together."""
+    return hashlib.sha256(salt + message.SerializeToString(deterministic=True)).hexdigest()

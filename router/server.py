@@ -12,9 +12,9 @@ from typing import Any, NoReturn
 import grpc
 
 from triroute.proto import router_pb2, router_pb2_grpc
+from triroute.router.audit.store import RecordStore
 from triroute.router.errors import ServiceFailed, TrirouteError, to_status
 from triroute.router.pipeline import Pipeline
-from triroute.router.records import RecordStore
 
 log = logging.getLogger("triroute.server")
 

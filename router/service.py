@@ -15,6 +15,9 @@ from starlette.routing import BaseRoute
 
 from triroute.proto import router_pb2, router_pb2_grpc
 from triroute.router.admin.listener import AdminListener
+from triroute.router.audit.chronicle import Chronicle
+from triroute.router.audit.store import RecordStore
+from triroute.router.audit.writer import RecordWriter
 from triroute.router.errors import StartFailed
 from triroute.router.fleet.exchange import Board, Exchange, MemoryExchange
 from triroute.router.fleet.member import Member
@@ -26,7 +29,6 @@ from triroute.router.pipeline import Pipeline
 from triroute.router.policy import Policy
 from triroute.router.policy.keeper import PolicyKeeper
 from triroute.router.policy.store.redis import RedisStore
-from triroute.router.records import RecordStore, RecordWriter
 from triroute.router.server import RouterServicer
 from triroute.router.settings import Settings
 from triroute.router.supervisor import Progress, Supervisor
@@ -65,9 +67,12 @@ class Service:
             stack.push_async_callback(self._stop)
             telemetry = Telemetry(self.settings.otlp_endpoint)
             stack.push_async_callback(asyncio.to_thread, telemetry.close)
-            writer = RecordWriter(self.settings.records)
+            writer = RecordWriter(self.settings.records, self.settings.audit_key)
             stack.push_async_callback(asyncio.to_thread, writer.close)
+            chronicle = Chronicle(writer, self.settings)
+            stack.callback(chronicle.stopped)
             self.supervisor = Supervisor(self.settings)
+            self.supervisor.on_serving = lambda: chronicle.engine_started(self.supervisor)
             stack.push_async_callback(self.supervisor.close)
             port = self.address.rpartition(":")[2]
             self.keeper.follower.replica = self.settings.replica or f"{socket.gethostname()}:{port}"
@@ -82,13 +87,15 @@ class Service:
             metrics = Metrics(self.settings.otlp_endpoint, self.keeper.live)
             stack.push_async_callback(asyncio.to_thread, metrics.close)
             member = await stack.enter_async_context(self._member())
-            self.pipeline = Pipeline(self.settings, self.keeper.live, self.supervisor, telemetry, writer, member)
+            self.pipeline = Pipeline(self.settings, self.keeper.live, self.supervisor, telemetry, chronicle, member)
             metrics.watch = self.pipeline.watch
             stack.push_async_callback(self.pipeline.settle)
             await self._serve()
             await self.admin.start()
             await self.http.start(self._routes())
             stack.push_async_callback(self._stop)
+            chronicle.started(self.address, self.policy.revision)
+            self.keeper.follower.on_change = chronicle.policy_changed
             self._stack = stack.pop_all()
         return self
 

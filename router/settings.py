@@ -32,6 +32,7 @@ class Settings:
     checkpoint: Path | None = None
     adapter: Path | None = None  # "none" for none, None for the one that ships
     records: Path = field(default_factory=lambda: home() / "records.sqlite")
+    audit_key: Path | None = None  # signs the audit log's checkpoints; None for a key beside `records`
     threads: int | None = None
     cache_mb: int = 512
     most_in_flight: int = 256

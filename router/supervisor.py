@@ -7,7 +7,7 @@ import logging
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from triroute.proto import engine_pb2
@@ -38,6 +38,7 @@ class Supervisor:
         self.client = EngineClient(self.socket)
         self.description = engine_pb2.Description()
         self.restarts = 0
+        self.on_serving: Callable[[], Awaitable[None]] = _nothing  # before the first step of each engine
         self._process: asyncio.subprocess.Process | None = None
         self._last_words: deque[str] = deque(maxlen=20)
         self._settled = asyncio.Event()  # it serves, or has been given up
@@ -76,6 +77,10 @@ class Supervisor:
             self._settled.clear()
             self._doubted.set()
 
+    async def vocabulary(self) -> bytes:
+        """The text of all tokens, as the engine says it."""
+        return await self.client.vocabulary()
+
     async def close(self) -> None:
         """Stop the engine and forget its socket."""
         for task in self._tasks:
@@ -113,6 +118,7 @@ class Supervisor:
         description = await self._answer(process, seconds)
         if description is not None:
             self.description = description
+            await self.on_serving()
             self._given_up = False
             self._settled.set()
         elif process.returncode is None:
@@ -194,6 +200,10 @@ class Supervisor:
         if self._listening is not None:
             await asyncio.wait([self._listening], timeout=_LAST_WORDS_SECONDS)
             self._listening.cancel()
+
+
+async def _nothing() -> None:
+    pass
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

@@ -338,7 +338,7 @@ class DecodePlan:
 
 @dataclass(frozen=True, slots=True)
 class Extras:
-    """What a rule asks for beyond the decoder. `grammar`, `escalation` and `segments` run, the rest is carried.
+    """What a rule asks for beyond the decoder. `verification` and `capture` are only carried, the rest runs.
 
     `escalation` is (when, to which mode, how often at most); `segments` has a plan for each kind that differs.
     """

@@ -17,7 +17,7 @@ from triroute.router.policy.testing import read_suite, run
 ROOT = Path(__file__).parents[1]
 PAGES = {
     name: (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
-    for name in ("policy", "segments", "classifier", "structured")
+    for name in ("policy", "segments", "classifier", "structured", "audit")
 }
 BLOCKS = [block for page in PAGES.values() for block in re.findall(r"```bash\n# run\n(.*?)```", page, re.DOTALL)]
 POLICY, TESTS, *SECTIONS = sorted(
@@ -29,7 +29,8 @@ LINKS = [link for page in PAGES.values() for link in re.findall(r"\]\((?!https?:
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.split("\n")[0][:40])
 def test_block(block: str, tmp_path: Path) -> None:
     (tmp_path / "build").mkdir()
-    (tmp_path / "policies").symlink_to(ROOT / "policies")
+    for name in ("policies", "docs"):
+        (tmp_path / name).symlink_to(ROOT / name)
     env = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "TRIROUTE_HOME": str(tmp_path)}
     command = ["bash", "-c", f"set -e\n{block}"]
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=240, check=False)

@@ -70,7 +70,8 @@ class EngineServicer(engine_pb2_grpc.EngineServicer):
         tokenizer = self.engine.tokenizer
         if any(token >= tokenizer.vocab_size for token in message.token_ids):
             await abort(context, InvalidRequest("token_ids", f"has an id outside the {tokenizer.vocab_size} known"))
-        return engine_pb2.TokenTextResponse(text=[tokenizer.show(token) for token in message.token_ids])
+        wanted = message.token_ids or range(tokenizer.vocab_size)
+        return engine_pb2.TokenTextResponse(text=[tokenizer.show(token) for token in wanted])
 
     async def WatchLoad(
         self, message: engine_pb2.WatchLoadRequest, context: grpc.aio.ServicerContext[Any, Any]

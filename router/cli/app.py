@@ -11,6 +11,7 @@ import typer
 from rich.logging import RichHandler
 from rich.markup import escape
 
+from triroute.router.cli.audit import audit
 from triroute.router.cli.bench import bench
 from triroute.router.cli.classify import classify
 from triroute.router.cli.demo import demo
@@ -47,6 +48,7 @@ app.command(rich_help_panel=_CLIENT)(generate)
 app.command(rich_help_panel=_CLIENT)(trace)
 add_to(policy)
 app.add_typer(policy, name="policy", rich_help_panel=_OPERATOR)
+app.add_typer(audit, name="audit", rich_help_panel=_OPERATOR)
 app.add_typer(classify, name="classify", rich_help_panel=_OPERATOR)
 app.command(rich_help_panel=_OPERATOR)(train_classifier)
 app.command(rich_help_panel=_OPERATOR)(bench)

@@ -9,12 +9,12 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from triroute.router.audit.store import RecordStore
 from triroute.router.classifier.report import Report, report
 from triroute.router.classifier.score import Scored, calibration_error, confusion, f1, macro_f1
 from triroute.router.cli.options import DEFAULTS
 from triroute.router.cli.screen import console
 from triroute.router.errors import NotFound
-from triroute.router.records import RecordStore
 from triroute.router.types import StepKind
 
 _ALL = "all"

@@ -18,5 +18,9 @@ Adapter = Annotated[
 ]
 Checkpoint = Annotated[Path | None, typer.Option(help="GGUF checkpoint.", show_default="the embedded SmolLM2-135M")]
 Records = Annotated[Path, typer.Option(help="SQLite file of step records.")]
+AuditKey = Annotated[
+    Path | None,
+    typer.Option(envvar="TRIROUTE_AUDIT_KEY", help="Ed25519 key that signs the audit log.", show_default="beside it"),
+]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads of a pass.", show_default="all cores")]
 CacheMB = Annotated[int, typer.Option("--cache-mb", min=8, help="Memory for the KV cache, MiB.")]

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from triroute.router.audit.store import RecordStore
 from triroute.router.cli.options import DEFAULTS
 from triroute.router.cli.screen import line
 from triroute.router.cli.traffic import MOST, Last, about, traffic_of
@@ -20,7 +21,6 @@ from triroute.router.policy.diff import Change, Changed, in_words, meaning, outc
 from triroute.router.policy.testing import beside, read_suite
 from triroute.router.policy.traffic import Traffic, read_traffic
 from triroute.router.policy.traffic.changes import Changes, Group, changes
-from triroute.router.records import RecordStore
 
 _LISTED = 20
 

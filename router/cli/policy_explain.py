@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from triroute.router.audit.store import RecordStore
 from triroute.router.classifier import classify
 from triroute.router.cli.options import DEFAULTS, Records
 from triroute.router.cli.screen import line
@@ -23,7 +24,6 @@ from triroute.router.policy.diff import in_words, plain, plain_plan
 from triroute.router.policy.traffic import Recorded
 from triroute.router.policy.traffic.recorded import kept_policy
 from triroute.router.prompts import build, check_keys
-from triroute.router.records import RecordStore
 from triroute.router.types import Load, Trip
 
 _ID = re.compile(r"[0-9a-f]{6,32}")

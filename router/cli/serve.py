@@ -11,7 +11,17 @@ import typer
 from rich.panel import Panel
 from rich.table import Table
 
-from triroute.router.cli.options import DEFAULTS, Adapter, CacheMB, Checkpoint, Listen, PolicyFile, Records, Threads
+from triroute.router.cli.options import (
+    DEFAULTS,
+    Adapter,
+    AuditKey,
+    CacheMB,
+    Checkpoint,
+    Listen,
+    PolicyFile,
+    Records,
+    Threads,
+)
 from triroute.router.cli.screen import console, errors, progress
 from triroute.router.service import Service
 from triroute.router.settings import Settings, home
@@ -23,6 +33,7 @@ def serve(
     checkpoint: Checkpoint = None,
     adapter: Adapter = None,
     records: Records = DEFAULTS.records,
+    audit_key: AuditKey = None,
     threads: Threads = None,
     cache_mb: CacheMB = DEFAULTS.cache_mb,
     admin: Annotated[
@@ -51,6 +62,7 @@ def serve(
         checkpoint=checkpoint,
         adapter=adapter,
         records=records,
+        audit_key=audit_key,
         threads=threads,
         cache_mb=cache_mb,
         drain_seconds=drain,

@@ -10,11 +10,11 @@ import typer
 from google.protobuf import json_format
 from rich.table import Table
 
+from triroute.router.audit.store import RecordStore
 from triroute.router.cli.options import DEFAULTS
 from triroute.router.cli.record_tree import tree
 from triroute.router.cli.screen import console
 from triroute.router.errors import NotFound
-from triroute.router.records import RecordStore
 
 _LISTED = 20
 

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
+from triroute.router.audit.store import RecordStore
 from triroute.router.cli.options import DEFAULTS
 from triroute.router.errors import NotFound
 from triroute.router.policy.traffic import Traffic, read_traffic
-from triroute.router.records import RecordStore
 
 MOST = 10_000
 

@@ -7,6 +7,7 @@ import dataclasses
 import logging
 import random
 import time
+from collections.abc import Callable
 
 from triroute.router.errors import InvalidPolicy, NotFound, StoreUnavailable
 from triroute.router.policy.live import ActivePolicy
@@ -48,6 +49,7 @@ class Follower:
         self._trouble = ""
         self._written = first
         self._writing: asyncio.Task[None] | None = None
+        self.on_change: Callable[[Change, str], None] = lambda change, error: None  # taken, or refused with an error
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -105,6 +107,7 @@ class Follower:
         except (InvalidPolicy, NotFound) as error:
             self._error = error.message
         self._seen = change
+        self.on_change(change, self._error)
 
     async def _serve(self, change: Change) -> None:
         """Raises InvalidPolicy, NotFound or StoreUnavailable."""

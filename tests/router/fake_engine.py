@@ -119,7 +119,7 @@ class FakeEngine(engine_pb2_grpc.EngineServicer):
         return engine_pb2.Description(model=MODEL, context_length=1024, costs=costs)
 
     async def TokenText(self, message: engine_pb2.TokenTextRequest, context: Context) -> engine_pb2.TokenTextResponse:
-        return engine_pb2.TokenTextResponse(text=[text([number]) for number in message.token_ids])
+        return engine_pb2.TokenTextResponse(text=[text([number]) for number in message.token_ids or range(1000)])
 
     async def WatchLoad(self, message: engine_pb2.WatchLoadRequest, context: Context) -> AsyncIterator[engine_pb2.Load]:
         told = -1

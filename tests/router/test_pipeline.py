@@ -23,6 +23,7 @@ from triroute.router import features
 from triroute.router.convert import from_decision
 from triroute.router.policy import decide, parse
 from triroute.router.policy.traffic.recorded import kept_policy
+from triroute.router.run import digest
 from triroute.router.service import Service
 from triroute.router.settings import Settings
 from triroute.router.types import Load
@@ -117,6 +118,9 @@ async def test_record_holds_everything_but_the_prompt(service: Service) -> None:
     assert {998, *found.token_ids} == set(found.token_text)
     assert found.token_text[found.token_ids[0]] == fake_engine.text([found.token_ids[0]])
     assert found.model == fake_engine.MODEL
+    assert found.request_sha256 == digest(found.request_salt, request)
+    again = await record(service, (await run(service, request))[0].decision.request_id)
+    assert again.request_sha256 != found.request_sha256
     assert b"secret" not in found.SerializeToString()
 
 

@@ -41,7 +41,7 @@ class Capabilities:
                 ("escalation", "invalid_output"),
             ),
             *(("grammar", "required"), ("grammar", "off")),
-            *(("capture", "features"), ("audit", "best_effort")),
+            *(("capture", "features"), ("audit", "best_effort"), ("audit", "required")),
         }
     )
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from triroute.proto import router_pb2
+from triroute.router.audit.writer import RecordWriter
 from triroute.router.classifier.report import report
 from triroute.router.cli.app import app
 from triroute.router.errors import NotFound
-from triroute.router.records import RecordWriter
 
 CODE, PROSE = router_pb2.STEP_KIND_CODE, router_pb2.STEP_KIND_PROSE
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from triroute.router.audit.store import Kind
+from triroute.router.audit.writer import RecordWriter
 from triroute.router.cli.policy import policy
 from triroute.router.errors import HintRefused, NotFound
 from triroute.router.policy import parse
-from triroute.router.records import Kind, RecordWriter
 
 from ..policy.traffic.synthetic import Known
 

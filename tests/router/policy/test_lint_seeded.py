@@ -288,7 +288,7 @@ def lossy_under_audit(rng: random.Random, policy: Policy) -> Seeded:
 
 
 def what_nothing_runs(rng: random.Random, policy: Policy) -> Seeded:
-    name, value = rng.choice([("capture", "text"), ("audit", "required")])
+    name, value = "capture", "text"
     where = rng.choice([("defaults",), ("rules", _index(rng, policy), "use")])
     part = policy["defaults"] if where == ("defaults",) else policy["rules"][where[1]]["use"]  # type: ignore[misc]
     part[name] = value

@@ -8,12 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from triroute.proto import engine_pb2, router_pb2
+from triroute.router.audit.store import Kind, RecordStore
+from triroute.router.audit.writer import RecordWriter
 from triroute.router.features import written
 from triroute.router.policy import Latches, decide, parse
 from triroute.router.policy.traffic import Recorded, read_traffic, replay
 from triroute.router.policy.traffic.changes import changes
 from triroute.router.policy.traffic.recorded import kept_policy
-from triroute.router.records import Kind, RecordStore, RecordWriter
 from triroute.router.types import Hints, Load, Request, Step, StepKind, Trip
 
 from .synthetic import Known

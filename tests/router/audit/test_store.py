@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import sqlite3
 import uuid
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from triroute.proto import router_pb2
+from triroute.proto import engine_pb2, router_pb2
+from triroute.proto.decoding_pb2 import PassRecord
+from triroute.router.audit.store import Kind, RecordStore
+from triroute.router.audit.verify import verify
+from triroute.router.audit.writer import RecordWriter
 from triroute.router.errors import NotFound
-from triroute.router.records import Kind, RecordStore, RecordWriter
 
 
 def record(request_id: str, trace_id: str = "f" * 32) -> router_pb2.Record:
@@ -64,22 +69,25 @@ def test_append_only(tmp_path: Path) -> None:
     path = tmp_path / "r.sqlite"
     write(path, record("0" * 32))
     write(path, record("1" * 32))
-    connection = sqlite3.connect(path)
-    for statement in ("DELETE FROM record", "UPDATE record SET body = ''"):
-        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
-            connection.execute(statement)
-    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    assert connection.execute("PRAGMA user_version").fetchone() == (2,)
-    connection.close()
+    with closing(sqlite3.connect(path)) as connection:
+        for statement in (
+            "DELETE FROM entry",
+            "UPDATE entry SET body = ''",
+            "UPDATE entry SET leaf = ''",
+            "INSERT INTO entry (number, leaf) VALUES (7, '')",
+        ):
+            with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+                connection.execute(statement)
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert connection.execute("PRAGMA user_version").fetchone() == (3,)
 
 
 def test_newer_file_is_left_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "r.sqlite"
-    connection = sqlite3.connect(path)
-    connection.execute("PRAGMA user_version = 9")
-    connection.close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 9")
     write(path, record("0" * 32))
-    assert "schema version is 9, this Triroute knows 2; upgrade it" in caplog.text
+    assert "schema version is 9, this Triroute knows 3; upgrade it" in caplog.text
     with pytest.raises(NotFound, match="schema version is 9"):
         RecordStore(path).latest(1)
 
@@ -140,18 +148,68 @@ def test_what_is_kept_survives_an_outage(tmp_path: Path) -> None:
     assert RecordStore(path).kept("a" * 64) == b"policy"
 
 
-def test_file_of_an_older_version(tmp_path: Path) -> None:
-    """It has no place for what is kept; the next record makes one."""
+OLD = {
+    1: "CREATE TABLE record (number INTEGER PRIMARY KEY AUTOINCREMENT, request_id TEXT, trace_id TEXT,"
+    " arrived_us INTEGER, body BLOB)",
+    2: "CREATE TABLE kept (sha256 TEXT PRIMARY KEY, kind TEXT NOT NULL, body BLOB NOT NULL) WITHOUT ROWID",
+}
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_file_from_before_there_was_a_log(tmp_path: Path, version: int) -> None:
+    """It can be read; the next writer makes a log of it."""
+    path, old = tmp_path / "r.sqlite", [record(f"{number}" * 32) for number in range(3)]
+    old[1].token_text[7] = "sea"
+    with closing(sqlite3.connect(path)) as connection:
+        for number in range(1, version + 1):
+            connection.execute(OLD[number])
+        if version == 2:
+            connection.execute("INSERT INTO kept VALUES (?, 'policy', ?)", ("a" * 64, b"policy"))
+        for one in old:
+            values = (one.request_id, one.decision.trace_id, one.arrived_us, one.SerializeToString())
+            connection.execute("INSERT INTO record VALUES (NULL, ?, ?, ?, ?)", values)
+        connection.execute(f"PRAGMA user_version = {version}")
+        connection.commit()
+    kept = b"policy" if version == 2 else None
+    store = RecordStore(path)
+    assert (store.latest(9), store.kept("a" * 64)) == (old[::-1], kept)
+    with pytest.raises(NotFound, match=f"has version {version}, from before there was a log"):
+        verify(path)
+    write(path, record("3" * 32))
+    assert (store.latest(9), store.kept("a" * 64)) == ([record("3" * 32), *old[::-1]], kept)
+    report = verify(path)
+    assert (report.records, report.events) == (4, 1)
+    wrong = ["kept " + "a" * 64 + ": it is not what has this SHA-256"]
+    assert [str(one) for one in report.problems] == (wrong if version == 2 else [])
+
+
+def test_text_of_tokens_is_kept_once(tmp_path: Path) -> None:
     path = tmp_path / "r.sqlite"
-    write(path, record("0" * 32))
-    connection = sqlite3.connect(path)
-    connection.executescript("DROP TABLE kept; PRAGMA user_version = 1")
-    connection.close()
-    assert RecordStore(path).kept("a" * 64) is None
-    assert len(RecordStore(path).latest(9)) == 1
+    words = engine_pb2.TokenTextResponse(text=[f"<{number}>" for number in range(9)]).SerializeToString()
+    digest = hashlib.sha256(words).hexdigest()
+    one = record("0" * 32)
+    one.token_ids.extend([1, 2])
+    one.vocabulary_sha256 = digest
+    one.passes.add(kind=PassRecord.KIND_VERIFY, committed_ids=[1, 2], rejected_ids=[5], duration_us=3)
     writer = RecordWriter(path)
-    writer.keep(Kind.POLICY, "a" * 64, b"policy")
-    writer.add(record("1" * 32))
+    writer.keep(Kind.VOCABULARY, digest, words)
+    writer.add(one)
     writer.close()
-    assert RecordStore(path).kept("a" * 64) == b"policy"
-    assert len(RecordStore(path).latest(9)) == 2
+    (found,) = RecordStore(path).latest(1)
+    assert dict(found.token_text) == {1: "<1>", 2: "<2>", 5: "<5>"}
+    assert list(found.passes) == list(one.passes)
+    assert not found.HasField("path")
+    assert verify(path).ok
+
+
+def test_two_writers_of_one_log(tmp_path: Path) -> None:
+    path = tmp_path / "r.sqlite"
+    writers = [RecordWriter(path), RecordWriter(path)]
+    for number in range(40):
+        writers[number % 2].add(record(f"{number:032d}"))
+        if number % 5 == 0:
+            writers[number % 2].flush()
+    for one in writers:
+        one.close()
+    assert len(RecordStore(path).latest(99)) == 40
+    assert verify(path).problems == []

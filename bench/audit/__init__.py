@@ -1,0 +1,1 @@
+"""What the audit log costs, and whether it holds what it promises when its writer is killed."""

@@ -1,0 +1,135 @@
+"""Entries as bytes: those that the leaf hash covers, and fewer that are stored."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from triroute.proto import audit_pb2, engine_pb2, router_pb2
+from triroute.router.audit.path import fits, from_path, to_path
+
+PLAIN, DEFLATED, FIRST_DICTIONARY = 0, 1, 2  # packings; from the last on, deflated with the dictionary of this number
+_RAW = -15  # deflate without header and checksum: the leaf hash is the checksum
+_LEVEL, _MEMORY = 9, 9
+_CHECK_BYTES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry to be written. Bodies alike have a `template`: what the first of them leaves as a dictionary."""
+
+    canonical: bytes
+    at_us: int
+    request_id: str | None = None
+    trace_id: str | None = None
+    template: tuple[str, bytes] | None = None
+
+    @classmethod
+    def of_record(cls, record: router_pb2.Record) -> Entry:
+        """A step. The record stays as it is."""
+        small = router_pb2.Record()
+        small.CopyFrom(record)
+        if small.passes and fits(small.passes):
+            small.path.CopyFrom(to_path(small.passes, small.token_ids))
+            del small.passes[:]
+        for wrong in small.finish.escalations:
+            if wrong.passes and fits(wrong.passes):
+                wrong.path.CopyFrom(to_path(wrong.passes, wrong.token_ids))
+                del wrong.passes[:]
+        if small.vocabulary_sha256:
+            small.token_text.clear()
+        canonical = audit_pb2.AuditEntry(record=small).SerializeToString(deterministic=True)
+        decision, trace = record.decision, record.decision.trace_id or None
+        name = f"{decision.policy_revision}/{decision.rule_id}/{decision.step}"
+        template = (name, _template(small)) if decision.rule_id else None
+        return cls(canonical, record.arrived_us, record.request_id, trace, template)
+
+    @classmethod
+    def of_event(cls, event: audit_pb2.AuditEvent) -> Entry:
+        """Something else."""
+        return cls(audit_pb2.AuditEntry(event=event).SerializeToString(deterministic=True), event.at_us)
+
+
+def columns(entry: audit_pb2.AuditEntry) -> tuple[int, str | None, str | None]:
+    """What the columns beside an entry's body must say."""
+    if entry.HasField("record"):
+        record = entry.record
+        return record.arrived_us, record.request_id, record.decision.trace_id or None
+    return entry.event.at_us, None, None
+
+
+def whole(record: router_pb2.Record, vocabulary: Mapping[int, str] | None = None) -> router_pb2.Record:
+    """The record as it was: pass by pass, with the text of its tokens. Raises ValueError for a damaged one."""
+    named = set(record.token_ids)
+    if record.HasField("path"):
+        record.passes.extend(from_path(record.path, record.token_ids))
+        record.ClearField("path")
+    for wrong in record.finish.escalations if record.HasField("finish") else ():
+        if wrong.HasField("path"):
+            wrong.passes.extend(from_path(wrong.path, wrong.token_ids))
+            wrong.ClearField("path")
+    if vocabulary:
+        for one in (*record.passes, *(one for wrong in record.finish.escalations for one in wrong.passes)):
+            named.update(one.proposed_ids, one.committed_ids, one.rejected_ids)
+        for token in named:
+            if token in vocabulary:
+                record.token_text[token] = vocabulary[token]
+    return record
+
+
+def vocabulary(body: bytes | None) -> dict[int, str]:
+    """The text of each token, of what was kept."""
+    return dict(enumerate(engine_pb2.TokenTextResponse.FromString(body).text)) if body else {}
+
+
+def pack(body: bytes, dictionary: tuple[int, bytes] | None = None) -> tuple[int, bytes]:
+    """The packing, and the stored bytes: first a checksum, since more than one stream of bits unpacks to a body."""
+    number, words = dictionary or (DEFLATED, b"")
+    packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, _RAW, _MEMORY, zlib.Z_DEFAULT_STRATEGY, words)
+    packed = packer.compress(body) + packer.flush()
+    return (number, _checked(packed)) if len(packed) < len(body) else (PLAIN, _checked(body))
+
+
+def unpack(packing: int, stored: bytes, dictionaries: Mapping[int, bytes]) -> bytes:
+    """The body again. Raises ValueError for stored bytes that are damaged."""
+    packed = stored[_CHECK_BYTES:]
+    if stored[:_CHECK_BYTES] != zlib.crc32(packed).to_bytes(_CHECK_BYTES, "big"):
+        raise ValueError("its checksum is not that of its bytes")
+    if packing == PLAIN:
+        return packed
+    words = b"" if packing == DEFLATED else dictionaries.get(packing)
+    if words is None:
+        raise ValueError(f"the dictionary {packing} that it was packed with is gone")
+    unpacker = zlib.decompressobj(_RAW, words) if words else zlib.decompressobj(_RAW)
+    try:
+        body = unpacker.decompress(packed)
+    except zlib.error as error:
+        raise ValueError(f"it can't be unpacked: {error}") from error
+    if not unpacker.eof or unpacker.unused_data:
+        raise ValueError("it can't be unpacked: it has bytes too few or too many")
+    return body
+
+
+def _checked(packed: bytes) -> bytes:
+    return zlib.crc32(packed).to_bytes(_CHECK_BYTES, "big") + packed
+
+
+def _template(small: router_pb2.Record) -> bytes:
+    """What records by one rule have in common; nothing of whom they were for."""
+    shared = router_pb2.Record(
+        decision=small.decision,
+        finish=small.finish if small.HasField("finish") else None,
+        model=small.model,
+        features=small.features if small.HasField("features") else None,
+        engine_sha256=small.engine_sha256,
+        vocabulary_sha256=small.vocabulary_sha256,
+        framework=small.framework,
+    )
+    for name in ("request_id", "trace_id", "held"):
+        shared.decision.ClearField(name)
+    for name in ("tenant", "tags", "hints", "tool_names"):
+        shared.features.ClearField(name)  # type: ignore[arg-type]
+    for name in ("tool_calls", "escalations", "check"):
+        shared.finish.ClearField(name)  # type: ignore[arg-type]
+    return shared.SerializeToString(deterministic=True)

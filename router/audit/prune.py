@@ -1,0 +1,62 @@
+"""Retention: the bodies of old entries are removed, and their hashes stay, so that every proof still holds."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from triroute.proto import audit_pb2
+from triroute.router.audit.body import Entry
+from triroute.router.audit.events import PRUNED, event
+from triroute.router.audit.log import AuditLog, frontier_at
+from triroute.router.audit.schema import SEGMENT
+from triroute.router.errors import NotFound
+
+_NO_KEPT: Mapping[str, bytes] = {}
+
+
+def prune(
+    path: Path, key: Path | None, *, before_us: int | None = None, keep: int | None = None
+) -> audit_pb2.AuditPruned:
+    """Remove the bodies of whole segments of entries.
+
+    Those that ended before a time, or all but the newest `keep` entries. The log itself tells of it, before it happens.
+    Raises NotFound for a file that is no log, OSError where it can't be written.
+    """
+    if not path.exists():
+        raise NotFound(f"there is no {path}; name the log's file with --records")
+    log = AuditLog(path, key)
+    try:
+        with log.changing() as connection:
+            end = _end(connection, before_us, keep)
+            (bodies,) = connection.execute(
+                "SELECT count(*) FROM entry WHERE number < ? AND body IS NOT NULL", (end,)
+            ).fetchone()
+            told = audit_pb2.AuditPruned(before=end, bodies=bodies, root=frontier_at(connection, end).root())
+        if bodies:
+            log.append(_entries(told), _NO_KEPT, durable=True)
+            with log.changing() as connection:
+                connection.execute(
+                    "UPDATE entry SET body = NULL, packing = NULL, at_us = NULL, request_id = NULL, trace_id = NULL"
+                    " WHERE number < ? AND body IS NOT NULL",
+                    (end,),
+                )
+            log.compact()
+    finally:
+        log.close()
+    return told
+
+
+def _entries(told: audit_pb2.AuditPruned) -> Sequence[Entry]:
+    return [Entry.of_event(event(PRUNED, told))]
+
+
+def _end(connection: sqlite3.Connection, before_us: int | None, keep: int | None) -> int:
+    """The first entry that stays: where a segment begins."""
+    (size,) = connection.execute("SELECT coalesce(max(number) + 1, 0) FROM entry").fetchone()
+    end = size if keep is None else max(0, size - keep)
+    if before_us is not None:
+        (young,) = connection.execute("SELECT min(number) FROM entry WHERE at_us >= ?", (before_us,)).fetchone()
+        end = min(end, size if young is None else young)
+    return int(end // SEGMENT * SEGMENT)

@@ -1,0 +1,108 @@
+"""Reads records: by id, or the newest. One SQLite file, as `log` writes it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+from typing import TypeVar
+
+from triroute.proto import audit_pb2, router_pb2
+from triroute.router.audit import body
+from triroute.router.audit.schema import KEEPS_SINCE, LOG_SINCE, open_to_read, version_of
+from triroute.router.errors import NotFound
+from triroute.router.segments import step_of_call
+
+SHORTEST_PREFIX = 6
+_NAMED = 5  # of the records that an ambiguous id could mean
+_ID = "request_id GLOB ?1 OR trace_id GLOB ?1"
+
+T = TypeVar("T")
+
+
+class Kind(StrEnum):
+    """What is kept beside the records, once."""
+
+    POLICY = "policy"
+    ENGINE = "engine"
+    VOCABULARY = "vocabulary"
+
+
+class RecordStore:
+    """Finds records."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.vocabulary = cache(self._read_vocabulary)  # by its SHA-256, the text of each token
+
+    def find(self, wanted: str) -> router_pb2.Record:
+        """By request id, trace id, a unique prefix of one, or the id of a tool call. Raises NotFound."""
+        wanted = step_of_call(wanted)
+        if len(wanted) < SHORTEST_PREFIX or not wanted.isalnum():
+            raise NotFound(f"{wanted!r} is no id; give at least {SHORTEST_PREFIX} of its characters")
+        found = self._records(_ID, (f"{wanted}*", _NAMED + 1))
+        if not found:
+            raise NotFound(f"no record {wanted} in {self.path}; `triroute trace --list` shows the latest")
+        if len(found) > 1:
+            names = ", ".join(record.request_id for record in found[:_NAMED])
+            more = " and more" if len(found) > _NAMED else ""
+            raise NotFound(f"{wanted} means several records; give one of the request ids {names}{more}")
+        return found[0]
+
+    def latest(self, count: int) -> list[router_pb2.Record]:
+        """The newest records, newest first. Raises NotFound for a file that is no store."""
+        return self._records("request_id IS NOT NULL", (count,))
+
+    def kept(self, sha256: str) -> bytes | None:
+        """What was kept under this digest."""
+        return self.read(lambda connection: read_kept(connection, sha256), None)
+
+    def read(self, what: Callable[[sqlite3.Connection], T], nothing: T) -> T:
+        """From the file; `nothing` where there is none yet. Raises NotFound where it can't be read."""
+        if not self.path.exists():
+            return nothing
+        try:
+            with closing(open_to_read(self.path)) as connection:
+                return what(connection) if version_of(connection) else nothing  # 0: being made at this moment
+        except (sqlite3.DatabaseError, ValueError) as error:
+            raise NotFound(f"{self.path} can't be read as a record store: {error}") from error
+
+    def _records(self, where: str, values: tuple[str | int, ...]) -> list[router_pb2.Record]:
+        nothing: list[router_pb2.Record] = []
+        found = self.read(lambda connection: _select(connection, where, values), nothing)
+        return [body.whole(record, self.vocabulary(record.vocabulary_sha256)) for record in found]
+
+    def _read_vocabulary(self, sha256: str) -> dict[int, str]:
+        return body.vocabulary(self.kept(sha256)) if sha256 else {}
+
+
+def read_kept(connection: sqlite3.Connection, sha256: str) -> bytes | None:
+    """What was kept under this digest. Raises ValueError and sqlite3.Error."""
+    version = version_of(connection)
+    if version < KEEPS_SINCE:
+        return None
+    columns = "packing, body" if version >= LOG_SINCE else "body"
+    found = connection.execute(f"SELECT {columns} FROM kept WHERE sha256 = ?", (sha256,)).fetchone()
+    if found is None or version < LOG_SINCE:
+        return found[0] if found else None
+    return body.unpack(found[0], found[1], {})
+
+
+def read_dictionaries(connection: sqlite3.Connection) -> dict[int, bytes]:
+    """What bodies were packed with."""
+    return dict(connection.execute("SELECT number, body FROM dictionary"))
+
+
+def _select(connection: sqlite3.Connection, where: str, values: tuple[str | int, ...]) -> list[router_pb2.Record]:
+    """Newest first."""
+    if version_of(connection) < LOG_SINCE:
+        rows = connection.execute(f"SELECT body FROM record WHERE {where} ORDER BY number DESC LIMIT ?", values)
+        return [router_pb2.Record.FromString(stored) for (stored,) in rows]
+    dictionaries = read_dictionaries(connection)
+    rows = connection.execute(
+        f"SELECT packing, body FROM entry WHERE ({where}) AND body IS NOT NULL ORDER BY number DESC LIMIT ?", values
+    )
+    return [audit_pb2.AuditEntry.FromString(body.unpack(row[0], row[1], dictionaries)).record for row in rows]

@@ -1,0 +1,31 @@
+"""`triroute audit prove`: a proof for somebody else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from triroute.router.audit import proof
+from triroute.router.cli.options import DEFAULTS, Records
+from triroute.router.cli.screen import line
+from triroute.router.policy.whole import write_whole
+
+
+def prove(
+    wanted: Annotated[str, typer.Argument(metavar="ID", help="Trace or request id, or an entry's number.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write to this file.", show_default="stdout")] = None,
+    records: Records = DEFAULTS.records,
+) -> None:
+    """Write a proof that an entry is in the log, as JSON: docs/check_proof.py checks it, without Triroute."""
+    text = json.dumps(proof.prove(records, wanted), indent=1)
+    if out is None:
+        print(text)  # noqa: T201
+        return
+    try:
+        write_whole(out, f"{text}\n")
+    except OSError as error:
+        raise typer.BadParameter(f"{out} can't be written: {error}", param_hint="--out") from error
+    line(f"wrote {out}")

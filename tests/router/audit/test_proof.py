@@ -1,0 +1,86 @@
+"""Proofs, checked by the script that needs no Triroute."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from triroute.router.audit.proof import prove
+from triroute.router.audit.schema import beside
+from triroute.router.errors import NotFound
+
+from .logs import write
+
+SCRIPT = Path(__file__).parents[3] / "docs" / "check_proof.py"
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("proof") / "r.sqlite"
+    write(path, *range(0x100000, 0x10000C))
+    return path
+
+
+def check(proof: dict[str, Any], folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """As a third party would, without Triroute on its path."""
+    (folder / "p.json").write_text(json.dumps(proof))
+    command = [sys.executable, "-I", str(SCRIPT), str(folder / "p.json"), *options]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env={})
+
+
+def test_script_is_short_and_alone() -> None:
+    text = SCRIPT.read_text()
+    assert len(text.splitlines()) <= 50
+    assert "triroute." not in text.replace("docs/", "")
+
+
+@pytest.mark.parametrize("wanted", ["0", "5", "12", f"{0x100003:032x}"])
+def test_proof_holds(log: Path, tmp_path: Path, wanted: str) -> None:
+    proof = prove(log, wanted)
+    done = check(proof, tmp_path, beside(log, "pub").read_text())
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"entry {proof['index']} is one of the 13 entries of triroute/")
+
+
+def altered(proof: dict[str, Any], name: str) -> dict[str, Any]:
+    other = dict(proof)
+    match name:
+        case "entry":
+            other["entry"] = "A" + other["entry"][1:] if other["entry"][0] != "A" else "B" + other["entry"][1:]
+        case "index":
+            other["index"] += 1
+        case "too far":
+            other["index"] = 13
+        case "proof":
+            other["proof"] = other["proof"][:-1]
+        case "too long":
+            other["proof"] = [*other["proof"], other["proof"][0]]
+        case "size":
+            other["checkpoint"] = other["checkpoint"].replace("\n13\n", "\n14\n")
+        case "key":
+            key = other["public_key"]
+            other["public_key"] = key[:-6] + ("A" if key[-6] != "A" else "B") + key[-5:]
+    return other
+
+
+@pytest.mark.parametrize("name", ["entry", "index", "too far", "proof", "too long", "size", "key"])
+def test_altered_proof_does_not(log: Path, tmp_path: Path, name: str) -> None:
+    done = check(altered(prove(log, "5"), name), tmp_path)
+    assert done.returncode != 0
+
+
+def test_another_key_than_the_one_known(log: Path, tmp_path: Path) -> None:
+    write(tmp_path / "other.sqlite", 0x100000)
+    done = check(prove(log, "5"), tmp_path, beside(tmp_path / "other.sqlite", "pub").read_text())
+    assert done.stderr == "the checkpoint is of another log\n"
+
+
+@pytest.mark.parametrize("wanted", ["13", "99999", "abcdef12"])
+def test_no_such_entry(log: Path, wanted: str) -> None:
+    with pytest.raises(NotFound):
+        prove(log, wanted)

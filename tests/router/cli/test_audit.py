@@ -1,0 +1,117 @@
+"""`triroute audit`, as people run it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner, Result
+
+from triroute.router.audit.export import ParquetMissing
+from triroute.router.audit.schema import SEGMENT, beside
+from triroute.router.audit.writer import RecordWriter
+from triroute.router.cli.audit import audit
+from triroute.router.errors import NotFound
+
+from ..audit.logs import record, tamper, write
+
+ID = f"{0x100001:032x}"
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    write(tmp_path / "r.sqlite", *range(0x100000, 0x100003))
+    return tmp_path / "r.sqlite"
+
+
+def run(log: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(audit, [*arguments, "--records", str(log)], env={"COLUMNS": "200", "NO_COLOR": "1"})
+
+
+def test_list(log: Path) -> None:
+    lines = run(log, "list").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["#", "3", "2", "1", "0"]
+    assert "step" in lines[1]
+    assert "service.started  version 1, host here" in lines[4]
+    assert len(run(log, "list", "-n", "2").stdout.splitlines()) == 3
+    (plain,) = [
+        json.loads(line) for line in run(log, "list", "--kind", "service.started", "--json").stdout.splitlines()
+    ]
+    assert plain["detail"] == {"version": "1", "host": "here"}
+    steps = [json.loads(line) for line in run(log, "list", "--kind", "step", "--json").stdout.splitlines()]
+    assert [step["number"] for step in steps] == [3, 2, 1]
+    assert steps[1]["request_id"] == ID
+
+
+def test_show(log: Path) -> None:
+    for wanted in (ID, "2"):
+        assert "output" in run(log, "show", wanted).stdout
+        assert json.loads(run(log, "show", wanted, "--json").stdout)["request_id"] == ID
+    assert "service.started  entry 0" in run(log, "show", "0").stdout
+    assert json.loads(run(log, "show", "0", "--json").stdout)["detail"]["host"] == "here"
+    for wanted, why in (("9", "no entry 9"), ("abcdef", "no record abcdef")):
+        error = run(log, "show", wanted).exception
+        assert isinstance(error, NotFound)
+        assert why in str(error)
+
+
+def test_verify(log: Path, tmp_path: Path) -> None:
+    done = run(log, "verify", "--key", str(beside(log, "pub")), "--checkpoint", str(beside(log, "checkpoint")))
+    assert done.exit_code == 0
+    assert "ok" in done.stdout
+    assert "4 entries (3 steps, 1 events)" in done.stdout
+    write(tmp_path / "other.sqlite", 1)
+    done = run(log, "verify", "--key", beside(tmp_path / "other.sqlite", "pub").read_text())
+    assert done.exit_code == 1
+    assert "which is not the key that is trusted" in done.stdout
+    assert run(log, "verify", "--key", "nonsense").exit_code == 2
+    tamper(log, "UPDATE entry SET at_us = 5 WHERE number = 2")
+    done = run(log, "verify")
+    assert done.exit_code == 1
+    assert "entry 2: it is to be found by" in done.stdout
+    told = json.loads(run(log, "verify", "--json").stdout)
+    assert not told["ok"]
+    assert told["problems"][0]["where"] == "entry 2"
+    assert isinstance(run(tmp_path / "none", "verify").exception, NotFound)
+
+
+def test_prove(log: Path, tmp_path: Path) -> None:
+    assert json.loads(run(log, "prove", ID).stdout)["index"] == 2
+    assert "wrote" in run(log, "prove", "2", "--out", str(tmp_path / "p.json")).stdout
+    assert json.loads((tmp_path / "p.json").read_text())["shown"]["record"]["request_id"] == ID
+    (tmp_path / "file").write_text("")
+    assert run(log, "prove", "2", "--out", str(tmp_path / "file" / "p.json")).exit_code == 2
+
+
+def test_export(log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(log, "export", str(tmp_path / "log.jsonl"))
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["kind"] for line in lines] == ["service.started", "step", "step", "step"]
+    assert len(lines[1]["record"]["passes"]) == len(lines[1]["record"]["token_ids"]) == 6
+    run(log, "export", str(tmp_path / "log.parquet"))
+    rows = pq.read_table(tmp_path / "log.parquet").to_pylist()
+    assert [row["number"] for row in rows] == [1, 2, 3]
+    assert rows[1]["request_id"] == ID
+    assert run(log, "export", str(tmp_path / "no" / "log.jsonl")).exit_code == 2
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    error = run(log, "export", str(tmp_path / "other"), "--format", "parquet").exception
+    assert isinstance(error, ParquetMissing)
+    assert "triroute[parquet]" in str(error)
+
+
+def test_prune(log: Path, tmp_path: Path) -> None:
+    for wrong in ((), ("--keep", "1", "--before", "1d"), ("--before", "soon")):
+        assert run(log, "prune", *wrong).exit_code == 2
+    assert "nothing to remove" in run(log, "prune", "--keep", "0").stdout
+    writer = RecordWriter(log)
+    for number in range(SEGMENT):
+        writer.add(record(number))
+    writer.close()
+    assert f"removed the bodies of {SEGMENT} entries" in run(log, "prune", "--keep", "4").stdout
+    assert run(log, "verify").exit_code == 0
+    assert "removed" in run(log, "list", "-n", str(SEGMENT + 9)).stdout
+    assert isinstance(run(log, "show", "5").exception, NotFound)
+    assert run(log, "prune", "--before", "12h").exit_code == 0
