@@ -11,6 +11,7 @@ from contextlib import aclosing
 from triroute.proto import decoding_pb2, engine_pb2, router_pb2
 from triroute.router.audit.chronicle import Chronicle
 from triroute.router.audit.writer import unavailable
+from triroute.router.capture.keeper import Keeper
 from triroute.router.classifier import classify, model
 from triroute.router.classifier.watch import Watch
 from triroute.router.convert import STEPS, from_decision, from_shadow, to_engine, to_request
@@ -32,7 +33,7 @@ from triroute.router.structured.calls import CallStream
 from triroute.router.structured.check import Checked, check, is_checked
 from triroute.router.supervisor import Supervisor
 from triroute.router.telemetry import Telemetry, trace_id
-from triroute.router.types import StepKind
+from triroute.router.types import Capture, StepKind
 
 log = logging.getLogger("triroute.pipeline")
 
@@ -47,6 +48,7 @@ class Pipeline:
         supervisor: Supervisor,
         telemetry: Telemetry,
         chronicle: Chronicle,
+        content: Keeper,
         member: Member,
     ) -> None:
         self.settings = settings
@@ -56,6 +58,7 @@ class Pipeline:
         self.telemetry = telemetry
         self.chronicle = chronicle
         self.records = chronicle.records
+        self.content = content
         self.member = member
         self.running: dict[str, Run] = {}
         self.idle = asyncio.Event()
@@ -265,6 +268,8 @@ class Pipeline:
             chronicle.decided(run.decision)
         record = run.record(self.model, chronicle.engine_sha256, text)
         record.vocabulary_sha256 = chronicle.vocabulary_sha256
+        if run.captures is Capture.CONTENT:
+            record.captured = await self.content.keep(run.request_id, run.message)
         return record
 
     def _watch(self, run: Run, record: router_pb2.Record) -> None:

@@ -17,9 +17,9 @@ from triroute.router.features import written
 from triroute.router.fleet.rates import Grant
 from triroute.router.policy.trial.turn import Turn
 from triroute.router.segments import Segments, call_id, call_records, ran
-from triroute.router.structured.attempt import Attempt, may_escalate
+from triroute.router.structured.attempt import GRAMMAR_OFF, Attempt, may_escalate
 from triroute.router.structured.check import Checked
-from triroute.router.types import Decision, Load, Request, Step, StepKind
+from triroute.router.types import Capture, Decision, Load, Request, Step, StepKind
 
 CANCELLED = "CANCELLED"
 _SALT_BYTES = 16
@@ -241,16 +241,23 @@ class Run:
         """The tool calls of the output so far."""
         return call_records(self.request_id, self.calls, self.passes)
 
+    @property
+    def captures(self) -> Capture:
+        """What is to be kept of the request."""
+        return self.decision.extras.capture if self.decision is not None else Capture.FEATURES
+
     def record(self, model: str, engine_sha256: str, token_text: dict[int, str]) -> router_pb2.Record:
         """Everything known about it, for good."""
-        hints = self.message.hints
-        features = written(self.request, hints, self.step, self.load) if self.step else None
-        salt = secrets.token_bytes(_SALT_BYTES)
+        features, salt = None, b""
+        if self.captures is not Capture.NONE:
+            salt = secrets.token_bytes(_SALT_BYTES)
+            features = written(self.request, self.message.hints, self.step, self.load) if self.step else None
         return router_pb2.Record(
             request_id=self.request_id,
             arrived_us=self.arrived_ns // 1000,
-            request_sha256=digest(salt, self.message),
+            request_sha256=digest(salt, self.message) if salt else "",
             request_salt=salt,
+            unconstrained=self.decision is not None and self.decision.extras.grammar == GRAMMAR_OFF,
             decision=self.decided,
             token_ids=self.token_ids,
             passes=self.passes,

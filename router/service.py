@@ -18,6 +18,8 @@ from triroute.router.admin.listener import AdminListener
 from triroute.router.audit.chronicle import Chronicle
 from triroute.router.audit.store import RecordStore
 from triroute.router.audit.writer import RecordWriter
+from triroute.router.capture.content import ContentStore, Seal, content_file
+from triroute.router.capture.keeper import Keeper
 from triroute.router.errors import StartFailed
 from triroute.router.fleet.exchange import Board, Exchange, MemoryExchange
 from triroute.router.fleet.member import Member
@@ -65,6 +67,7 @@ class Service:
         self.address = self._bind()
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._stop)
+            seal = Seal.of(self.settings.capture_key)
             telemetry = Telemetry(self.settings.otlp_endpoint)
             stack.push_async_callback(asyncio.to_thread, telemetry.close)
             writer = RecordWriter(self.settings.records, self.settings.audit_key)
@@ -87,7 +90,11 @@ class Service:
             metrics = Metrics(self.settings.otlp_endpoint, self.keeper.live)
             stack.push_async_callback(asyncio.to_thread, metrics.close)
             member = await stack.enter_async_context(self._member())
-            self.pipeline = Pipeline(self.settings, self.keeper.live, self.supervisor, telemetry, chronicle, member)
+            store = ContentStore(content_file(self.settings.records), seal)
+            content = await stack.enter_async_context(Keeper(store, self.settings.content_days, chronicle.purged))
+            self.pipeline = Pipeline(
+                self.settings, self.keeper.live, self.supervisor, telemetry, chronicle, content, member
+            )
             metrics.watch = self.pipeline.watch
             stack.push_async_callback(self.pipeline.settle)
             await self._serve()

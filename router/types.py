@@ -54,6 +54,14 @@ class Verification(StrEnum):
     RELAXED = "relaxed"
 
 
+class Capture(StrEnum):
+    """What is kept of a request."""
+
+    NONE = "none"
+    FEATURES = "features"
+    CONTENT = "content"
+
+
 class LatencyClass(StrEnum):
     """How soon somebody needs the step."""
 
@@ -338,7 +346,7 @@ class DecodePlan:
 
 @dataclass(frozen=True, slots=True)
 class Extras:
-    """What a rule asks for beyond the decoder. `verification` and `capture` are only carried, the rest runs.
+    """What a rule asks for beyond the decoder.
 
     `escalation` is (when, to which mode, how often at most); `segments` has a plan for each kind that differs.
     """
@@ -346,7 +354,7 @@ class Extras:
     grammar: str = "as_asked"
     escalation: tuple[tuple[str, ...], Mode, int] | None = None
     segments: tuple[tuple[SegmentKind, DecodePlan], ...] = ()
-    capture: str = "features"
+    capture: Capture = Capture.FEATURES
     audit: str = "best_effort"
 
 

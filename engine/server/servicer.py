@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 
+from triroute.engine import identity
 from triroute.engine.engine import Engine
 from triroute.engine.errors import EngineError, InvalidRequest
 from triroute.engine.grammar import Constraint
@@ -62,6 +63,9 @@ class EngineServicer(engine_pb2_grpc.EngineServicer):
             adapter_sha256=engine.adapter_sha256,
             end_of_turn_id=min(engine.tokenizer.end_ids),
             costs=from_costs(engine.core.costs),
+            device=identity.device(),
+            kernels=identity.kernels(),
+            versions=identity.versions(),
         )
 
     async def TokenText(

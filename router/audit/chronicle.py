@@ -74,6 +74,11 @@ class Chronicle:
         )
         self.records.append_event(events.POLICY, told)
 
+    def purged(self, count: int) -> None:
+        """Captured requests grew old, and were removed."""
+        told = audit_pb2.ContentRedacted(count=count, reason="older than content_days", author="the service")
+        self.records.append_event(events.REDACTED, told)
+
     def decided(self, decision: Decision) -> None:
         """A record will refer to this decision's policy."""
         self.records.keep(Kind.POLICY, decision.policy_revision, decision.canonical.encode())

@@ -10,6 +10,7 @@ from triroute.proto import audit_pb2
 
 STARTED, STOPPED = "service.started", "service.stopped"
 POLICY, ENGINE = "policy.changed", "engine.started"
+REDACTED = "content.redacted"
 GAP, IMPORTED, PRUNED = "log.gap", "log.imported", "log.pruned"
 
 

@@ -22,5 +22,11 @@ AuditKey = Annotated[
     Path | None,
     typer.Option(envvar="TRIROUTE_AUDIT_KEY", help="Ed25519 key that signs the audit log.", show_default="beside it"),
 ]
+CaptureKey = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="TRIROUTE_CAPTURE_KEY", help="32 bytes in base64 that seal captured requests.", show_default="no seal"
+    ),
+]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads of a pass.", show_default="all cores")]
 CacheMB = Annotated[int, typer.Option("--cache-mb", min=8, help="Memory for the KV cache, MiB.")]

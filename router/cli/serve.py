@@ -16,6 +16,7 @@ from triroute.router.cli.options import (
     Adapter,
     AuditKey,
     CacheMB,
+    CaptureKey,
     Checkpoint,
     Listen,
     PolicyFile,
@@ -42,6 +43,10 @@ def serve(
     http: Annotated[
         str, typer.Option(help="Where HTTP listens: HOST:PORT, or `none`.", show_default="the next port, local")
     ] = "auto",
+    capture_key: CaptureKey = None,
+    content_days: Annotated[float, typer.Option(min=0, help="Days that captured requests stay.")] = (
+        DEFAULTS.content_days
+    ),
     redis: Annotated[
         str, typer.Option(envvar="TRIROUTE_REDIS", help="URL of the Redis whose fleet this router joins.")
     ] = DEFAULTS.redis,
@@ -68,6 +73,8 @@ def serve(
         drain_seconds=drain,
         admin="" if admin == "none" else admin,
         http="" if http == "none" else http,
+        capture_key=capture_key,
+        content_days=content_days,
         redis=redis,
         fleet=fleet,
         replica=replica,

@@ -7,7 +7,17 @@ from typing import Any
 
 from triroute.router.policy.use import Decoding, Segments, Use
 from triroute.router.policy.vocabulary import Limits
-from triroute.router.types import Clamp, DecodePlan, DraftSource, Extras, Mode, SegmentKind, Variant, Verification
+from triroute.router.types import (
+    Capture,
+    Clamp,
+    DecodePlan,
+    DraftSource,
+    Extras,
+    Mode,
+    SegmentKind,
+    Variant,
+    Verification,
+)
 
 NUMBERS = ("block_length", "confidence_threshold", "max_steps")
 
@@ -78,7 +88,7 @@ def extras_of(use: Use, limits: Limits) -> Extras:
         use.grammar or "as_asked",
         escalation or None,
         tuple(_segments(use.segments, use, limits)) if use.segments else (),
-        use.capture or "features",
+        Capture(use.capture or Capture.FEATURES),
         use.audit or "best_effort",
     )
 

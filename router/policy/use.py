@@ -83,8 +83,10 @@ class Use(Decoding):
     )
     escalation: Escalation | None = Field(default=None, description="What to do when the output turns out wrong.")
     segments: Segments | None = Field(default=None, description="Other parameters for parts of the output.")
-    capture: Literal["none", "features", "text"] | None = Field(
-        default=None, description="What records keep of the prompt: nothing, features and hashes, or its text."
+    capture: Literal["none", "features", "content"] | None = Field(
+        default=None,
+        description="What is kept of the request: nothing, features and a salted hash in the record, or `content`, the"
+        " request itself in the content store as well, so that the step can be replayed.",
     )
     audit: Literal["best_effort", "required"] | None = Field(
         default=None, description="`required`: a step whose record can't be kept is refused."

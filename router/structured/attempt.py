@@ -8,7 +8,7 @@ from triroute.router.structured.check import is_checked
 from triroute.router.types import Decision, DecodePlan, Mode, Request, Sampling, SegmentKind, Variant
 
 INVALID = "invalid_output"  # in a policy's `escalation.on`
-_OFF = "off"  # in a policy's `grammar`
+GRAMMAR_OFF = "off"  # in a policy's `grammar`
 _STIRRED = 0.7  # temperature where greedy draws were wrong
 _SEEDS = 2**64
 
@@ -27,7 +27,7 @@ class Attempt:
     def first(cls, decision: Decision, request: Request) -> Attempt:
         """As decided."""
         extras = decision.extras
-        return cls(decision.plan, extras.segments, request.sampling, extras.grammar == _OFF)
+        return cls(decision.plan, extras.segments, request.sampling, extras.grammar == GRAMMAR_OFF)
 
     def again(self, mode: Mode) -> Attempt:
         """With a grammar, in `mode`. Where the same draws would come again, with other ones."""

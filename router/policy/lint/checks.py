@@ -41,7 +41,8 @@ class Capabilities:
                 ("escalation", "invalid_output"),
             ),
             *(("grammar", "required"), ("grammar", "off")),
-            *(("capture", "features"), ("audit", "best_effort"), ("audit", "required")),
+            *(("capture", "none"), ("capture", "features"), ("capture", "content")),
+            *(("audit", "best_effort"), ("audit", "required")),
         }
     )
 

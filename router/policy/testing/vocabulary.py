@@ -66,7 +66,7 @@ class Expect(Part):
     draft_threshold: float | None = Field(default=None, description="Drafts under it are drafted again.")
     verification: Literal["exact", "relaxed"] | None = Field(default=None, description="When a draft is accepted.")
     grammar: Literal["as_asked", "required", "off"] | None = Field(default=None, description="Held to a grammar?")
-    capture: Literal["none", "features", "text"] | None = Field(default=None, description="What records keep.")
+    capture: Literal["none", "features", "content"] | None = Field(default=None, description="What records keep.")
     audit: Literal["best_effort", "required"] | None = Field(default=None, description="Whether a record must be kept.")
     clamps: dict[str, float] | None = Field(
         default=None, description="All parameters that limits moved, and what they became; {} for none."

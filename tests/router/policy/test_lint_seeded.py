@@ -288,11 +288,11 @@ def lossy_under_audit(rng: random.Random, policy: Policy) -> Seeded:
 
 
 def what_nothing_runs(rng: random.Random, policy: Policy) -> Seeded:
-    name, value = "capture", "text"
+    name, value = "escalation", {"on": ["low_confidence"]}
     where = rng.choice([("defaults",), ("rules", _index(rng, policy), "use")])
     part = policy["defaults"] if where == ("defaults",) else policy["rules"][where[1]]["use"]  # type: ignore[misc]
     part[name] = value
-    return "not-supported", (*where, name)
+    return "not-supported", (*where, name, "on", 0)
 
 
 def environment(rng: random.Random, policy: Policy) -> Seeded:

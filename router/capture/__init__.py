@@ -1,0 +1,1 @@
+"""What steps said, where a policy has it captured; and running it again."""

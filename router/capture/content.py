@@ -1,0 +1,156 @@
+"""The content store: requests that a policy has captured, in a file beside the log, so that they can be removed.
+
+The log's record has a salted digest of the request and stays as it is; what is here can be redacted, or grow old. With
+a key each request is sealed (AES-256-GCM, NIST SP 800-38D; its request id is authenticated with it).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import os
+import sqlite3
+import time
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from triroute.proto import router_pb2
+from triroute.router.errors import NotFound, StartFailed
+
+_VERSION = 1  # in the file's user_version
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS content (
+    request_id TEXT PRIMARY KEY, at_us INTEGER NOT NULL, key_id TEXT NOT NULL, body BLOB NOT NULL
+);
+CREATE INDEX IF NOT EXISTS content_age ON content (at_us);
+"""
+_KEY_BYTES, _NONCE_BYTES, _KEY_ID_DIGITS = 32, 12, 16
+_BUSY_SECONDS = 5
+_DAY_US = 86_400_000_000
+
+
+class Seal:
+    """Seals with a key, or not at all. `key_id` names the key without telling it; it is empty without one."""
+
+    def __init__(self, key: bytes = b"") -> None:
+        self.key_id = hashlib.sha256(key).hexdigest()[:_KEY_ID_DIGITS] if key else ""
+        self._cipher = AESGCM(key) if key else None
+
+    @classmethod
+    def of(cls, file: Path | None) -> Seal:
+        """By the key in a file: 32 bytes in base64. Raises StartFailed."""
+        if file is None:
+            return cls()
+        make = f"make one with `head -c {_KEY_BYTES} /dev/urandom | base64 > {file}`"
+        try:
+            key = base64.b64decode(file.read_text(encoding="ascii").strip(), validate=True)
+        except OSError as error:
+            raise StartFailed(f"the capture key {file} can't be read: {error.strerror}; {make}") from error
+        except (ValueError, binascii.Error) as error:
+            raise StartFailed(f"{file} is no capture key: it is not base64; {make}") from error
+        if len(key) != _KEY_BYTES:
+            raise StartFailed(f"{file} is no capture key: it has {len(key)} bytes and not {_KEY_BYTES}; {make}")
+        return cls(key)
+
+    def close(self, request_id: str, body: bytes) -> bytes:
+        """Sealed, with its nonce before it."""
+        if self._cipher is None:
+            return body
+        nonce = os.urandom(_NONCE_BYTES)
+        return nonce + self._cipher.encrypt(nonce, body, request_id.encode())
+
+    def open(self, request_id: str, sealed: bytes, key_id: str) -> bytes:
+        """The body again. Raises NotFound where this is not the key, or the bytes were altered."""
+        if not key_id:
+            return sealed
+        if self._cipher is None or key_id != self.key_id:
+            raise NotFound(f"the content of {request_id} is sealed with key {key_id}; give its file with --capture-key")
+        try:
+            return self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], request_id.encode())
+        except InvalidTag:
+            raise NotFound(f"the content of {request_id} was altered: its seal is broken") from None
+
+
+def content_file(records: Path) -> Path:
+    """Where the content of the steps in a log is kept."""
+    return records.with_name(f"{records.name}.content")
+
+
+class ContentStore:
+    """Requests by id. Each call opens the file: captures are rare, and any thread may call."""
+
+    def __init__(self, path: Path, seal: Seal | None = None) -> None:
+        self.path = path
+        self.seal = seal or Seal()
+
+    def put(self, request_id: str, request: router_pb2.GenerateRequest) -> None:
+        """Keep a request. Raises OSError."""
+        body = self.seal.close(request_id, zlib.compress(request.SerializeToString(deterministic=True)))
+        values = (request_id, time.time_ns() // 1000, self.seal.key_id, body)
+        with self._changing() as connection:
+            connection.execute("INSERT OR REPLACE INTO content VALUES (?, ?, ?, ?)", values)
+
+    def get(self, request_id: str) -> router_pb2.GenerateRequest:
+        """Raises NotFound where it was never captured, was redacted or grew old, or can't be opened."""
+        gone = f"the content of {request_id} is not in {self.path}: it was not captured, was redacted, or grew old"
+        if not self.path.exists():
+            raise NotFound(gone)
+        try:
+            with closing(sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+                found = connection.execute(
+                    "SELECT key_id, body FROM content WHERE request_id = ?", (request_id,)
+                ).fetchone()
+        except sqlite3.Error as error:
+            raise NotFound(f"{self.path} can't be read as a content store: {error}") from error
+        if found is None:
+            raise NotFound(gone)
+        key_id, sealed = found
+        body = self.seal.open(request_id, sealed, key_id)
+        try:
+            return router_pb2.GenerateRequest.FromString(zlib.decompress(body))
+        except (zlib.error, ValueError) as error:
+            raise NotFound(f"the content of {request_id} is damaged: {error}") from error
+
+    def redact(self, request_ids: Sequence[str]) -> list[str]:
+        """Remove requests for good; those that were there. Raises OSError."""
+        if not self.path.exists():
+            return []
+        with self._changing() as connection:
+            return [
+                one
+                for one in request_ids
+                if connection.execute("DELETE FROM content WHERE request_id = ?", (one,)).rowcount
+            ]
+
+    def purge(self, days: float) -> int:
+        """Remove what is older; how many. Raises OSError."""
+        if not self.path.exists():
+            return 0
+        with self._changing() as connection:
+            oldest = time.time_ns() // 1000 - int(days * _DAY_US)
+            return connection.execute("DELETE FROM content WHERE at_us < ?", (oldest,)).rowcount
+
+    @contextmanager
+    def _changing(self) -> Iterator[sqlite3.Connection]:
+        """A transaction. What it deletes is overwritten in the file."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            if not self.path.exists():
+                os.close(os.open(self.path, os.O_CREAT | os.O_WRONLY, 0o600))
+            with closing(sqlite3.connect(self.path, timeout=_BUSY_SECONDS)) as connection:
+                connection.execute("PRAGMA secure_delete = ON")
+                (version,) = connection.execute("PRAGMA user_version").fetchone()
+                if version > _VERSION:
+                    raise OSError(f"{self.path} is of a newer Triroute; upgrade")
+                if version < _VERSION:
+                    connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
+                with connection:
+                    yield connection
+        except sqlite3.Error as error:
+            raise OSError(f"{self.path}: {error}") from error

@@ -1,0 +1,153 @@
+"""The content store: what is sealed stays so, what is redacted is gone, and an outage fails nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import logging
+import os
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+
+from triroute.proto import router_pb2
+from triroute.router.capture.content import ContentStore, Seal, content_file
+from triroute.router.capture.keeper import Keeper
+from triroute.router.errors import NotFound, StartFailed
+from triroute.router.prompts import build
+
+SECRET = "the marmalade is behind the clock"
+ID = "0123456789abcdef0123456789abcdef"
+
+
+def _request(text: str = SECRET) -> router_pb2.GenerateRequest:
+    return build({"prompt": text}, "a step")
+
+
+def _key(folder: Path, name: str = "key", size: int = 32) -> Path:
+    file = folder / name
+    file.write_bytes(base64.b64encode(os.urandom(size)) + b"\n")
+    return file
+
+
+def _bytes(store: ContentStore) -> bytes:
+    return b"".join(path.read_bytes() for path in store.path.parent.glob(f"{store.path.name}*"))
+
+
+@pytest.fixture(params=["open", "sealed"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> ContentStore:
+    seal = Seal.of(_key(tmp_path)) if request.param == "sealed" else Seal()
+    return ContentStore(content_file(tmp_path / "records.sqlite"), seal)
+
+
+def test_comes_back(store: ContentStore) -> None:
+    store.put(ID, _request())
+    assert store.get(ID) == _request()
+    assert store.path.stat().st_mode & 0o077 == 0
+    with pytest.raises(NotFound, match="was not captured"):
+        store.get("f" * 32)
+
+
+def test_nothing_yet(store: ContentStore) -> None:
+    with pytest.raises(NotFound):
+        store.get(ID)
+    assert store.redact([ID]) == []
+    assert store.purge(1) == 0
+    assert not store.path.exists()
+
+
+def test_redacted_is_gone_from_the_file(tmp_path: Path) -> None:
+    store = ContentStore(tmp_path / "c")
+    letters = "".join(chr(33 + byte % 90) for byte in os.urandom(3_000))  # what zlib leaves as it is, in part
+    store.put(ID, _request(letters))
+    with sqlite3.connect(store.path) as connection:
+        (body,) = connection.execute("SELECT body FROM content").fetchone()
+    connection.close()
+    assert body[100:400] in _bytes(store)
+    assert store.redact([ID, "f" * 32]) == [ID]
+    assert body[100:140] not in _bytes(store)
+    with pytest.raises(NotFound, match="redacted"):
+        store.get(ID)
+
+
+def test_old_content_goes(store: ContentStore) -> None:
+    store.put(ID, _request())
+    assert store.purge(1) == 0
+    assert store.purge(0) == 1
+    with pytest.raises(NotFound, match="grew old"):
+        store.get(ID)
+
+
+def test_seal_hides_and_holds(tmp_path: Path) -> None:
+    key = _key(tmp_path)
+    store = ContentStore(tmp_path / "c", Seal.of(key))
+    store.put(ID, _request())
+    assert SECRET.encode() not in _bytes(store)
+    for other in (Seal(), Seal.of(_key(tmp_path, "other"))):
+        with pytest.raises(NotFound, match="--capture-key"):
+            ContentStore(store.path, other).get(ID)
+    moved = "request_id = 'f' || substr(request_id, 2)"
+    for change in (moved, "body = CAST(substr(body, 1, 20) || x'0001' || substr(body, 23) AS BLOB)"):
+        copy = ContentStore(tmp_path / f"copy{len(change)}", Seal.of(key))
+        copy.path.write_bytes(store.path.read_bytes())
+        connection = sqlite3.connect(copy.path)
+        connection.execute(f"UPDATE content SET {change}")
+        connection.commit()
+        connection.close()
+        with pytest.raises(NotFound, match="altered"):
+            copy.get("f" + ID[1:] if change == moved else ID)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"), [(b"!", "not base64"), (base64.b64encode(b"short"), "has 5 bytes"), (None, "can't be read")]
+)
+def test_keys_that_are_none(tmp_path: Path, text: bytes | None, says: str) -> None:
+    file = tmp_path / "key"
+    if text is not None:
+        file.write_bytes(text)
+    with pytest.raises(StartFailed, match=says):
+        Seal.of(file)
+
+
+def test_many_at_once(store: ContentStore) -> None:
+    several = [(f"{number:032x}", _request(str(number))) for number in range(16)]
+    threads = [threading.Thread(target=store.put, args=one) for one in several]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [(name, store.get(name)) for name, _ in several] == several
+
+
+def test_file_of_something_else(tmp_path: Path) -> None:
+    (tmp_path / "c").write_text("nothing of the kind, and long enough to be looked at" * 20)
+    with pytest.raises(NotFound, match="can't be read as a content store"):
+        ContentStore(tmp_path / "c").get(ID)
+    with pytest.raises(OSError, match="not a database"):
+        ContentStore(tmp_path / "c").put(ID, _request())
+
+
+async def test_outage_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    keeper = Keeper(ContentStore(blocked / "c"), 1)
+    with caplog.at_level(logging.WARNING):
+        assert [await keeper.keep(ID, _request()) for _ in range(3)] == [False] * 3
+        blocked.unlink()
+        assert await keeper.keep(ID, _request())
+    assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
+
+
+async def test_old_content_goes_when_a_service_starts(tmp_path: Path) -> None:
+    store, told, gone = ContentStore(tmp_path / "c"), list[int](), asyncio.Event()
+    store.put(ID, _request())
+
+    def removed(count: int) -> None:
+        told.append(count)
+        gone.set()
+
+    async with Keeper(store, 0, removed):
+        await gone.wait()
+    assert told == [1]
