@@ -15,25 +15,30 @@ def sha256(*parts: bytes) -> bytes:
     return hashlib.sha256(b"".join(parts)).digest()
 
 
-proof = json.load(open(sys.argv[1], encoding="utf-8"))
+def check(holds: bool, otherwise: str) -> None:
+    if not holds:
+        sys.exit(otherwise)
+
+
+with open(sys.argv[1], encoding="utf-8") as file:
+    proof = json.load(file)
 name, key_id, key = (sys.argv[2] if len(sys.argv) > 2 else proof["public_key"]).strip().split("+", 2)
 raw_key = base64.b64decode(key)  # a byte for the kind of key, which is 1, and the key
 
-# The checkpoint is signed by that key.
 body, _, signature_line = proof["checkpoint"].partition("\n\n")
 origin, size, root = body.split("\n")
 _, signer, coded = signature_line.split()
-signature = base64.b64decode(coded)  # the key's id, and the signature
-assert name == origin == signer, "the checkpoint is of another log"
-assert signature[:4].hex() == key_id == sha256(name.encode(), b"\n", raw_key)[:4].hex(), "another key signed it"
+signature = base64.b64decode(coded)  # of the checkpoint: the key's id, and the signature
+check(name == origin == signer, "the checkpoint is of another log")
+check(signature[:4].hex() == key_id == sha256(name.encode(), b"\n", raw_key)[:4].hex(), "another key signed it")
 Ed25519PublicKey.from_public_bytes(raw_key[1:]).verify(signature[4:], f"{body}\n".encode())
 
 # The entry's bytes lead to the root that it names (RFC 9162, 2.1.3.2).
 place, last = proof["index"], int(size) - 1
-assert 0 <= place <= last, "the log has no such entry"
+check(0 <= place <= last, "the log has no such entry")
 found = sha256(b"\x00", base64.b64decode(proof["entry"]))
 for step in map(base64.b64decode, proof["proof"]):
-    assert last > 0, "the proof is too long"
+    check(last > 0, "the proof is too long")
     if place & 1 or place == last:
         found = sha256(b"\x01", step, found)
         while not place & 1 and place:
@@ -41,5 +46,5 @@ for step in map(base64.b64decode, proof["proof"]):
     else:
         found = sha256(b"\x01", found, step)
     place, last = place >> 1, last >> 1
-assert last == 0 and found == base64.b64decode(root), "the entry is not in the log"
+check(last == 0 and found == base64.b64decode(root), "the entry is not in the log")
 print(f"entry {proof['index']} is one of the {size} entries of {name}")

@@ -44,7 +44,7 @@ def draw_next(sampler: Sampler, span: Span, asked: Asked, start: int) -> Rows:
         return Rows()
     after = start + span.exact + 1
     exact = draw_exact(sampler, span, asked.scores, after)
-    rows = Rows(exact.tokens, exact.accepted, exact.forced, logprobs=exact.logprobs)
+    rows = Rows(exact.tokens, exact.accepted, exact.forced, logprobs=exact.logprobs, lossy=exact.lossy)
     first, length = _branch(span, exact.row)
     beyond = len(exact.tokens) - exact.accepted  # the branch's first row stands where the first of these came
     if not length or exact.tokens[-1] in sampler.end_ids:
@@ -80,6 +80,7 @@ def _branch(span: Span, row: int) -> tuple[int, int]:
 class Exact:
     """Tokens that autoregression gives, of which the first `accepted` were expected; `forced` are indices of them.
 
+    Those at `lossy` it would not have given: they were expected, and likely enough for relaxed verification.
     `row` is that of the last accepted token, or the first exact one.
     """
 
@@ -88,6 +89,7 @@ class Exact:
     accepted: int = 0
     forced: tuple[int, ...] = ()
     logprobs: tuple[TokenLogprob, ...] = ()
+    lossy: tuple[int, ...] = ()
 
 
 def draw_exact(sampler: Sampler, span: Span, scores: Scores, position: int) -> Exact:
@@ -98,10 +100,16 @@ def draw_exact(sampler: Sampler, span: Span, scores: Scores, position: int) -> E
     tokens: list[int] = []
     forced: list[int] = []
     logprobs: list[TokenLogprob] = []
+    lossy: list[int] = []
     first = row = span.exact or 0
     accepted = 0
     while True:
         drawn = sampler.draw(scores[row - first], position + len(tokens), judged=False)
+        if span.relaxed and span.follower(row, drawn.token) is None:
+            tolerated = sampler.tolerate(scores[row - first], span.expected(row))
+            if tolerated is not None:
+                drawn = tolerated
+                lossy.append(len(tokens))
         sampler.take(drawn.token)
         run = sampler.take_forced() if drawn.token not in sampler.end_ids else ()
         if drawn.logprob is not None:
@@ -112,7 +120,7 @@ def draw_exact(sampler: Sampler, span: Span, scores: Scores, position: int) -> E
         while accepted < len(tokens) and (after := span.follower(row, tokens[accepted])) is not None:
             row, accepted = after, accepted + 1
         if accepted < len(tokens) or tokens[-1] in sampler.end_ids:
-            return Exact(row, tuple(tokens), accepted, tuple(forced), tuple(logprobs))
+            return Exact(row, tuple(tokens), accepted, tuple(forced), tuple(logprobs), tuple(lossy))
 
 
 def draw_path(

@@ -16,7 +16,9 @@ class Ledger:
         self.arrived = time.perf_counter()
         self.admitted = self.prefilled = self.first_token = 0.0
         self.borrowed = self.preemptions = 0
-        self._records = self._passes = self._prefill_passes = self._accepted = self._rejected = self._forced = 0
+        self._records = self._passes = self._prefill_passes = self._accepted = self._rejected = self._forced = (
+            self._lossy
+        ) = 0
 
     def record(
         self, span: Span, commit: Commit, kept: tuple[int, ...], started: float, ended: float, batch: int, segment: int
@@ -33,6 +35,8 @@ class Ledger:
         self._rejected += len(commit.checked) - min(commit.accepted, len(kept))
         forced = tuple(index for index in commit.forced if index < len(kept))
         self._forced += len(forced)
+        lossy = tuple(index for index in commit.lossy if index < len(kept)) if commit.lossy else ()
+        self._lossy += len(lossy)
         self._records += 1
         return PassRecord(
             index=self._records - 1,
@@ -51,6 +55,7 @@ class Ledger:
             committed=kept,
             forced=forced,
             segment=segment,
+            lossy=lossy,
         )
 
     def usage(self, prompt: int, output: int) -> Usage:
@@ -66,6 +71,7 @@ class Ledger:
             cached_prompt_tokens=self.borrowed,
             preemptions=self.preemptions,
             forced=self._forced,
+            lossy=self._lossy,
         )
 
     def timings(self) -> Timings:

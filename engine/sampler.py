@@ -13,6 +13,7 @@ from triroute.engine.links import Links
 from triroute.engine.modes.base import Draft
 from triroute.engine.sampling import draw, draw_rivals
 from triroute.engine.types import DraftSource, Sampling, TokenLogprob
+from triroute.engine.typical import is_typical, log_probability
 
 
 class Sampler:
@@ -49,6 +50,14 @@ class Sampler:
             return Draft(drawn.token, drawn.confidence, source)
         logprob = TokenLogprob(drawn.token, drawn.log_probability, drawn.top)
         return Draft(drawn.token, drawn.confidence, source, logprob)
+
+    def tolerate(self, scores: NDArray[np.float32], expected: Sequence[int]) -> Draft | None:
+        """The first of the expected tokens that relaxed verification lets stand for what is drawn, if there is one."""
+        for token in expected:
+            if self.accepts(token) and is_typical(scores, token, self.sampling.temperature):
+                wanted = self.sampling.logprobs is not None
+                return Draft(token, logprob=TokenLogprob(token, log_probability(scores, token)) if wanted else None)
+        return None
 
     def draw_rivals(
         self, scores: NDArray[np.float32], position: int, links: Links | None = None

@@ -128,7 +128,9 @@ class Sequence:
             return commit
         self.sampler.back(len(commit.tokens) - count)
         forced = tuple(index for index in commit.forced if index < count)
-        return replace(commit, tokens=commit.tokens[:count], forced=forced, logprobs=commit.logprobs[:count])
+        lossy = tuple(index for index in commit.lossy if index < count)
+        logprobs = commit.logprobs[:count]
+        return replace(commit, tokens=commit.tokens[:count], forced=forced, logprobs=logprobs, lossy=lossy)
 
     def _tell(self, span: Span, commit: Commit, started: float, ended: float, batch: int) -> None:
         kept, text = self.output.push(commit.tokens)

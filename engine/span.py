@@ -33,7 +33,8 @@ class Span:
     itself. From row `exact` on, tokens are drawn as autoregression would draw them: one, and one more for every chain
     token or fork that turns out to be the one drawn. `decided` tokens up to that row are new to the output. Branch rows
     in `propose` give drafts, each for the position after its own; `fixed` holds for each of them the token that it
-    stands with already, or None. Where drafts `may_fork`, several may be for one position.
+    stands with already, or None. Where drafts `may_fork`, several may be for one position. With `relaxed`
+    verification, likely followers of a row hold beside the one drawn.
     """
 
     kind: PassKind
@@ -45,6 +46,7 @@ class Span:
     propose: tuple[int, ...] = ()
     fixed: tuple[int | None, ...] = ()
     may_fork: bool = False
+    relaxed: bool = False
 
     @property
     def width(self) -> int:
@@ -64,6 +66,10 @@ class Span:
             return after
         forks = enumerate(self.forks, len(self.chain))
         return next((at for at, fork in forks if fork.behind == row and fork.token == token), None)
+
+    def expected(self, row: int) -> tuple[int, ...]:
+        """The tokens that follow `row`, in the chain from `exact` on and in forks."""
+        return (*self.chain[row + 1 : row + 2], *(fork.token for fork in self.forks if fork.behind == row))
 
     def holds(self, accepted: Sequence[int]) -> int:
         """How many rows of the chain behind `exact` become cache, when such tokens of it and the forks held."""

@@ -64,7 +64,8 @@ class Plan:
     `block_length` counts tokens; 0 lets the engine choose by measured cost. `confidence_threshold` is a probability
     that diffusion fixes a slot at, `draft_threshold` one that speculation drafts again below (0: it drafts once);
     `max_steps` bounds the passes of either. With `fixed_steps` a diffusion block takes exactly so many, and no
-    threshold. `draft_sources` may hold DIFFUSION and PROMPT_LOOKUP.
+    threshold. `draft_sources` may hold DIFFUSION and PROMPT_LOOKUP. Where verification is `relaxed`, speculation keeps
+    drafts that are likely, too: that is lossy.
     """
 
     mode: ModeName = ModeName.AUTOREGRESSIVE
@@ -74,6 +75,7 @@ class Plan:
     draft_sources: frozenset[DraftSource] = ALL_SOURCES
     draft_threshold: float = 0.0
     fixed_steps: int = 0
+    relaxed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +165,7 @@ class PassRecord:
     committed: tuple[int, ...] = ()
     forced: tuple[int, ...] = ()
     segment: int = 0
+    lossy: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +182,7 @@ class Usage:
     cached_prompt_tokens: int = 0
     preemptions: int = 0
     forced: int = 0
+    lossy: int = 0
 
 
 @dataclass(frozen=True, slots=True)

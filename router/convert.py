@@ -44,7 +44,10 @@ MODES = {
     decoding_pb2.MODE_SELF_SPECULATION: Mode.SELF_SPECULATION,
 }
 VARIANTS = {decoding_pb2.VARIANT_LINEAR: Variant.LINEAR, decoding_pb2.VARIANT_QUADRATIC: Variant.QUADRATIC}
-VERIFICATIONS = {decoding_pb2.VERIFICATION_EXACT: Verification.EXACT}
+VERIFICATIONS = {
+    decoding_pb2.VERIFICATION_EXACT: Verification.EXACT,
+    decoding_pb2.VERIFICATION_RELAXED: Verification.RELAXED,
+}
 SOURCES = {
     decoding_pb2.DRAFT_SOURCE_DIFFUSION: DraftSource.DIFFUSION,
     decoding_pb2.DRAFT_SOURCE_PROMPT_LOOKUP: DraftSource.PROMPT_LOOKUP,

@@ -191,6 +191,7 @@ class Run:
                 passes=sum(ran(record) for record in spent),
                 prefill_passes=len(self.passes) + len(given_up) - len(spent),
                 forced_tokens=sum(len(record.forced) for record in decoding),
+                lossy_tokens=sum(len(record.lossy) for record in decoding),
                 cached_prompt_tokens=finish.usage.cached_prompt_tokens,
                 preemptions=finish.usage.preemptions,
             ),

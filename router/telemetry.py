@@ -37,7 +37,7 @@ PASSES, DRAFTED, ACCEPTED, REJECTED = "triroute.passes", "triroute.drafted", "tr
 TOKENS_PER_FORWARD, ACCEPT_PATH = "triroute.tokens_per_forward", "triroute.accept_path"
 REQUEST_ID, RESUMES = "triroute.request.id", "triroute.resumes"
 CHECK, CHECK_PROBLEM, ESCALATIONS = "triroute.check", "triroute.check.problem", "triroute.escalations"
-UNENFORCED = "triroute.unenforced"
+UNENFORCED, LOSSY, VERIFICATION = "triroute.unenforced", "triroute.lossy", "triroute.verification"
 
 Attributes = dict[str, str | int | float | bool | list[str]]
 
@@ -240,6 +240,8 @@ def _gen_ai(run: Run, operation: str, model: str) -> Attributes:
             if check.problem:
                 attributes[CHECK_PROBLEM] = f"{check.path}: {check.problem}"
             attributes[ESCALATIONS] = len(run.finish.escalations)
+        if run.finish.usage.lossy_tokens:
+            attributes[LOSSY] = run.finish.usage.lossy_tokens
         if run.finish.unenforced:
             attributes[UNENFORCED] = list(run.finish.unenforced)
     return attributes
@@ -259,6 +261,8 @@ def _segment(segment: router_pb2.SegmentSummary, calls: Sequence[router_pb2.Call
     }
     if plan.variant:
         attributes[VARIANT] = decoding_pb2.Variant.Name(plan.variant).removeprefix("VARIANT_").lower()
+    if plan.verification == decoding_pb2.VERIFICATION_RELAXED:
+        attributes[VERIFICATION] = "relaxed"
     if segment.kind:
         attributes[SEGMENT_KIND] = decoding_pb2.SegmentKind.Name(segment.kind).removeprefix("SEGMENT_KIND_").lower()
     inside = [f"{call.id} {call.name}" for call in calls if segment.index in call.segments]

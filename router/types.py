@@ -51,6 +51,7 @@ class Verification(StrEnum):
     """When a draft token is accepted."""
 
     EXACT = "exact"
+    RELAXED = "relaxed"
 
 
 class LatencyClass(StrEnum):
@@ -343,7 +344,6 @@ class Extras:
     """
 
     grammar: str = "as_asked"
-    verification: str = Verification.EXACT.value
     escalation: tuple[tuple[str, ...], Mode, int] | None = None
     segments: tuple[tuple[SegmentKind, DecodePlan], ...] = ()
     capture: str = "features"

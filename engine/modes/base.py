@@ -70,9 +70,9 @@ class View:
 class Rows:
     """What a pass answers.
 
-    `exact` tokens, of which the first `accepted` were expected, and those at `forced` left no choice. `drafts` are one
-    for each proposed row of a block that is being refined; else they follow the exact tokens. `logprobs` are those of
-    the exact tokens, or none.
+    `exact` tokens, of which the first `accepted` were expected, those at `forced` left no choice, and those at `lossy`
+    are not what autoregression draws. `drafts` are one for each proposed row of a block that is being refined; else
+    they follow the exact tokens. `logprobs` are those of the exact tokens, or none.
     """
 
     exact: tuple[int, ...] = ()
@@ -80,13 +80,14 @@ class Rows:
     forced: tuple[int, ...] = ()
     drafts: tuple[Draft, ...] = ()
     logprobs: tuple[TokenLogprob, ...] = ()
+    lossy: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Commit:
     """What a pass came to: `tokens` for the output, `checked` drafts, `accepted` of which held, those first.
 
-    `logprobs` are those of the tokens, or none where nobody wants them.
+    `logprobs` are those of the tokens, or none where nobody wants them. Those at `lossy` are not autoregression's.
     """
 
     tokens: tuple[int, ...] = ()
@@ -96,6 +97,7 @@ class Commit:
     checked: tuple[Draft, ...] = ()
     accepted: int = 0
     logprobs: tuple[TokenLogprob, ...] = ()
+    lossy: tuple[int, ...] = ()
 
 
 class Mode(Protocol):

@@ -46,7 +46,9 @@ class LinearSpeculation:
             return Commit(rows.exact, rows.forced, proposed=rows.drafts, logprobs=rows.logprobs)
         checked, self.draft = accepted_first(self.draft, rows.exact[: rows.accepted]), ()
         self.chooser.learn(self.candidate, len(checked), rows.accepted)
-        return Commit(rows.exact, rows.forced, checked=checked, accepted=rows.accepted, logprobs=rows.logprobs)
+        return Commit(
+            rows.exact, rows.forced, checked=checked, accepted=rows.accepted, logprobs=rows.logprobs, lossy=rows.lossy
+        )
 
     def _begun(self, view: View) -> Span:
         """The first span of a cycle."""
@@ -85,4 +87,4 @@ class LinearSpeculation:
 
     def _verify(self, view: View) -> Span:
         chain, forks = lay_out(view.pending, self.draft)
-        return Span(PassKind.VERIFY, chain, exact=len(view.pending) - 1, forks=forks)
+        return Span(PassKind.VERIFY, chain, exact=len(view.pending) - 1, forks=forks, relaxed=self.settings.relaxed)

@@ -58,6 +58,7 @@ class QuadraticSpeculation:
             checked=checked,
             accepted=rows.accepted,
             logprobs=rows.logprobs,
+            lossy=rows.lossy,
         )
 
     def _with_masks(self, candidates: list[Candidate]) -> list[Candidate]:
@@ -97,4 +98,5 @@ class QuadraticSpeculation:
             propose=tuple(range(first, first + rows)),
             fixed=(None,) * rows,
             may_fork=not view.constrained,
+            relaxed=self.settings.relaxed,
         )

@@ -181,6 +181,7 @@ def _plan(plan: decoding_pb2.DecodePlan, field: str, config: EngineConfig) -> Pl
         sources,
         plan.draft_threshold,
         plan.fixed_steps,
+        plan.verification == decoding_pb2.VERIFICATION_RELAXED,
     )
 
 
@@ -244,6 +245,7 @@ def _pass(record: PassRecord) -> decoding_pb2.PassRecord:
         start_us=record.start_us,
         duration_us=record.duration_us,
         batch=record.batch,
+        lossy=record.lossy,
     )
 
 
@@ -263,6 +265,7 @@ def _finish(event: Finished) -> engine_pb2.Finish:
             cached_prompt_tokens=usage.cached_prompt_tokens,
             preemptions=usage.preemptions,
             forced_tokens=usage.forced,
+            lossy_tokens=usage.lossy,
         ),
         timings=decoding_pb2.Timings(
             queue_us=timings.queue_us,

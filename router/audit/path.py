@@ -56,6 +56,7 @@ def to_path(passes: Sequence[decoding_pb2.PassRecord], output: Sequence[int]) ->
         path.source_counts.extend(len(one.sources) for one in passes)
         path.sources = bytes(source for one in passes for source in one.sources)
     _put(path.forced_counts, path.forced, [list(one.forced) for one in passes])
+    _put(path.lossy_counts, path.lossy, [list(one.lossy) for one in passes])
     return path
 
 
@@ -72,6 +73,7 @@ def from_path(path: path_pb2.Path, output: Sequence[int]) -> list[decoding_pb2.P
         "fixed_slots": fixed if path.fixed_counts else [],
         "proposed_behind": behind if path.behind_counts else [],
         "sources": _cut(path.sources, path.source_counts, count) if path.source_counts else [],
+        "lossy": _cut(path.lossy, path.lossy_counts, count) if path.lossy_counts else [],
         "forced": _cut(path.forced, path.forced_counts, count) if path.forced_counts else [],
         "proposed_ids": _proposed(path, flat, fixed, behind) if path.proposed_counts else [],
         "confidences": _cut([sure / SCALE for sure in path.confidences], path.proposed_counts, count),

@@ -199,6 +199,8 @@ def _footer(outcome: Outcome) -> str:
         f"{outcome.tokens_per_second:.0f} tok/s",
         f"trace {outcome.decision.trace_id}",
     ]
+    if usage.lossy_tokens:
+        words.insert(-1, f"lossy: {usage.lossy_tokens} tokens are not what autoregression draws")
     return f"[dim]{' · '.join(words)}[/dim]"
 
 

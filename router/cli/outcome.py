@@ -63,6 +63,7 @@ class Outcome:
             "passes": usage.passes,
             "drafted": usage.drafted_tokens,
             "accepted": usage.accepted_prediction_tokens,
+            "lossy": usage.lossy_tokens,
             "rejected": usage.rejected_prediction_tokens,
             "cached_prompt_tokens": usage.cached_prompt_tokens,
             "ttft_ms": round(1000 * self.first_seconds, 3),

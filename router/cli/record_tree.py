@@ -52,6 +52,8 @@ def _plan(plan: decoding_pb2.DecodePlan) -> str:
         words.append(f"block {plan.block_length or 'auto'}")
     if plan.draft_threshold:
         words.append(f"drafts again under {plan.draft_threshold:g}")
+    if plan.verification == decoding_pb2.VERIFICATION_RELAXED:
+        words.append("[red]lossy[/red]")
     if plan.mode == decoding_pb2.MODE_DIFFUSION:
         words.append(f"threshold {plan.confidence_threshold:g}, at most {plan.max_steps} steps")
     return " ".join(words)
@@ -232,6 +234,9 @@ def _end(record: router_pb2.Record) -> str:
     reason = decoding_pb2.FinishReason.Name(record.finish.reason).removeprefix("FINISH_REASON_").lower()
     timings = record.finish.timings
     resumed = f", engine restarted {record.finish.resumes} times" if record.finish.resumes else ""
+    lossy = record.finish.usage.lossy_tokens
+    if lossy:
+        resumed += f"; [red]lossy: {lossy} tokens are not what autoregression draws[/red]"
     return (
         f"[b]ended[/b]  {reason}; queue {timings.queue_us / 1000:.1f} ms, prefill {timings.prefill_us / 1000:.1f} ms, "
         f"first token {timings.first_token_us / 1000:.1f} ms, decode {timings.decode_us / 1000:.1f} ms{resumed}"

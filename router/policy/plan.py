@@ -21,7 +21,7 @@ def merged(defaults: Use, use: Use) -> Use:
     return Use.model_construct(**others | chosen)
 
 
-def plan_of(use: Decoding) -> DecodePlan:
+def plan_of(use: Use) -> DecodePlan:
     """The decoder's parameters, complete."""
     mode = Mode(use.mode or Mode.AUTOREGRESSIVE)
     given: dict[str, Any] = {
@@ -33,6 +33,8 @@ def plan_of(use: Decoding) -> DecodePlan:
         given["block_length"] = 0
     if use.draft_sources is not None:
         given["draft_sources"] = frozenset(map(DraftSource, use.draft_sources))
+    if mode is Mode.SELF_SPECULATION and use.verification is not None:
+        given["verification"] = Verification(use.verification)
     return DecodePlan(mode, variant_for(mode, Variant(use.variant) if use.variant else None), **given)
 
 
@@ -74,7 +76,6 @@ def extras_of(use: Use, limits: Limits) -> Extras:
     escalation = use.escalation and (tuple(use.escalation.on), Mode(use.escalation.mode), use.escalation.most)
     return Extras(
         use.grammar or "as_asked",
-        use.verification or Verification.EXACT.value,
         escalation or None,
         tuple(_segments(use.segments, use, limits)) if use.segments else (),
         use.capture or "features",

@@ -74,7 +74,7 @@ class Use(Decoding):
     verification: Literal["exact", "relaxed"] | None = Field(
         default=None,
         description="When a draft token is accepted: `exact` only where it is what autoregression would have drawn;"
-        " `relaxed` also where it is about as likely, which changes the text.",
+        " `relaxed` also where it is likely enough, which changes the text: it is lossy, and records say so.",
     )
     grammar: Literal["as_asked", "required", "off"] | None = Field(
         default=None,

@@ -162,6 +162,17 @@ def test_structured_output(running: Running) -> None:
         assert isinstance(json.loads(_text(_run(running, request)))["n"], int)
 
 
+def test_relaxed_verification_is_named_as_lossy(running: Running) -> None:
+    relaxed = router_pb2.DecodeHints(mode=SPECULATION, block_length=4, verification=decoding_pb2.VERIFICATION_RELAXED)
+    sampling = chat_pb2.Sampling(max_tokens=60, temperature=0.9, seed=11)
+    events = _run(running, _ask("Tell me a short story about a lighthouse.", hints=relaxed, sampling=sampling))
+    usage = events[-1].finish.usage
+    assert usage.lossy_tokens > 0
+    record = running.stub.GetRecord(router_pb2.GetRecordRequest(id=events[0].decision.request_id))
+    assert record.finish.segments[0].plan.verification == decoding_pb2.VERIFICATION_RELAXED
+    assert sum(len(made.lossy) for made in record.passes) == usage.lossy_tokens
+
+
 def _bad(**changes: Any) -> router_pb2.GenerateRequest:
     request = _ask()
     for name, change in changes.items():

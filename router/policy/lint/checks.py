@@ -35,6 +35,7 @@ class Capabilities:
         {
             *(
                 ("verification", "exact"),
+                ("verification", "relaxed"),
                 ("grammar", "as_asked"),
                 ("segments", "any"),
                 ("escalation", "invalid_output"),

@@ -22,7 +22,7 @@ _PLAN = (
     *("mode", "variant", "block_length", "confidence_threshold", "max_steps", "fixed_steps"),
     *("draft_sources", "draft_threshold"),
 )
-_EXTRAS = ("verification", "grammar", "capture", "audit")
+_EXTRAS = ("grammar", "capture", "audit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +115,7 @@ def _actual(decision: Decision) -> dict[str, Any]:
         "mode": decision.plan.mode.value,
         "variant": decision.plan.variant.value if decision.plan.variant else None,
         "block_length": decision.plan.block_length or "auto",
+        "verification": decision.plan.verification.value,
         "draft_sources": sorted(source.value for source in decision.plan.draft_sources),
         **{name: getattr(decision.extras, name) for name in _EXTRAS},
         "clamps": {clamp.parameter: clamp.became for clamp in decision.clamps},

@@ -77,7 +77,7 @@ def test_altered_proof_does_not(log: Path, tmp_path: Path, name: str) -> None:
 def test_another_key_than_the_one_known(log: Path, tmp_path: Path) -> None:
     write(tmp_path / "other.sqlite", 0x100000)
     done = check(prove(log, "5"), tmp_path, beside(tmp_path / "other.sqlite", "pub").read_text())
-    assert "AssertionError: the checkpoint is of another log" in done.stderr
+    assert done.stderr == "the checkpoint is of another log\n"
 
 
 @pytest.mark.parametrize("wanted", ["13", "99999", "abcdef12"])

@@ -22,6 +22,7 @@ from triroute.router.types import (
     StepKind,
     Tool,
     ToolCall,
+    Verification,
 )
 
 USER, ASSISTANT, TOOL = Role.USER, Role.ASSISTANT, Role.TOOL
@@ -149,10 +150,10 @@ rules:
         thinking: {mode: autoregressive}
         plan: {variant: linear, mode: self_speculation}
 """
-    extras = decide(parse(text, "p"), Request(text="x"), Step(StepKind.CODE, 1), Load()).extras
-    assert (extras.grammar, extras.capture, extras.audit, extras.verification) == (
-        *("off", "none", "required", "exact"),
-    )
+    decision = decide(parse(text, "p"), Request(text="x"), Step(StepKind.CODE, 1), Load())
+    extras = decision.extras
+    assert (extras.grammar, extras.capture, extras.audit) == ("off", "none", "required")
+    assert decision.plan.verification is Verification.EXACT
     assert extras.escalation == (("invalid_output",), Mode.AUTOREGRESSIVE, 1)
     plans = {kind.value: (plan.mode.value, plan.block_length, plan.variant) for kind, plan in extras.segments}
     assert plans == {
