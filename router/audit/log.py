@@ -84,10 +84,9 @@ class AuditLog:
         connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
         with transaction(connection):
             frontier = self._catch_up(connection)
-            connection.executemany(
-                "INSERT OR IGNORE INTO kept (sha256, packing, body) VALUES (?, ?, ?)",
-                [(sha256, *pack(body)) for sha256, body in kept.items()],
-            )
+            for sha256, body in kept.items():  # a vocabulary takes a while to pack: only where it is new
+                if connection.execute("SELECT 1 FROM kept WHERE sha256 = ?", (sha256,)).fetchone() is None:
+                    connection.execute("INSERT INTO kept VALUES (?, ?, ?)", (sha256, *pack(body)))
             rows = []
             for entry in entries:
                 rows.append(row(frontier.size, entry, self._dictionary(connection, entry)))
