@@ -72,9 +72,7 @@ def whole(record: router_pb2.Record, vocabulary: Mapping[int, str] | None = None
     if vocabulary:
         for one in (*record.passes, *(one for wrong in record.finish.escalations for one in wrong.passes)):
             named.update(one.proposed_ids, one.committed_ids, one.rejected_ids)
-        for token in named:
-            if token in vocabulary:
-                record.token_text[token] = vocabulary[token]
+        record.token_text.update({token: vocabulary[token] for token in named if token in vocabulary})
     return record
 
 

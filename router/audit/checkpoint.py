@@ -96,6 +96,8 @@ def _signed(line: str, checkpoint: Checkpoint, verifier: Verifier) -> bool:
     name, _, coded = rest.partition(" ")
     try:
         raw = base64.b64decode(coded, validate=True)
+        if base64.b64encode(raw).decode() != coded:  # its last character has bits to spare
+            return False
         if dash != _DASH or name != verifier.name or raw[:_ID_BYTES] != verifier.id:
             return False
         verifier.key.verify(raw[_ID_BYTES:], checkpoint.body.encode())

@@ -38,7 +38,7 @@ class Chronicle:
         self.records = records
         self.engine_sha256 = self.vocabulary_sha256 = ""
         self._settings = settings
-        self._address = ""
+        self._address = self._checkpoint = ""
 
     def started(self, address: str, policy: str) -> None:
         """The service serves, by the policy of this revision."""
@@ -88,7 +88,8 @@ class Chronicle:
         described = engine.description
         body = described.SerializeToString(deterministic=True)
         sha256 = hashlib.sha256(body).hexdigest()
-        if sha256 != self.engine_sha256 or not self.vocabulary_sha256:
+        if described.checkpoint_sha256 != self._checkpoint or not self.vocabulary_sha256:
+            self._checkpoint = described.checkpoint_sha256
             words = await engine.vocabulary()
             self.vocabulary_sha256 = hashlib.sha256(words).hexdigest() if words else ""
             if words:

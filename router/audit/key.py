@@ -36,6 +36,13 @@ def own_key(path: Path) -> Ed25519PrivateKey:
     return _read(path)
 
 
+def read_key(path: Path) -> Ed25519PrivateKey:
+    """The key of a log that there is. Raises OSError for a file that is gone, or holds no such key."""
+    if not path.exists():
+        raise BadKey(f"{path}, the key that signs this log, is gone; bring it back, or move the log away")
+    return _read(path)
+
+
 def _read(path: Path) -> Ed25519PrivateKey:
     try:
         key = load_pem_private_key(path.read_bytes(), password=None)

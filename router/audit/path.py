@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
+from typing import Any, TypeVar
 
 from triroute.proto import decoding_pb2, path_pb2
 
 SCALE = 10_000  # steps of a confidence
 _Pass = decoding_pb2.PassRecord
+T = TypeVar("T")
 
 
 def fits(passes: Sequence[decoding_pb2.PassRecord]) -> bool:
@@ -64,40 +66,57 @@ def from_path(path: path_pb2.Path, output: Sequence[int]) -> list[decoding_pb2.P
     flat = list(path.committed_ids) or (list(output) if any(path.committed_counts) else [])
     committed = _cut(flat, path.committed_counts, count)
     fixed, behind = _cut(path.fixed, path.fixed_counts, count), _cut(path.behind, path.behind_counts, count)
-    told = _cut(path.proposed, path.proposed_counts, count)
-    confidences = _cut(path.confidences, path.proposed_counts, count)
-    refused, sources = _cut(path.rejected, path.rejected_counts, count), _cut(path.sources, path.source_counts, count)
-    lossy = _cut(path.lossy, path.lossy_counts, count)
-    forced, accepted = _cut(path.forced, path.forced_counts, count), path.accepted or [0] * count
-    places = _places(path, fixed, behind) if path.proposed_counts else iter([()] * count)
-    passes, end, checked = [], 0, list[int]()
-    plain = zip(path.kinds, path.segments or [0] * count, path.widths, path.gaps_us, path.durations_us, strict=True)
-    for index, ((kind, segment, width, gap, duration), where) in enumerate(zip(plain, places, strict=True)):
-        made = _agreeing(told[index], [_at(flat, place) for place in where])
-        expected = [_at(checked, accepted[index] + offset) for offset in range(len(refused[index]))]
+    accepted = list(path.accepted) or [0] * count
+    present: dict[str, list[Any]] = {  # columns that most paths lack
+        "segment": list(path.segments),
+        "accepted": list(path.accepted),
+        "fixed_slots": fixed if path.fixed_counts else [],
+        "proposed_behind": behind if path.behind_counts else [],
+        "sources": _cut(path.sources, path.source_counts, count) if path.source_counts else [],
+        "lossy": _cut(path.lossy, path.lossy_counts, count) if path.lossy_counts else [],
+        "forced": _cut(path.forced, path.forced_counts, count) if path.forced_counts else [],
+        "proposed_ids": _proposed(path, flat, fixed, behind) if path.proposed_counts else [],
+        "confidences": _cut([sure / SCALE for sure in path.confidences], path.proposed_counts, count),
+    }
+    if path.rejected_counts:
+        present["rejected_ids"] = _rejected(path, present["proposed_ids"], accepted)
+    others = [(name, column) for name, column in present.items() if any(column)]
+    passes, end = [], 0
+    columns = (path.kinds, path.widths, path.gaps_us, path.durations_us, path.batches, committed)
+    for index, (kind, width, gap, duration, batch, tokens) in enumerate(zip(*columns, strict=True)):
+        rest = {name: column[index] for name, column in others if column[index]}
+        start, end = end + gap, end + gap + duration
         passes.append(
             _Pass(
                 index=index,
-                kind=kind,  # type: ignore[arg-type]  # a number, as it was
-                segment=segment,
+                kind=kind,
                 width=width,
-                proposed_ids=made,
-                confidences=[sure / SCALE for sure in confidences[index]],
-                fixed_slots=fixed[index],
-                accepted=accepted[index],
-                rejected_ids=_agreeing(refused[index], expected),
-                committed_ids=committed[index],
-                start_us=end + gap,
+                committed_ids=tokens,
+                start_us=start,
                 duration_us=duration,
-                batch=path.batches[index],
-                sources=sources[index],  # type: ignore[arg-type]
-                forced=forced[index],
-                proposed_behind=behind[index],
-                lossy=lossy[index],
+                batch=batch,
+                **rest,
             )
         )
-        end, checked = end + gap + duration, made or checked
     return passes
+
+
+def _proposed(path: path_pb2.Path, flat: list[int], fixed: list[list[int]], behind: list[list[int]]) -> list[list[int]]:
+    told = _cut(path.proposed, path.proposed_counts, len(path.kinds))
+    places = _places(path, fixed, behind)
+    return [
+        _agreeing(numbers, [_at(flat, place) for place in where]) if numbers else []
+        for numbers, where in zip(told, places, strict=True)
+    ]
+
+
+def _rejected(path: path_pb2.Path, proposed: list[list[int]], accepted: list[int]) -> list[list[int]]:
+    told, found, checked = _cut(path.rejected, path.rejected_counts, len(path.kinds)), list[list[int]](), list[int]()
+    for index, numbers in enumerate(told):
+        expected = [_at(checked, accepted[index] + offset) for offset in range(len(numbers))]
+        found.append(_agreeing(numbers, expected))
+        checked = (proposed[index] if proposed else []) or checked
+    return found
 
 
 def _places(path: path_pb2.Path, fixed: list[list[int]], behind: list[list[int]]) -> Iterator[list[int]]:
@@ -150,7 +169,7 @@ def _put(counts: object, values: object, columns: list[list[int]]) -> None:
         values.extend(_flat(columns))  # type: ignore[attr-defined]
 
 
-def _cut(values: Sequence[int], counts: Sequence[int], passes: int) -> list[list[int]]:
+def _cut(values: Sequence[T], counts: Sequence[int], passes: int) -> list[list[T]]:
     """The values of each pass. Raises ValueError where they are not as many as the counts say."""
     if not counts:
         return [[] for _ in range(passes)]

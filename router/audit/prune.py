@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from triroute.proto import audit_pb2
+from triroute.router.audit.begin import frontier_at
 from triroute.router.audit.body import Entry
 from triroute.router.audit.events import PRUNED, event
-from triroute.router.audit.log import AuditLog, frontier_at
+from triroute.router.audit.log import AuditLog
 from triroute.router.audit.schema import SEGMENT
 from triroute.router.errors import NotFound
 

@@ -6,7 +6,6 @@ import hashlib
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
 from glob import escape
 from pathlib import Path
 
@@ -14,52 +13,16 @@ from google.protobuf.message import DecodeError
 
 from triroute.proto import audit_pb2
 from triroute.router.audit.body import columns, unpack
-from triroute.router.audit.checkpoint import BadCheckpoint, Checkpoint, Verifier, parse_checkpoint
+from triroute.router.audit.checkpoint import Checkpoint, Verifier
+from triroute.router.audit.events import PRUNED
 from triroute.router.audit.merkle import Frontier, leaf_hash
-from triroute.router.audit.schema import LOG_SINCE, SCHEMA, SEGMENT, beside, open_to_read, split_peaks, version_of
+from triroute.router.audit.noted import Notes, checkpoints, read_notes, trusted
+from triroute.router.audit.report import Report
+from triroute.router.audit.schema import LOG_SINCE, SCHEMA, open_to_read, version_of
 from triroute.router.audit.store import read_dictionaries
 from triroute.router.errors import NotFound
 
 _ROWS = 1000  # read at once
-_MOST = 20  # problems that are told
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Where, and what."""
-
-    where: str
-    what: str
-
-    def __str__(self) -> str:
-        return f"{self.where}: {self.what}"
-
-
-@dataclass
-class Report:
-    """What was found. `pruned` entries have hashes alone; `unsigned` ones came after the last checkpoint."""
-
-    origin: str = ""
-    entries: int = 0
-    records: int = 0
-    events: int = 0
-    pruned: int = 0
-    unsigned: int = 0
-    root: str = ""
-    checkpoints: list[str] = field(default_factory=list)  # that were compared
-    problems: list[Problem] = field(default_factory=list)
-    more: int = 0  # problems that are not told
-
-    @property
-    def ok(self) -> bool:
-        return not self.problems
-
-    def add(self, where: str, what: str) -> None:
-        """Note a problem; only so many are told."""
-        if len(self.problems) < _MOST:
-            self.problems.append(Problem(where, what))
-        else:
-            self.more += 1
 
 
 def verify(path: Path, key: Verifier | None = None, checkpoint: Path | None = None) -> Report:
@@ -70,7 +33,7 @@ def verify(path: Path, key: Verifier | None = None, checkpoint: Path | None = No
     if not path.exists():
         raise NotFound(f"there is no {path}; name the log's file with --records")
     report = Report()
-    notes = _notes(path, checkpoint)  # before the log: what is appended meanwhile is no problem
+    notes = read_notes(path, checkpoint)  # before the log: what is appended meanwhile is no problem
     try:
         with closing(open_to_read(path)) as connection:
             connection.text_factory = lambda raw: raw.decode(errors="replace")
@@ -86,20 +49,6 @@ def verify(path: Path, key: Verifier | None = None, checkpoint: Path | None = No
     return report
 
 
-def _notes(path: Path, given: Path | None) -> list[tuple[Path, str | None]]:
-    """The checkpoint beside a log, None where there is none, and the one given. Raises NotFound."""
-    side = beside(path, "checkpoint")
-    notes: list[tuple[Path, str | None]] = [
-        (side, side.read_text(encoding="utf-8", errors="replace") if side.exists() else None)
-    ]
-    if given is not None:
-        try:
-            notes.append((given, given.read_text(encoding="utf-8", errors="replace")))
-        except OSError as error:
-            raise NotFound(f"{given} can't be read: {error}") from error
-    return notes
-
-
 class _Check:
     """One pass over a log."""
 
@@ -109,12 +58,14 @@ class _Check:
         path: Path,
         report: Report,
         key: Verifier | None,
-        notes: list[tuple[Path, str | None]],
+        notes: Notes,
     ) -> None:
         self.connection, self.path, self.report = connection, path, report
         self.key, self.notes = key, notes
         self.frontier = Frontier()
         self.good = 0  # entries up to the last checkpoint that fits
+        self.bare: list[tuple[int, int]] = []  # from and to: entries without bodies
+        self.pruned = 0  # entries whose bodies the log says that it removed
         self.wanted: dict[str, str] = {}  # what must be kept -> the first entry that names it
 
     def run(self) -> None:
@@ -123,12 +74,14 @@ class _Check:
             if found != "ok":
                 self.report.add(str(self.path), f"the file is damaged: {found}")
         self._schema()
-        verifier = self._verifier()
-        noted = sorted(self._checkpoints(verifier), key=lambda one: one[1].size) if verifier else []
-        if verifier is not None and not any(where.startswith("checkpoint ") for where, _ in noted):
-            self.report.add(str(self.path), "it has no signed checkpoint")
+        verifier = trusted(self.connection, self.path, self.key, self.report)
+        noted = checkpoints(self.connection, self.notes, verifier, self.report) if verifier else []
         self._entries(noted)
         self._kept()
+        for start, end in self.bare:
+            if end > self.pruned:
+                where = f"entry {end - 1}" if end - start == 1 else f"entries {max(start, self.pruned)} to {end - 1}"
+                self.report.add(where, "the body is gone, and the log does not tell of a removal")
         for lost in sorted(self.path.parent.glob(f"{escape(self.path.name)}.checkpoint.lost-*")):
             self.report.add(
                 str(lost), "a checkpoint of entries that this log does not have; it was rewound or replaced"
@@ -146,60 +99,20 @@ class _Check:
             if expected.get(name) != found.get(name):
                 self.report.add(f"schema {name}", "it is not as this version of Triroute makes it")
 
-    def _verifier(self) -> Verifier | None:
-        """The key that is trusted: the one given, or the one beside the log, or the log's own."""
-        found = self.connection.execute("SELECT key FROM log").fetchone()
-        try:
-            own = Verifier.parse(found[0] if found else "")
-            self.report.origin = own.name
-            public = beside(self.path, "pub")
-            trusted = self.key or (Verifier.parse(public.read_text(encoding="utf-8")) if public.exists() else own)
-        except (BadCheckpoint, UnicodeDecodeError) as error:
-            self.report.add("public key", str(error))
-            return self.key
-        if str(trusted) != str(own):
-            self.report.add("public key", f"the log names {own}, which is not the key that is trusted, {trusted}")
-        return trusted
-
-    def _checkpoints(self, verifier: Verifier) -> Iterator[tuple[str, Checkpoint]]:
-        """Those of the log, the one beside it, and the one given."""
-        rows = self.connection.execute("SELECT segment, size, note, peaks FROM checkpoint ORDER BY segment")
-        for segment, size, note, peaks in rows:
-            where = f"checkpoint {segment}"
-            found = self._parsed(where, note, verifier)
-            if found is None:
-                continue
-            if (found.size, segment) != (size, (found.size - 1) // SEGMENT):
-                self.report.add(where, f"its columns say {size} entries in segment {segment}, its note {found.size}")
-            if _root(found.size, peaks) != found.root:
-                self.report.add(where, "its subtrees are not those of its root")
-            yield where, found
-        for file, note in self.notes:
-            if note is None:
-                self.report.add(str(file), "the file with the last checkpoint is gone")
-            elif (found := self._parsed(str(file), note, verifier)) is not None:
-                yield str(file), found
-
-    def _parsed(self, where: str, note: str, verifier: Verifier) -> Checkpoint | None:
-        try:
-            return parse_checkpoint(str(note), verifier)
-        except BadCheckpoint as error:
-            self.report.add(where, str(error))
-            return None
-
     def _entries(self, noted: list[tuple[str, Checkpoint]]) -> None:
         dictionaries = read_dictionaries(self.connection)
         due = iter(noted)
-        next_ = next(due, None)
+        next_, expected = next(due, None), 0
         for number, leaf, at_us, request_id, trace_id, packing, body in self._rows():
             while next_ is not None and next_[1].size <= self.frontier.size:
                 self._compare(*next_)
                 next_ = next(due, None)
-            if number != self.frontier.size:
-                self._displaced(number)
+            if number != expected:
+                self._displaced(number, expected)
+            expected = number + 1
             where = f"entry {number}"
             if body is None:
-                self.report.pruned += 1
+                self._bare(number)
                 if (at_us, request_id, trace_id, packing) != (None, None, None, None):
                     self.report.add(where, "its body is gone, and what it was found by is not")
             else:
@@ -229,12 +142,18 @@ class _Check:
         while rows := cursor.fetchmany(_ROWS):
             yield from rows
 
-    def _displaced(self, number: int) -> None:
-        expected = self.frontier.size
+    def _displaced(self, number: int, expected: int) -> None:
         if number > expected:
             self.report.add(f"entry {expected}", f"it is missing: after it, entry {number} follows")
         else:
             self.report.add(f"entry {number}", f"it stands where entry {expected} should")
+
+    def _bare(self, number: int) -> None:
+        self.report.pruned += 1
+        if self.bare and self.bare[-1][1] == number:
+            self.bare[-1] = (self.bare[-1][0], number + 1)
+        else:
+            self.bare.append((number, number + 1))
 
     def _body(
         self,
@@ -269,6 +188,9 @@ class _Check:
                         self.wanted.setdefault(sha256, where)
         else:
             self.report.events += 1
+            told = audit_pb2.AuditPruned()
+            if entry.event.kind == PRUNED and entry.event.detail.Unpack(told):
+                self.pruned = max(self.pruned, told.before)
 
     def _compare(self, where: str, checkpoint: Checkpoint) -> None:
         if checkpoint.root == self.frontier.root():
@@ -294,11 +216,3 @@ class _Check:
                 self.report.add(f"kept {sha256}", "it is not what has this SHA-256")
         for sha256 in self.wanted.keys() - there:
             self.report.add(f"kept {sha256}", f"it is missing; {self.wanted[sha256]} refers to it")
-
-
-def _root(size: int, peaks: object) -> bytes:
-    """Of a tree with these full subtrees; empty where there can't be such a tree."""
-    try:
-        return Frontier(size, split_peaks(peaks)).root() if isinstance(peaks, bytes) else b""
-    except ValueError:
-        return b""

@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 
 from triroute.router.audit.checkpoint import BadCheckpoint, Verifier
-from triroute.router.audit.verify import Report
+from triroute.router.audit.report import Report
 from triroute.router.audit.verify import verify as verify_log
 from triroute.router.cli.exits import FAILED
 from triroute.router.cli.options import DEFAULTS, Records

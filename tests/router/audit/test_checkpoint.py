@@ -47,6 +47,14 @@ def test_any_flipped_bit_is_found(at: int, bit: int) -> None:
         parse_checkpoint(raw.decode(errors="replace"), VERIFIER)
 
 
+def test_every_flipped_bit_of_a_signature_is_found() -> None:
+    raw = NOTE.encode()
+    for at in range(len(raw) - 8, len(raw)):
+        for bit in range(7):
+            with pytest.raises(BadCheckpoint):
+                parse_checkpoint((raw[:at] + bytes([raw[at] ^ 1 << bit]) + raw[at + 1 :]).decode(), VERIFIER)
+
+
 @pytest.mark.parametrize(
     ("note", "why"),
     [("", "no checkpoint"), (NOTE[:-1], "altered"), (NOTE.replace("\n12\n", "\n+12\n"), "altered")],

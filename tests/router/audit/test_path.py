@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -70,3 +72,14 @@ def test_what_has_no_columns(odd: _Pass) -> None:
 def test_columns_that_do_not_belong_together() -> None:
     with pytest.raises(ValueError, match="do not fit"):
         from_path(path_pb2.Path(kinds=b"\x02", committed_counts=[3], committed_ids=[1]), [])
+
+
+@pytest.mark.parametrize("field", [field.name for field in _Pass.DESCRIPTOR.fields if field.name != "index"])
+def test_no_field_is_forgotten(field: str) -> None:
+    """A field that is new in PassRecord needs a column."""
+    filled = _Pass(proposed_ids=[1], confidences=[0.5]) if field in ("proposed_ids", "confidences") else _Pass()
+    if not filled.ListFields():
+        repeated = isinstance(getattr(filled, field), Sequence)
+        filled = _Pass(**{field: [1] if repeated else 1})
+    assert filled.ListFields()
+    assert from_path(to_path([filled], []), []) == [filled]

@@ -14,14 +14,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from triroute.router.audit.entries import read_entries
+from triroute.router.audit.report import Report
 from triroute.router.audit.schema import beside
 from triroute.router.audit.store import RecordStore
-from triroute.router.audit.verify import Report, verify
+from triroute.router.audit.verify import verify
 from triroute.router.audit.writer import RecordWriter
 from triroute.router.errors import NotFound
 
 from .logs import KEPT, record, tamper, write
 
+BARE = "body = NULL, packing = NULL, at_us = NULL, request_id = NULL, trace_id = NULL"
 NUMBERS = tuple(range(0x100000, 0x100007))
 
 
@@ -53,6 +55,9 @@ def test_a_log_is_what_it_was(log: Path) -> None:
     ("statement", "found"),
     [
         ("UPDATE entry SET body = x'00' || substr(body, 2) WHERE number = 3", "entry 3: its body "),
+        ("UPDATE entry SET body = NULL WHERE number = 3", "entry 3: its body is gone, and what it was found by is not"),
+        (f"UPDATE entry SET {BARE} WHERE number = 3", "entry 3: the body is gone, and the log does not tell of"),
+        (f"UPDATE entry SET {BARE} WHERE number > 3", "entries 4 to 7: the body is gone, and the log does not tell"),
         ("UPDATE entry SET leaf = zeroblob(32) WHERE number = 3", "entry 3: its body is not the one that was hashed"),
         ("UPDATE entry SET request_id = 'x' WHERE number = 3", "entry 3: it is to be found by"),
         ("UPDATE entry SET at_us = at_us + 1 WHERE number = 3", "entry 3: it is to be found by"),
@@ -65,7 +70,7 @@ def test_a_log_is_what_it_was(log: Path) -> None:
         ("UPDATE kept SET body = x'00'", "kept 04f8996da763"),
         ("UPDATE checkpoint SET size = 7", "checkpoint 0: its columns say 7 entries in segment 0, its note 8"),
         ("UPDATE checkpoint SET peaks = zeroblob(32)", "checkpoint 0: its subtrees are not those of its root"),
-        ("DELETE FROM checkpoint", "it has no signed checkpoint"),
+        ("DELETE FROM checkpoint", "the log has no signed checkpoint"),
         ("UPDATE log SET key = replace(key, 'A', 'B')", "public key: "),
         ("DELETE FROM log", "public key: "),
         ("DROP TABLE kept", "schema kept: it is not as"),
@@ -129,6 +134,17 @@ def test_rewritten_by_somebody_with_the_key(log: Path, tmp_path: Path) -> None:
     assert f"{kept}: it is of another log, {origin}, and not of" in problem
     with pytest.raises(NotFound, match="nowhere can't be read"):
         verify(log, checkpoint=tmp_path / "nowhere")
+
+
+def test_rewound_under_a_writer(log: Path, caplog: pytest.LogCaptureFixture) -> None:
+    writer = RecordWriter(log)
+    for number in (0x200000, 0x200001):
+        writer.add_durably(record(number)).result(20)
+    tamper(log, "DELETE FROM entry WHERE number > 6", "DELETE FROM checkpoint")
+    writer.add_durably(record(0x200002)).result(20)
+    writer.close()
+    assert "it had 10 entries, and has 7" in caplog.text
+    assert any(".checkpoint.lost-" in problem for problem in problems(log))
 
 
 def test_side_file_that_is_gone(log: Path) -> None:

@@ -156,7 +156,12 @@ def test_another_key_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AuditUnavailable, match="other is not the key that signs this log"):
         writer.add_durably(record(1)).result(20)
     writer.close()
-    assert beside(path, "key").exists()
+    beside(path, "key").rename(tmp_path / "away")
+    writer = RecordWriter(path)
+    with pytest.raises(AuditUnavailable, match="the key that signs this log, is gone; bring it back"):
+        writer.add_durably(record(1)).result(20)
+    writer.close()
+    assert not beside(path, "key").exists()
 
 
 def test_bug_in_an_entry_does_not_end_the_thread(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
