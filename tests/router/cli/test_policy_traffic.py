@@ -101,6 +101,16 @@ def test_diff(folder: Path) -> None:
     assert "0 of 10 recorded" in _run("diff", "ours.yaml", "ours.yaml", "--last", "10").stdout
 
 
+def test_simulate_in_a_narrow_terminal(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("triroute.router.cli.policy_simulate.console.width", 50)
+    shown = _run("simulate", "ours.yaml").stdout
+    assert "\nours.yaml: " in shown
+    table = [row for row in shown.splitlines() if row.startswith(("┏", "┃", "│", "└", "┡"))]
+    assert table
+    assert max(map(len, table)) <= 50
+    assert not any("modes" in row for row in table)
+
+
 def test_simulate(folder: Path) -> None:
     done = _run("simulate", "ours.yaml", "other.yaml", "--plot", "p.png")
     assert done.exit_code == 0, done.output
