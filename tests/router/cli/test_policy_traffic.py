@@ -72,6 +72,10 @@ def test_explain_says_which_switches_it_does_not_know(folder: Path) -> None:
     (folder / "load.yaml").write_text(text.replace("resume_at: 0", "resume_at: -1"))
     done = _run("explain", f"{1:032x}", "--policy", "load.yaml")
     assert "how load.cache_used at 0.5 until -1 stood was not recorded; taken as not tripped" in done.stdout
+    (folder / "fleet.yaml").write_text(
+        text.replace("{cache_used", "{fleet: {waiting").replace("resume_at: 0}", "resume_at: -1}}")
+    )
+    assert "how load.fleet.waiting at 0.5" in _run("explain", f"{1:032x}", "--policy", "fleet.yaml").stdout
 
 
 def test_explain_what_is_refused_or_not_at_hand(folder: Path) -> None:
