@@ -28,6 +28,7 @@ from triroute.router.fleet.member import Member
 from triroute.router.policy.live import ActivePolicy
 from triroute.router.run import CANCELLED, Run
 from triroute.router.settings import Settings
+from triroute.router.step_metrics import StepMetrics
 from triroute.router.structured.attempt import Attempt
 from triroute.router.structured.calls import CallStream
 from triroute.router.structured.check import Checked, check, is_checked
@@ -50,6 +51,7 @@ class Pipeline:
         chronicle: Chronicle,
         content: Keeper,
         member: Member,
+        metrics: StepMetrics,
     ) -> None:
         self.settings = settings
         self.live = live
@@ -59,6 +61,7 @@ class Pipeline:
         self.chronicle = chronicle
         self.records = chronicle.records
         self.content = content
+        self.metrics = metrics
         self.member = member
         self.running: dict[str, Run] = {}
         self.idle = asyncio.Event()
@@ -106,6 +109,7 @@ class Pipeline:
             self._leave(run)
             self._compare(run)
             self.telemetry.end(run, server, self.model)
+            self.metrics.count(run, server, self.model)
             if not run.recorded:
                 self._record(run)
 
