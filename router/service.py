@@ -36,6 +36,7 @@ from triroute.router.settings import Settings
 from triroute.router.step_metrics import Now
 from triroute.router.supervisor import Progress, Supervisor
 from triroute.router.telemetry import Telemetry
+from triroute.router.ui.api import viewer
 
 SERVICE = router_pb2.DESCRIPTOR.services_by_name["Router"].full_name
 
@@ -104,7 +105,11 @@ class Service:
             stack.push_async_callback(self.pipeline.settle)
             await self._serve()
             await self.admin.start()
-            await self.http.start([health_route(lambda: not self.draining), metrics_page(metrics.registry)])
+            pages = viewer(
+                self.records, self.http.address, self.settings.http_token, lambda: len(self.pipeline.running)
+            )
+            about = [health_route(lambda: not self.draining), metrics_page(metrics.registry)]
+            await self.http.start([*about, *pages])
             stack.push_async_callback(self._stop)
             chronicle.started(self.address, self.policy.revision)
             self.keeper.follower.on_change = chronicle.policy_changed
