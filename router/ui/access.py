@@ -26,7 +26,8 @@ _HEADERS = {
 }
 _PAGE = (
     '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-    '<title>Triroute</title><link rel="stylesheet" href="/ui/static/app.css"><main class="gate"><h1>Triroute</h1>{}</main>'
+    '<title>Triroute</title><link rel="stylesheet" href="/ui/static/app.css">'
+    '<main class="gate"><h1>Triroute</h1>{}</main>'
 )
 _FORM = (
     '{}<form method="post" action="/ui/login"><label for="token">Token of this service</label>'

@@ -11,6 +11,9 @@ export function el(name, attributes = {}, ...children) {
   return made;
 }
 
+/** Replace what is in an element; null stands for nothing. */
+export const fill = (into, ...children) => into.replaceChildren(...children.flat().filter((child) => child !== null && child !== undefined));
+
 export const mode = (name) => el("span", { class: `mode ${name}` }, name);
 export const ms = (value) => (value >= 1000 ? `${(value / 1000).toFixed(2)} s` : `${value < 10 ? value.toFixed(1) : Math.round(value)} ms`);
 export const tag = (text, kind = "") => el("span", { class: `tag ${kind}` }, text);

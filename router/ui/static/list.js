@@ -1,6 +1,6 @@
 // The list of steps, and the steps of one session as one story.
 
-import { el, get, mode, ms, tag } from "./dom.js";
+import { el, fill, get, mode, ms, tag } from "./dom.js";
 
 const FILTERS = { mode: ["autoregressive", "linear", "quadratic", "diffusion"], step: ["plan", "tool_call", "code", "prose", "unknown"] };
 
@@ -14,7 +14,7 @@ export async function list(view, query) {
     el("input", { name: "id", placeholder: "trace or request id", "aria-label": "Trace or request id", required: true, minlength: 6, size: 18 }));
   const session = asked.get("session");
   const steps = session ? [...told.steps].reverse() : told.steps;
-  view.replaceChildren(
+  fill(view,
     el("div", { class: "bar" }, el("h1", {}, session ? `Session ${session}` : "Steps"), session ? el("a", { href: "#/" }, "all steps") : filters, session ? null : find),
     session ? total(steps) : null,
     steps.length ? table(steps) : el("p", { class: "card muted" }, "No step is here yet. Run one: ", el("code", {}, 'triroute generate "Plan a picnic"')),

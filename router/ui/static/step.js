@@ -1,6 +1,6 @@
 // One step: its text by how each token came, the passes one by one, and the decision rule by rule.
 
-import { el, get, mode, ms, tag } from "./dom.js";
+import { el, fill, get, mode, ms, tag } from "./dom.js";
 import { history, story } from "./decode.js";
 
 let keys = null;
@@ -39,7 +39,7 @@ export async function step(view, wanted) {
     if (move) { pause(); slider.value = Number(slider.value) + move; show(); }
     return key === " " || Boolean(move);
   };
-  view.replaceChildren(head(record), figures(record), el("div", { class: "split" },
+  fill(view, head(record), figures(record), el("div", { class: "split" },
     el("div", {},
       el("section", { class: "card", "aria-label": "Decoding" }, el("h2", {}, "Decoding, pass by pass"), el("div", { class: "player" }, play, slider, count), words, text, legend(record)),
       timeline(record)),
