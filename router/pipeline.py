@@ -11,6 +11,7 @@ from contextlib import aclosing
 from triroute.proto import decoding_pb2, engine_pb2, router_pb2
 from triroute.router.audit.chronicle import Chronicle
 from triroute.router.audit.writer import unavailable
+from triroute.router.capture.content import Captured
 from triroute.router.capture.keeper import Keeper
 from triroute.router.classifier import classify, model
 from triroute.router.classifier.watch import Watch
@@ -273,7 +274,10 @@ class Pipeline:
         record = run.record(self.model, chronicle.engine_sha256, text)
         record.vocabulary_sha256 = chronicle.vocabulary_sha256
         if run.captures is Capture.CONTENT:
-            record.captured = await self.content.keep(run.request_id, run.message)
+            captured = Captured(run.message, record.request_salt)
+            record.captured = await self.content.keep(run.request_id, captured)
+            if record.captured:
+                record.ClearField("request_salt")
         return record
 
     def _watch(self, run: Run, record: router_pb2.Record) -> None:

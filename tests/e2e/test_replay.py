@@ -107,7 +107,8 @@ def test_another_step_is_found_out(captured: Path, tmp_path: Path) -> None:
     record = next(one for one in store.latest(99) if one.captured)
     contents = ContentStore(content_file(captured))
     asked = contents.get(record.request_id)
-    asked.sampling.seed += 1
+    assert record.request_salt == b""
+    asked.request.sampling.seed += 1
     copy = tmp_path / captured.name
     copy.write_bytes(captured.read_bytes())
     ContentStore(content_file(copy)).put(record.request_id, asked)
