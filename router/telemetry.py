@@ -1,7 +1,7 @@
 """Runs to OpenTelemetry spans: this and `metrics` alone know the SDK. Names are constants here.
 
-Five spans a step and one a segment, of which the last stands for all from the sixteenth on; never one a pass. Prompts
-and outputs are not in them.
+Five spans a step and one a segment, of which the last stands for all from the sixteenth on; never one a pass, and few
+events. Prompts and outputs are not in them.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from triroute.proto import decoding_pb2, router_pb2
+from triroute.router.moments import Moment, moments, rare
 from triroute.router.run import Run
 
 SERVICE = "triroute-router"
@@ -39,13 +40,15 @@ REQUEST_ID, RESUMES = "triroute.request.id", "triroute.resumes"
 CHECK, CHECK_PROBLEM, ESCALATIONS = "triroute.check", "triroute.check.problem", "triroute.escalations"
 UNENFORCED, LOSSY, VERIFICATION = "triroute.unenforced", "triroute.lossy", "triroute.verification"
 
+LINK = "triroute.link"
+
 Attributes = dict[str, str | int | float | bool | list[str]]
 
 log = logging.getLogger("triroute.telemetry")
 
 _EXPORT_SECONDS, _CLOSE_SECONDS = 3.0, 2.0
 _BATCH_MS = 500
-_MOST_SEGMENT_SPANS, _MOST_NAMED_CALLS = 16, 16
+_MOST_SEGMENT_SPANS, _MOST_NAMED_CALLS, _MOST_SESSIONS = 16, 16, 4_096
 _MOST_SEED = 2**63 - 1  # OTLP's integers are signed
 
 # The SDK logs each failed batch and each dropped span; `_Exporter` says it once.
@@ -96,14 +99,33 @@ class Telemetry:
         if self._exporter is not None:
             self.provider.add_span_processor(BatchSpanProcessor(self._exporter, schedule_delay_millis=_BATCH_MS))
         self._tracer = self.provider.get_tracer("triroute")
+        self._sessions: dict[tuple[str, str], trace.SpanContext] = {}  # their last step, oldest first
 
     def begin(self, run: Run, metadata: Mapping[str, str]) -> trace.Span:
         """The step's server span, under the caller's `traceparent` where there is one."""
         parent = TraceContextTextMapPropagator().extract(metadata)
+        links = self._before(run)
         names = {"rpc.system.name": "grpc", "rpc.method": SERVER_SPAN, REQUEST_ID: run.request_id}
         return self._tracer.start_span(
-            SERVER_SPAN, parent, trace.SpanKind.SERVER, attributes=names, start_time=run.arrived_ns
+            SERVER_SPAN, parent, trace.SpanKind.SERVER, attributes=names, links=links, start_time=run.arrived_ns
         )
+
+    def _before(self, run: Run) -> list[trace.Link]:
+        """The step before in the same session of the same tenant, so that a tool loop reads as one story."""
+        if not run.request.session_id:
+            return []
+        session = (run.request.tenant, run.request.session_id)
+        known = self._sessions.get(session)
+        return [trace.Link(known, {LINK: "the step before in the session"})] if known is not None else []
+
+    def _remember(self, run: Run, server: trace.Span) -> None:
+        if not run.request.session_id:
+            return
+        session = (run.request.tenant, run.request.session_id)
+        self._sessions.pop(session, None)
+        self._sessions[session] = server.get_span_context()
+        if len(self._sessions) > _MOST_SESSIONS:
+            del self._sessions[next(iter(self._sessions))]
 
     def end(self, run: Run, server: trace.Span, model: str) -> None:
         """Everything below the server span, and its end."""
@@ -113,6 +135,7 @@ class Telemetry:
             self._chat(run, here, model)
         if run.error:
             _fail(server, run.error)
+        self._remember(run, server)
         server.end(run.ended_ns)
 
     def close(self) -> None:
@@ -130,6 +153,8 @@ class Telemetry:
         )
         if run.passes:
             self._decoding(run, trace.set_span_in_context(chat))
+        for event in rare(run):
+            chat.add_event(event.name, event.attributes, event.at)
         if run.error:
             _fail(chat, run.error)
         chat.end(run.ended_ns)
@@ -146,7 +171,8 @@ class Telemetry:
             attributes = _segment(segment, calls)
             if more and segment is segments[len(starts) - 1]:
                 attributes = {SEGMENTS_MORE: more, **attributes}
-            self._span(f"decode {attributes[MODE]}", parent, attributes, start, until)
+            own = [record for record in decoding if record.segment == segment.index]
+            self._span(f"decode {attributes[MODE]}", parent, attributes, start, until, moments(own, admitted))
 
     def _span(
         self,
@@ -155,8 +181,12 @@ class Telemetry:
         attributes: Mapping[str, str | int | float | list[str]],
         start: int,
         end: int,
+        events: Sequence[Moment] = (),
     ) -> None:
-        self._tracer.start_span(name, parent, attributes=attributes, start_time=start).end(max(start, end))
+        span = self._tracer.start_span(name, parent, attributes=attributes, start_time=start)
+        for event in events:
+            span.add_event(event.name, event.attributes, event.at)
+        span.end(max(start, end))
 
 
 def trace_id(span: trace.Span) -> str:

@@ -17,7 +17,7 @@ import yaml
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from prometheus_client.parser import text_string_to_metric_families
 
-from triroute.router import metrics, step_metrics, telemetry
+from triroute.router import metrics, moments, step_metrics, telemetry
 from triroute.router.convert import to_request
 from triroute.router.metrics import Metrics
 from triroute.router.policy import load
@@ -137,7 +137,7 @@ def test_page_tells_of_everything() -> None:
     page = (ROOT / "docs/telemetry.md").read_text(encoding="utf-8")
     for name, (unit, what) in step_metrics.NAMES.items():
         assert f"| `{name}` | {unit} | {what} |" in page
-    for module in (metrics, telemetry):
+    for module in (metrics, telemetry, moments):
         for value in vars(module).values():
             if isinstance(value, str) and re.fullmatch(r"triroute\.(?!v1|router)[a-z_.]+", value):
                 assert f"`{value}`" in page, value

@@ -1,0 +1,114 @@
+"""Events and links of traces: few, bounded, and without anybody's text."""
+
+from __future__ import annotations
+
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from triroute.proto import decoding_pb2, router_pb2
+from triroute.router import moments, telemetry
+from triroute.router.convert import to_request
+from triroute.router.prompts import build
+from triroute.router.run import Run
+from triroute.router.telemetry import Telemetry
+from triroute.router.types import Decision, DecodePlan, Mode, Step, StepKind
+
+_Pass = decoding_pb2.PassRecord
+
+
+def verify(index: int, rejected: int) -> decoding_pb2.PassRecord:
+    return _Pass(
+        index=index,
+        kind=_Pass.KIND_VERIFY,
+        start_us=index * 10,
+        duration_us=8,
+        rejected_ids=range(rejected),
+        committed_ids=[1],
+        sources=[1] * rejected,
+    )
+
+
+def traced() -> tuple[Telemetry, InMemorySpanExporter]:
+    traces, exporter = Telemetry(""), InMemorySpanExporter()
+    traces.provider.add_span_processor(SimpleSpanProcessor(exporter))
+    return traces, exporter
+
+
+def a_run(session: str = "", tenant: str = "") -> Run:
+    message = build({"prompt": "a secret prompt", "session_id": session, "tenant": tenant}, "a step")
+    run = Run(message, to_request(message))
+    run.step = Step(StepKind.PROSE, 1.0)
+    run.decision = Decision(run.step, "rule", DecodePlan(Mode.SELF_SPECULATION), "revision")
+    run.decided = router_pb2.Decision(rule_id="rule", plan=decoding_pb2.DecodePlan(mode=3))
+    run.decided_ns, run.ended_ns = run.arrived_ns + 1_000, run.arrived_ns + 9_000_000
+    return run
+
+
+def test_worst_rejections_are_named_in_order() -> None:
+    passes = [verify(index, (index * 7) % 20) for index in range(200)]
+    found = moments.moments(passes, 1_000_000)
+    assert len(found) == 8
+    assert {moment.attributes[moments.COUNT] for moment in found} == {19}
+    assert [moment.at for moment in found] == sorted(moment.at for moment in found)
+    first = found[0]
+    assert first.name == moments.REJECTION
+    index = first.attributes[moments.PASS]
+    assert isinstance(index, int)
+    assert first.at == 1_000_000 + (10 * index + 8) * 1000
+    assert first.attributes[moments.TOKEN_IDS] == list(range(16))
+
+
+def test_blocks_say_how_many_steps_they_took() -> None:
+    kinds = [_Pass.KIND_DENOISE] * 3 + [_Pass.KIND_REFRESH, _Pass.KIND_DENOISE, _Pass.KIND_REFRESH]
+    passes = [_Pass(index=index, kind=kind, committed_ids=[1, 2], start_us=index) for index, kind in enumerate(kinds)]
+    found = moments.moments(passes, 0)
+    assert [(one.name, one.attributes[moments.STEPS]) for one in found] == [(moments.BLOCK, 3), (moments.BLOCK, 1)]
+
+
+def test_what_happens_seldom() -> None:
+    run = a_run()
+    run.resumes = 2
+    run.finish = router_pb2.Finish(usage=decoding_pb2.Usage(preemptions=1))
+    check = router_pb2.Check(path="$.a", problem="x" * 500)
+    run.escalations = [router_pb2.Escalation(check=check) for _ in range(20)]
+    found = list(moments.rare(run))
+    assert [one.name for one in found] == [moments.ESCALATION] * 8 + [moments.RESUME, moments.PREEMPTION]
+    assert len(str(found[0].attributes[moments.WHY])) == 200
+
+
+def size(spans: tuple[ReadableSpan, ...]) -> int:
+    return sum(len(span.to_json(indent=None)) for span in spans)
+
+
+def test_long_step_stays_small_and_says_nothing_of_its_text() -> None:
+    traces, exporter = traced()
+    run = a_run()
+    run.passes = [verify(index, 3) for index in range(4_000)]
+    run._segments.known.append((decoding_pb2.SEGMENT_KIND_UNSPECIFIED, 0))
+    server = traces.begin(run, {})
+    traces.end(run, server, "m")
+    spans = exporter.get_finished_spans()
+    (decode,) = [span for span in spans if span.name.startswith("decode")]
+    assert len(decode.events) == 8
+    assert size(spans) < 20_000
+    assert "secret" not in "".join(span.to_json() for span in spans)
+
+
+def test_steps_of_a_session_are_linked() -> None:
+    traces, exporter = traced()
+    for session, tenant in (("a", ""), ("b", ""), ("a", ""), ("a", "other"), ("", ""), ("", ""), ("a", "")):
+        run = a_run(session, tenant)
+        traces.end(run, traces.begin(run, {}), "m")
+    servers = [span for span in exporter.get_finished_spans() if span.name == telemetry.SERVER_SPAN]
+    before = [[link.context.span_id for link in span.links] for span in servers]
+    ids = [span.context.span_id for span in servers if span.context]
+    assert before == [[], [], [ids[0]], [], [], [], [ids[2]]]
+
+
+def test_sessions_that_are_remembered_are_bounded() -> None:
+    traces, _ = traced()
+    for number in range(telemetry._MOST_SESSIONS + 10):
+        run = a_run(f"s{number}")
+        traces._remember(run, traces.begin(run, {}))
+    assert len(traces._sessions) == telemetry._MOST_SESSIONS
