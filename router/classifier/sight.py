@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from itertools import islice
 
+from triroute.router.classifier.dialogue import dialogue
 from triroute.router.classifier.verbs import IN_ENGLISH, LEXICONS, NOISE, SCRIPTS, SPEAKERS
 from triroute.router.types import Message, Request, Role, ToolCall, ToolChoiceKind
 
@@ -19,6 +20,19 @@ _TOOLS = 6  # tools whose words are compared with the ask
 _WORD = re.compile(r"[^\W\d_]{2,}|```|<\w+>|\?|\{")
 _FAILED = re.compile(r"error|exception|traceback|failed|not found|invalid|denied", re.IGNORECASE)
 _STEM = 5
+_LABEL = re.compile(
+    r"^\W{0,3}(plan|passage|thought|action|observation|final answer|answer|step|steps|task|question|code|output|solution"
+    r"|query|goal|sql|context|input)\b[^\n:]{0,12}:",
+    re.IGNORECASE | re.MULTILINE,
+)
+_ORDER = re.compile(
+    r"\b(only|just|numbered|ordered|bulleted|bullet|step[- ]by[- ]step|break|devise|valid|directly)\b"
+    r"(?:\W+\w+){0,2}?\W+(code|json|list|points?|plan|steps?|query|sql|answer|down|object)",
+    re.IGNORECASE,
+)
+_LISTED = re.compile(r"\n\W*(\d[.)]|[-*]) ?[^\n]*$")
+_CODE = re.compile(r"^\s*(def|class|import|from \w+ import|return|#include|public|const|let|var|function|SELECT)\b|[;{]$",
+    re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +60,20 @@ def see(request: Request) -> Sight:
         return Sight(tuple(facts), tuple(words), (), (), cut)
     messages = request.messages
     ask = _ask(messages)
+    recent = messages[: -REACH - 1 : -1]
     system = messages[0].content if messages[0].role is Role.SYSTEM else ""
+    newest = next((message.content for message in recent if message.role is Role.SYSTEM), system)
     window, cut = _window(ask, WINDOW)
     told, cut_system = _window(system, _SYSTEM_WINDOW)
+    if newest is not system:  # instructions in the middle of a conversation are the ones in force
+        told = f"{newest[:_SYSTEM_WINDOW]}\n{told[-_SYSTEM_WINDOW // 3 :]}"
     words = _words(window)
     facts = [*_shape(request), *_of_ask(window, len(ask), words), f"system length {_size(len(system))}"]
     may_call = bool(request.tools) and request.tool_choice.kind is not ToolChoiceKind.NONE
     facts += _of_turns(messages, may_call)
+    facts += _formats(window, told)
+    if may_call:
+        facts += dialogue(messages, recent, window)
     instructed = _WORD.findall(told.lower())
     facts += _gist(words, instructed, may_call)
     if "json" in words or "json" in instructed:
@@ -96,6 +117,19 @@ def _of_ask(window: str, length: int, words: list[str]) -> list[str]:
     if tail in "?:.{([>\"'`" and tail:
         facts.append(f"ask ends with {tail}")
     return facts
+
+
+def _formats(ask: str, told: str) -> list[str]:
+    """How the answer is told to be laid out: by labels such as `Plan:` or `Thought:`, and by orders such as `only code`."""
+    facts = {f"format {label.lower()}" for label in _LABEL.findall(ask)}
+    facts |= {f"system format {label.lower()}" for label in _LABEL.findall(told)}
+    facts |= {f"ordered {' '.join(order).lower().strip()}" for order in _ORDER.findall(f"{told}\n{ask}")}
+    tail = ask.rstrip()[-40:]
+    if _LISTED.search(tail):
+        facts.add("ask ends in a list")
+    if _CODE.search(ask):
+        facts.add("ask has lines of code")
+    return sorted(facts)
 
 
 def _of_turns(messages: tuple[Message, ...], may_call: bool) -> list[str]:

@@ -12,14 +12,14 @@ LONGEST = 32_768  # characters looked at; longer outputs are judged by their beg
 _CODE_SHARE, _JSON_SHARE, _LIST_SHARE, _LINE_SHARE = 0.3, 0.7, 0.5, 0.6
 _LEAST_ITEMS = 3
 
-_THOUGHT = re.compile(r"<(think|thinking|reasoning)>.*?(</\1>|\Z)", re.DOTALL)
+_THOUGHT = re.compile(r"<(think|thinking|thought|reasoning)>.*?(</\1>|\Z)", re.DOTALL)
 _CALL = re.compile(
     r"<tool_call>|\[TOOL_CALLS\]|<\|python_tag\|>|<function[=_]|<invoke name=|<\|tool_calls_section_begin\|>"
     r"|^\s*Action\s*:.*\n+\s*Action Input\s*:",
     re.MULTILINE,
 )
 _FENCE = re.compile(r"(?:```|~~~)([\w+#.-]*)[^\n]*\n(.*?)(?:\n?[ \t]*(?:```|~~~)|\Z)", re.DOTALL)
-_CODE_TAG = re.compile(r"<(code|command|execute_\w+)>(.*?)(?:</\1>|\Z)", re.DOTALL)
+_CODE_TAG = re.compile(r"<(code|command|execute(?:_\w+)?)>(.*?)(?:</\1>|\Z)", re.DOTALL)
 _NOT_CODE = frozenset({"json", "text", "txt", "markdown", "md", "plaintext", "csv", "console", "output", "tool_call"})
 _CODE_LINE = re.compile(
     r"^(\s*(def|class|import|from \w[\w.]* import|return|if .*:$|for .*:$|while .*:$|try:|except|else:|elif|with .*:$"
