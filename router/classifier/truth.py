@@ -39,6 +39,11 @@ _ITEM = re.compile(
 _BULLET = re.compile(r"\s*[-*•+] +(?!\[)")
 _STAGE = re.compile(r"\W*(?:\d{1,2}[.):]\W*)?(?:step|day|week|phase|stage|month)s? *#?\d", re.IGNORECASE)
 _PLAN_HEAD = re.compile(r"\b(plan|steps|roadmap|itinerary|checklist|agenda|procedure|instructions)\b", re.IGNORECASE)
+_PLAN_BLOCK = re.compile(r"\[(?:QUERY )?PLAN\]\s*\n(.*?)\[(?:QUERY[ _])?PLAN[ _]END\]|<plan>\s*\n(.*?)</plan>", re.DOTALL)
+_PLAIN = ("", "text", "plaintext")
+_LISTED = re.compile(r"\s*(?:\d{1,2}[.)]|\(|[-*] )")
+_CHOICES = re.compile(r"\b(ways|tips|ideas|suggestions|options|examples|benefits|reasons|features|practices)\b", re.IGNORECASE)
+_HEAD = 400  # characters of the text before a list that may name it
 _WORD = re.compile(r"[a-z]+")
 
 
@@ -48,7 +53,8 @@ def observe(text: str, called: bool = False) -> StepKind:
     A tool call, or nothing but JSON, is `tool_call`. An output that ends with code or is three tenths code or more
     is `code`. An ordered list of three actions or more (items that begin with a verb, or are numbered steps, days or
     phases) that is half of the text or more is `plan`; so is one of bullets that a heading calls a plan, steps, a
-    checklist or the like. The rest is `prose`.
+    checklist or the like; so are actions marked as a plan. A list that its heading calls ways, tips, ideas or the
+    like is no plan: its items are no sequence. The rest is `prose`.
     """
     if called:
         return StepKind.TOOL_CALL
@@ -57,6 +63,8 @@ def observe(text: str, called: bool = False) -> StepKind:
         return StepKind.UNKNOWN
     if _CALL.search(body) or _is_json(body):
         return StepKind.TOOL_CALL
+    if _is_marked_plan(body):
+        return StepKind.PLAN
     if _is_code(body):
         return StepKind.CODE
     return StepKind.PLAN if _is_plan(body) else StepKind.PROSE
@@ -87,14 +95,31 @@ def _is_code(body: str) -> bool:
     return sum(_CODE_LINE.match(line) is not None for line in lines) >= _LINE_SHARE * len(lines)
 
 
+def _is_marked_plan(body: str) -> bool:
+    """Actions alone, in marks that call them a plan, or listed in a fence that a heading calls one; one will do."""
+    if block := _PLAN_BLOCK.search(body):
+        lines = [line for line in (block[1] or block[2] or "").splitlines() if line.strip()]
+        return bool(lines) and sum(map(_is_action, lines)) >= _LINE_SHARE * len(lines)
+    fence = _FENCE.search(body)
+    if fence is None or fence[1] not in _PLAIN or not _PLAN_HEAD.search(body[: fence.start()][-_HEAD // 4 :]):
+        return False
+    lines = [line for line in fence[2].splitlines() if line.strip()]
+    listed = [line for line in lines if _LISTED.match(line) and _is_action(line)]
+    return bool(lines) and len(listed) >= _LINE_SHARE * len(lines)
+
+
 def _is_plan(body: str) -> bool:
     items = list(_ITEM.finditer(body))
     ordered = [item for item in items if not _BULLET.match(item[0])]
-    headed = bool(items) and _PLAN_HEAD.search(body[: items[0].start()]) is not None
+    head = body[: items[0].start()][-_HEAD:] if items else ""
+    headed = _PLAN_HEAD.search(head) is not None
+    if _CHOICES.search(head) and not headed:
+        return False
     items = ordered if len(ordered) >= _LEAST_ITEMS or not headed else items
     if len(items) < _LEAST_ITEMS:
         return _is_bare_list(body)
-    if len(body) - items[0].start() - _after(body, items[-1].start()) < _LIST_SHARE * len(body):
+    whole = len(body) - (len(head) if headed else 0)  # a sentence that says that a plan comes is no prose of its own
+    if len(body) - items[0].start() - _after(body, items[-1].start()) < _LIST_SHARE * whole:
         return False
     if body.count("=") >= len(items):  # a derivation
         return False
