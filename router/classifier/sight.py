@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 
 from triroute.router.classifier.dialogue import dialogue
@@ -25,14 +26,10 @@ _LABEL = re.compile(
     r"|query|goal|sql|context|input)\b[^\n:]{0,12}:",
     re.IGNORECASE | re.MULTILINE,
 )
-_ORDER = re.compile(
-    r"\b(only|just|numbered|ordered|bulleted|bullet|step[- ]by[- ]step|break|devise|valid|directly)\b"
-    r"(?:\W+\w+){0,2}?\W+(code|json|list|points?|plan|steps?|query|sql|answer|down|object)",
-    re.IGNORECASE,
-)
+_ORDERS = frozenset("only just numbered ordered bulleted bullet step break devise valid directly".split())
+_ORDERED = frozenset("code json list point points plan plans step steps query sql answer down object".split())
 _LISTED = re.compile(r"\n\W*(\d[.)]|[-*]) ?[^\n]*$")
-_CODE = re.compile(r"^\s*(def|class|import|from \w+ import|return|#include|public|const|let|var|function|SELECT)\b|[;{]$",
-    re.MULTILINE)
+_CODE = re.compile(r"\n\s*(?:def|class|import|from \w+ import|return|#include|public|const|let|var|SELECT)\b|[;{]\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +68,11 @@ def see(request: Request) -> Sight:
     facts = [*_shape(request), *_of_ask(window, len(ask), words), f"system length {_size(len(system))}"]
     may_call = bool(request.tools) and request.tool_choice.kind is not ToolChoiceKind.NONE
     facts += _of_turns(messages, may_call)
-    facts += _formats(window, told)
     if may_call:
-        facts += dialogue(messages, recent, window)
+        facts += dialogue(request, recent, window)
     instructed = _WORD.findall(told.lower())
     facts += _gist(words, instructed, may_call)
+    facts += _formats(window, told, words, instructed)
     if "json" in words or "json" in instructed:
         facts.append("JSON is asked for")
     if may_call:
@@ -119,11 +116,14 @@ def _of_ask(window: str, length: int, words: list[str]) -> list[str]:
     return facts
 
 
-def _formats(ask: str, told: str) -> list[str]:
+def _formats(ask: str, told: str, words: list[str], instructed: list[str]) -> list[str]:
     """How the answer is told to be laid out: by labels such as `Plan:` or `Thought:`, and by orders such as `only code`."""
     facts = {f"format {label.lower()}" for label in _LABEL.findall(ask)}
     facts |= {f"system format {label.lower()}" for label in _LABEL.findall(told)}
-    facts |= {f"ordered {' '.join(order).lower().strip()}" for order in _ORDER.findall(f"{told}\n{ask}")}
+    for said in (words, instructed):
+        for order in _ORDERS.intersection(said):
+            at = said.index(order)
+            facts |= {f"ordered {order} {thing}" for thing in _ORDERED.intersection(said[at + 1 : at + 4])}
     tail = ask.rstrip()[-40:]
     if _LISTED.search(tail):
         facts.add("ask ends in a list")
@@ -194,9 +194,9 @@ def _result(content: str) -> str:
 def _overlap(request: Request, words: list[str]) -> list[str]:
     """How many words of the ask are in the tools' names, and how many more in their descriptions; by their stems."""
     asked = {word[:_STEM] for word in words if word not in NOISE}
-    tools = request.tools[:_TOOLS]
-    named = asked.intersection(_stems(" ".join([tool.name for tool in tools])))
-    told = asked.intersection(_stems(" ".join([tool.description[:80] for tool in tools]))) - named
+    names, descriptions = _stems(tuple([(tool.name, tool.description[:80]) for tool in request.tools[:_TOOLS]]))
+    named = asked & names
+    told = (asked & descriptions) - named
     share = 0 if not asked else 4 * len(named | told) // len(asked)
     return [
         f"tool names asked for: {min(len(named), 3)}",
@@ -205,8 +205,15 @@ def _overlap(request: Request, words: list[str]) -> list[str]:
     ]
 
 
-def _stems(text: str) -> list[str]:
-    return [word[:_STEM] for word in _WORD.findall(text.replace("_", " ").lower()) if word not in NOISE]
+@lru_cache(maxsize=256)
+def _stems(tools: tuple[tuple[str, str], ...]) -> tuple[frozenset[str], frozenset[str]]:
+    """Of the words of names and of descriptions. An agent offers the same tools step by step."""
+    names = _WORD.findall(" ".join([name for name, _ in tools]).replace("_", " ").lower())
+    told = _WORD.findall(" ".join([description for _, description in tools]).replace("_", " ").lower())
+    return (
+        frozenset(word[:_STEM] for word in names if word not in NOISE),
+        frozenset(word[:_STEM] for word in told if word not in NOISE),
+    )
 
 
 def _gist(words: list[str], system: list[str], may_call: bool) -> list[str]:

@@ -39,6 +39,7 @@ _ITEM = re.compile(
 _BULLET = re.compile(r"\s*[-*•+] +(?!\[)")
 _STAGE = re.compile(r"\W*(?:\d{1,2}[.):]\W*)?(?:step|day|week|phase|stage|month)s? *#?\d", re.IGNORECASE)
 _PLAN_HEAD = re.compile(r"\b(plan|steps|roadmap|itinerary|checklist|agenda|procedure|instructions)\b", re.IGNORECASE)
+_WRAPPED = re.compile(r"\[(\w+)\]\s*([{\[].*?)\s*\[/\1\]", re.DOTALL)
 _PLAN_BLOCK = re.compile(r"\[(?:QUERY )?PLAN\]\s*\n(.*?)\[(?:QUERY[ _])?PLAN[ _]END\]|<plan>\s*\n(.*?)</plan>", re.DOTALL)
 _PLAIN = ("", "text", "plaintext")
 _LISTED = re.compile(r"\s*(?:\d{1,2}[.)]|\(|[-*] )")
@@ -74,7 +75,13 @@ def _is_json(body: str) -> bool:
     fences = [fence for fence in _FENCE.finditer(body) if fence[1].lower() in {"json", "tool_call", ""}]
     if len(fences) == 1 and len(fences[0][0]) >= _JSON_SHARE * len(body):
         body = fences[0][2].strip()
-    if body[:1] not in "{[":
+    if wrapped := _WRAPPED.fullmatch(body):
+        body = wrapped[2].strip()
+    elif (start := min((at for at in (body.find("\n{"), body.find("\n[{")) if at > 0), default=0)) and (
+        len(body) - start >= _JSON_SHARE * len(body)
+    ):
+        body = body[start:].strip()  # after a sentence that says that it comes
+    if body[:1] not in ("{", "["):
         return False
     try:
         return isinstance(json.loads(body), dict | list)
@@ -144,5 +151,7 @@ def _is_action(item: str) -> bool:
     """Begins with a verb, is a numbered stage, or says an action after its title."""
     if _STAGE.match(item):
         return True
+    if item[:3].lower() == "if " and "," in item:  # what is to be done in a case
+        item = item.split(",", 1)[1]
     words = [_WORD.search(part[:40].lower()) for part in item.split(":", 2)[:2]]
     return any(word and word[0] in ACTIONS for word in words)
