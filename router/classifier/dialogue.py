@@ -20,7 +20,7 @@ _THANKS = re.compile(r"thank|that'?s (all|it)|bye|###|no,? that")
 def dialogue(request: Request, recent: tuple[Message, ...], ask: str) -> list[str]:
     """Facts of the last exchange; `recent` is newest first, `ask` the window of the last user turn."""
     messages = request.messages
-    ids = _ID.findall(ask)[:_IDS]
+    ids = [found[0] for word in ask.split() if not word.isalpha() and (found := _ID.search(word))][:_IDS]
     gives = "an address" if "@" in ask else "an id" if ids else "a number" if _DIGIT.search(ask) else "nothing"
     if messages[-1].role is Role.TOOL:
         return _loop(request, recent, ids, ask)

@@ -64,11 +64,11 @@ class Model:
         """Rows of the features that a request has, the bias last."""
         facts, asks, pairs, systems, lasts = (self.rows[field] for field in FIELDS)
         first = sight.ask[:_PAIRS]
-        found = [facts[name] for name in {*sight.facts} if name in facts]
-        found += [asks[word] for word in {*sight.ask} if word in asks]
-        found += [systems[word] for word in {*sight.system} if word in systems]
-        found += [lasts[word] for word in {*sight.last} if word in lasts]
-        found += {pairs[pair] for pair in map(" ".join, pairwise(first)) if pair in pairs}
+        found = [facts[name] for name in facts.keys() & {*sight.facts}]
+        found += [asks[word] for word in asks.keys() & {*sight.ask}]
+        found += [systems[word] for word in systems.keys() & {*sight.system}]
+        found += [lasts[word] for word in lasts.keys() & {*sight.last}]
+        found += [pairs[pair] for pair in pairs.keys() & {*map(" ".join, pairwise(first))}]
         found.append(len(self.names))
         return found
 

@@ -29,7 +29,7 @@ _LABEL = re.compile(
 _ORDERS = frozenset("only just numbered ordered bulleted bullet step break devise valid directly".split())
 _ORDERED = frozenset("code json list point points plan plans step steps query sql answer down object".split())
 _LISTED = re.compile(r"\n\W*(\d[.)]|[-*]) ?[^\n]*$")
-_CODE = re.compile(r"\n\s*(?:def|class|import|from \w+ import|return|#include|public|const|let|var|SELECT)\b|[;{]\n")
+_CODE = re.compile(r"\n\s*(?:def|class|import|from \w+ import|return|#include|public|const|let|var|SELECT)\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,7 @@ def see(request: Request) -> Sight:
             *_shape(request),
             *_of_ask(window, len(request.text), words),
             *_gist(words, [], False),
+            *_formats(window, "", words, []),
             "last: raw text",
         ]
         return Sight(tuple(facts), tuple(words), (), (), cut)
@@ -127,7 +128,7 @@ def _formats(ask: str, told: str, words: list[str], instructed: list[str]) -> li
     tail = ask.rstrip()[-40:]
     if _LISTED.search(tail):
         facts.add("ask ends in a list")
-    if _CODE.search(ask):
+    if ";\n" in ask or "{\n" in ask or _CODE.search(ask):
         facts.add("ask has lines of code")
     return sorted(facts)
 
