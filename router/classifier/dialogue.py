@@ -13,7 +13,9 @@ _ID = re.compile(r"[A-Z\d][A-Z\d_]{3,}|\d{3,}")  # or the number at the end of o
 _DIGIT = re.compile(r"\d")
 _CONFIRM = re.compile(r"confirm|proceed|go ahead|shall i|\byes\b|want me to|like me to")
 _PROVIDE = re.compile(r"provide|share|tell me|let me know|could you|can you|what|which|specify")
-_CONSENT = re.compile(r"\W*(yes|yeah|sure|ok|okay|please (do|go|proceed)|go ahead|that works|correct|perfect|i confirm)\b")
+_CONSENT = re.compile(
+    r"\W*(yes|yeah|sure|ok|okay|please (do|go|proceed)|go ahead|that works|correct|perfect|i confirm)\b"
+)
 _THANKS = re.compile(r"thank|that'?s (all|it)|bye|###|no,? that")
 
 
@@ -26,7 +28,7 @@ def dialogue(request: Request, recent: tuple[Message, ...], ask: str) -> list[st
         return _loop(request, recent, ids, ask)
     said = next((message.content for message in recent if message.role is Role.ASSISTANT), "")
     if not said:
-        return [f"first ask gives {gives}"]
+        return []
     tail = said[-_TAIL:].lower()
     wanted = "consent" if _CONFIRM.search(tail) else "something" if _PROVIDE.search(tail) else "nothing"
     lower = ask[:60].lower()

@@ -21,6 +21,7 @@ KINDS = (StepKind.PLAN, StepKind.TOOL_CALL, StepKind.CODE, StepKind.PROSE)
 SHIPPED = "weights.json"
 FIELDS = ("fact", "ask", "pair", "system", "last")  # the first word of a feature's name
 _VERSION = 1
+_LEAST_GAIN = 0.05  # of evidence
 _PAIRS = 12  # words of the ask's beginning that are also read in pairs
 
 
@@ -81,17 +82,17 @@ class Model:
         return [power / total for power in powers]
 
     def evidence(self, seen: list[int], kind: int, count: int) -> tuple[str, ...]:
-        """The features that speak most for a kind, strongest first."""
+        """The facts that speak most for a kind, strongest first. Words count too, but are not told: they are text."""
         gains = self.gains[seen[:-1], kind]
-        strongest = gains.argsort()[: -count - 1 : -1].tolist()
         name = KINDS[kind].value
-        return tuple(
-            [
-                f"{self.names[seen[at]].removeprefix('fact ')} ({name} +{gains[at]:.1f})"
-                for at in strongest
-                if gains[at] >= 0.05
-            ]
-        )
+        told: list[str] = []
+        for at in gains.argsort()[::-1].tolist():
+            if gains[at] < _LEAST_GAIN or len(told) == count:
+                break
+            field, _, fact = self.names[seen[at]].partition(" ")
+            if field == "fact":
+                told.append(f"{fact} ({name} +{gains[at]:.1f})")
+        return tuple(told)
 
 
 def features(sight: Sight) -> Iterator[str]:

@@ -26,8 +26,27 @@ _LABEL = re.compile(
     r"|query|goal|sql|context|input)\b[^\n:]{0,12}:",
     re.IGNORECASE | re.MULTILINE,
 )
-_ORDERS = frozenset("only just numbered ordered bulleted bullet step break devise valid directly".split())
-_ORDERED = frozenset("code json list point points plan plans step steps query sql answer down object".split())
+_ORDERS = frozenset(
+    ["only", "just", "numbered", "ordered", "bulleted", "bullet", "step", "break", "devise", "valid", "directly"]
+)
+_ORDERED = frozenset(
+    [
+        "code",
+        "json",
+        "list",
+        "point",
+        "points",
+        "plan",
+        "plans",
+        "step",
+        "steps",
+        "query",
+        "sql",
+        "answer",
+        "down",
+        "object",
+    ]
+)
 _LISTED = re.compile(r"\n\W*(\d[.)]|[-*]) ?[^\n]*$")
 _CODE = re.compile(r"\n\s*(?:def|class|import|from \w+ import|return|#include|public|const|let|var|SELECT)\b")
 
@@ -118,7 +137,7 @@ def _of_ask(window: str, length: int, words: list[str]) -> list[str]:
 
 
 def _formats(ask: str, told: str, words: list[str], instructed: list[str]) -> list[str]:
-    """How the answer is told to be laid out: by labels such as `Plan:` or `Thought:`, and by orders such as `only code`."""
+    """How the answer is told to be laid out: by labels such as `Plan:` or `Thought:`, and by orders: `only code`."""
     facts = {f"format {label.lower()}" for label in _LABEL.findall(ask)}
     facts |= {f"system format {label.lower()}" for label in _LABEL.findall(told)}
     for said in (words, instructed):

@@ -40,10 +40,14 @@ _BULLET = re.compile(r"\s*[-*•+] +(?!\[)")
 _STAGE = re.compile(r"\W*(?:\d{1,2}[.):]\W*)?(?:step|day|week|phase|stage|month)s? *#?\d", re.IGNORECASE)
 _PLAN_HEAD = re.compile(r"\b(plan|steps|roadmap|itinerary|checklist|agenda|procedure|instructions)\b", re.IGNORECASE)
 _WRAPPED = re.compile(r"\[(\w+)\]\s*([{\[].*?)\s*\[/\1\]", re.DOTALL)
-_PLAN_BLOCK = re.compile(r"\[(?:QUERY )?PLAN\]\s*\n(.*?)\[(?:QUERY[ _])?PLAN[ _]END\]|<plan>\s*\n(.*?)</plan>", re.DOTALL)
+_PLAN_BLOCK = re.compile(
+    r"\[(?:QUERY )?PLAN\]\s*\n(.*?)\[(?:QUERY[ _])?PLAN[ _]END\]|<plan>\s*\n(.*?)</plan>", re.DOTALL
+)
 _PLAIN = ("", "text", "plaintext")
 _LISTED = re.compile(r"\s*(?:\d{1,2}[.)]|\(|[-*] )")
-_CHOICES = re.compile(r"\b(ways|tips|ideas|suggestions|options|examples|benefits|reasons|features|practices)\b", re.IGNORECASE)
+_CHOICES = re.compile(
+    r"\b(ways|tips|ideas|suggestions|options|examples|benefits|reasons|features|practices)\b", re.IGNORECASE
+)
 _HEAD = 400  # characters of the text before a list that may name it
 _WORD = re.compile(r"[a-z]+")
 

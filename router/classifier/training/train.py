@@ -33,7 +33,7 @@ def train(rows: list[Row], held_out: tuple[str, ...] = HELD_OUT) -> tuple[str, d
             **figures.measure(by, parts.held_out, parts.train),
             "each": {
                 name: figures.measure(by, [row for row in parts.held_out if row.framework == name], parts.train)
-                for name in held_out
+                for name in sorted({row.framework for row in parts.held_out})
             },
         },
         "by_source": {
