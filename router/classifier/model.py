@@ -22,6 +22,7 @@ SHIPPED = "weights.json"
 FIELDS = ("fact", "ask", "pair", "system", "last")  # the first word of a feature's name
 _VERSION = 1
 _LEAST_GAIN = 0.05  # of evidence
+_QUOTES = "ask begins with"  # a fact that holds a word of the prompt
 _PAIRS = 12  # words of the ask's beginning that are also read in pairs
 
 
@@ -82,7 +83,7 @@ class Model:
         return [power / total for power in powers]
 
     def evidence(self, seen: list[int], kind: int, count: int) -> tuple[str, ...]:
-        """The facts that speak most for a kind, strongest first. Words count too, but are not told: they are text."""
+        """The facts that speak most for a kind, strongest first. Words count too, but records hold none of a prompt."""
         gains = self.gains[seen[:-1], kind]
         name = KINDS[kind].value
         told: list[str] = []
@@ -90,7 +91,7 @@ class Model:
             if gains[at] < _LEAST_GAIN or len(told) == count:
                 break
             field, _, fact = self.names[seen[at]].partition(" ")
-            if field == "fact":
+            if field == "fact" and not fact.startswith(_QUOTES):
                 told.append(f"{fact} ({name} +{gains[at]:.1f})")
         return tuple(told)
 

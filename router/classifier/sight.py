@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import islice
 
-from triroute.router.classifier.dialogue import dialogue
 from triroute.router.classifier.verbs import IN_ENGLISH, LEXICONS, NOISE, SCRIPTS, SPEAKERS
 from triroute.router.types import Message, Request, Role, ToolCall, ToolChoiceKind
 
@@ -21,34 +19,6 @@ _TOOLS = 6  # tools whose words are compared with the ask
 _WORD = re.compile(r"[^\W\d_]{2,}|```|<\w+>|\?|\{")
 _FAILED = re.compile(r"error|exception|traceback|failed|not found|invalid|denied", re.IGNORECASE)
 _STEM = 5
-_LABEL = re.compile(
-    r"^\W{0,3}(plan|passage|thought|action|observation|final answer|answer|step|steps|task|question|code|output|solution"
-    r"|query|goal|sql|context|input)\b[^\n:]{0,12}:",
-    re.IGNORECASE | re.MULTILINE,
-)
-_ORDERS = frozenset(
-    ["only", "just", "numbered", "ordered", "bulleted", "bullet", "step", "break", "devise", "valid", "directly"]
-)
-_ORDERED = frozenset(
-    [
-        "code",
-        "json",
-        "list",
-        "point",
-        "points",
-        "plan",
-        "plans",
-        "step",
-        "steps",
-        "query",
-        "sql",
-        "answer",
-        "down",
-        "object",
-    ]
-)
-_LISTED = re.compile(r"\n\W*(\d[.)]|[-*]) ?[^\n]*$")
-_CODE = re.compile(r"\n\s*(?:def|class|import|from \w+ import|return|#include|public|const|let|var|SELECT)\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,28 +41,20 @@ def see(request: Request) -> Sight:
             *_shape(request),
             *_of_ask(window, len(request.text), words),
             *_gist(words, [], False),
-            *_formats(window, "", words, []),
             "last: raw text",
         ]
         return Sight(tuple(facts), tuple(words), (), (), cut)
     messages = request.messages
     ask = _ask(messages)
-    recent = messages[: -REACH - 1 : -1]
     system = messages[0].content if messages[0].role is Role.SYSTEM else ""
-    newest = next((message.content for message in recent if message.role is Role.SYSTEM), system)
     window, cut = _window(ask, WINDOW)
     told, cut_system = _window(system, _SYSTEM_WINDOW)
-    if newest is not system:  # instructions in the middle of a conversation are the ones in force
-        told = f"{newest[:_SYSTEM_WINDOW]}\n{told[-_SYSTEM_WINDOW // 3 :]}"
     words = _words(window)
     facts = [*_shape(request), *_of_ask(window, len(ask), words), f"system length {_size(len(system))}"]
     may_call = bool(request.tools) and request.tool_choice.kind is not ToolChoiceKind.NONE
     facts += _of_turns(messages, may_call)
-    if may_call:
-        facts += dialogue(request, recent, window)
     instructed = _WORD.findall(told.lower())
     facts += _gist(words, instructed, may_call)
-    facts += _formats(window, told, words, instructed)
     if "json" in words or "json" in instructed:
         facts.append("JSON is asked for")
     if may_call:
@@ -134,22 +96,6 @@ def _of_ask(window: str, length: int, words: list[str]) -> list[str]:
     if tail in "?:.{([>\"'`" and tail:
         facts.append(f"ask ends with {tail}")
     return facts
-
-
-def _formats(ask: str, told: str, words: list[str], instructed: list[str]) -> list[str]:
-    """How the answer is told to be laid out: by labels such as `Plan:` or `Thought:`, and by orders: `only code`."""
-    facts = {f"format {label.lower()}" for label in _LABEL.findall(ask)}
-    facts |= {f"system format {label.lower()}" for label in _LABEL.findall(told)}
-    for said in (words, instructed):
-        for order in _ORDERS.intersection(said):
-            at = said.index(order)
-            facts |= {f"ordered {order} {thing}" for thing in _ORDERED.intersection(said[at + 1 : at + 4])}
-    tail = ask.rstrip()[-40:]
-    if _LISTED.search(tail):
-        facts.add("ask ends in a list")
-    if ";\n" in ask or "{\n" in ask or _CODE.search(ask):
-        facts.add("ask has lines of code")
-    return sorted(facts)
 
 
 def _of_turns(messages: tuple[Message, ...], may_call: bool) -> list[str]:
@@ -214,9 +160,9 @@ def _result(content: str) -> str:
 def _overlap(request: Request, words: list[str]) -> list[str]:
     """How many words of the ask are in the tools' names, and how many more in their descriptions; by their stems."""
     asked = {word[:_STEM] for word in words if word not in NOISE}
-    names, descriptions = _stems(tuple([(tool.name, tool.description[:80]) for tool in request.tools[:_TOOLS]]))
-    named = asked & names
-    told = (asked & descriptions) - named
+    tools = request.tools[:_TOOLS]
+    named = asked.intersection(_stems(" ".join([tool.name for tool in tools])))
+    told = asked.intersection(_stems(" ".join([tool.description[:80] for tool in tools]))) - named
     share = 0 if not asked else 4 * len(named | told) // len(asked)
     return [
         f"tool names asked for: {min(len(named), 3)}",
@@ -225,15 +171,8 @@ def _overlap(request: Request, words: list[str]) -> list[str]:
     ]
 
 
-@lru_cache(maxsize=256)
-def _stems(tools: tuple[tuple[str, str], ...]) -> tuple[frozenset[str], frozenset[str]]:
-    """Of the words of names and of descriptions. An agent offers the same tools step by step."""
-    names = _WORD.findall(" ".join([name for name, _ in tools]).replace("_", " ").lower())
-    told = _WORD.findall(" ".join([description for _, description in tools]).replace("_", " ").lower())
-    return (
-        frozenset(word[:_STEM] for word in names if word not in NOISE),
-        frozenset(word[:_STEM] for word in told if word not in NOISE),
-    )
+def _stems(text: str) -> list[str]:
+    return [word[:_STEM] for word in _WORD.findall(text.replace("_", " ").lower()) if word not in NOISE]
 
 
 def _gist(words: list[str], system: list[str], may_call: bool) -> list[str]:

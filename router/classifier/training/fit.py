@@ -17,7 +17,7 @@ Matrix = NDArray[np.float64]
 HELD_OUT = ("pydantic-ai", "tree-of-thoughts", "mint")  # the frameworks that no weight has seen
 _TEST, _TUNE = 0.2, 0.1  # shares of the sessions
 _LEAST_SESSIONS = 6
-_PENALTY = 5e-4
+_PENALTY = 1e-3
 _ROUNDS, _RATE = 300, 0.1
 
 

@@ -13,9 +13,9 @@ from triroute.router.types import StepKind
 
 _PLAN, _TOOL, _CODE, _PROSE = StepKind.PLAN, StepKind.TOOL_CALL, StepKind.CODE, StepKind.PROSE
 _BELIEVED = {
-    "ask makes steps": (_PLAN, 5.0),
+    "ask makes steps": (_PLAN, 4.5),
     "ask has steps": (_PLAN, 0.8),
-    "system is a planner's": (_PLAN, 5.5),
+    "system is a planner's": (_PLAN, 5.0),
     "ask makes code": (_CODE, 4.0),
     "ask has a language": (_CODE, 0.9),
     "ask ends inside a fence": (_CODE, 3.2),
@@ -23,9 +23,7 @@ _BELIEVED = {
     "ask makes text": (_PROSE, 2.5),
     "ask has telling": (_PROSE, 1.3),
     "system is a writer's": (_PROSE, 0.6),
-    "may call, ask has doing": (_TOOL, 4.0),
-    "ask has making": (_PROSE, 0.0),  # says nothing by itself
-    "ask has doing": (_PROSE, 0.0),
+    "may call, ask has doing": (_TOOL, 3.5),
     "before: code": (_CODE, 1.5),
     "before: code, code": (_CODE, 4.0),
     "before: tool_call, tool_call": (_TOOL, 1.0),
@@ -35,7 +33,7 @@ _BELIEVED = {
     "tool names asked for: 2": (_TOOL, 2.0),
     "tool names asked for: 3": (_TOOL, 2.5),
 }
-_FIRM, _WORDS = 1000.0, 3.0  # times the penalty of other weights; words pass less well from framework to framework
+_FIRM, _WORDS = 100.0, 3.0  # times the penalty of other weights; words pass less well from framework to framework
 
 
 def believed(names: list[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
