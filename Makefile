@@ -55,6 +55,17 @@ unit: setup ## The tests alone, in WORKERS processes
 
 test: lint types unit ## The whole check
 
+BROWSER := $(VENV)/.browser
+$(BROWSER): $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,bench,browser]'
+	command -v chromium >/dev/null || command -v chromium-browser >/dev/null || test -n "$$CHROMIUM" || \
+		{ test "$$(id -u)" = 0 && apt-get -q update && apt-get install -qy --no-install-recommends chromium; } || \
+		{ echo 'there is no chromium: install it (Debian: apt-get install chromium), or set CHROMIUM to its path'; exit 1; }
+	@touch $@
+
+test-browser: setup $(BROWSER) ## The viewer in a real Chromium; installs it where it can
+	$(BIN)/python -m pytest -q tests/browser
+
 bench: setup ## Speed, memory and overheads against peers, as ratios of one run
 	$(BIN)/triroute bench --json bench/results/bench.json --plot bench/results/bench.png
 
@@ -73,4 +84,4 @@ gpu: setup ## On a machine with a GPU: kernel tests, benchmarks, MINUTES of adap
 clean: ## Remove what the targets made
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache proto/.stubs proto/*_pb2*
 
-.PHONY: help setup stubs demo serve format lint types unit test bench soak adapter gpu clean
+.PHONY: help setup stubs demo serve format lint types unit test test-browser bench soak adapter gpu clean

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 from importlib.metadata import version
 from pathlib import Path
 
+from triroute import kernels as kernels_package
 from triroute.kernels.cpu.lanes import has_dot4
 
 LIBRARIES = ("numba", "llvmlite", "numpy", "llguidance", "tokenizers", "transformers")
@@ -27,5 +29,16 @@ def kernels() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Of the libraries that compile kernels, tokenize, and hold to grammars."""
-    return {name: version(name) for name in LIBRARIES} | {"python": platform.python_version()}
+    """Of the libraries that compile kernels, tokenize, and hold to grammars; and a digest of our own sources."""
+    own = {"python": platform.python_version(), "sources": _sources()}
+    return {name: version(name) for name in LIBRARIES} | own
+
+
+def _sources() -> str:
+    """Of the engine and its kernels: a tree that was edited is another build."""
+    folders = [Path(__file__).parent, Path(kernels_package.__file__ or "").parent]
+    digest = hashlib.sha256()
+    for folder in folders:
+        for path in sorted(folder.rglob("*.py")):
+            digest.update(f"{folder.name}/{path.relative_to(folder)}\0".encode() + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]

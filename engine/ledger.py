@@ -21,9 +21,17 @@ class Ledger:
         ) = 0
 
     def record(
-        self, span: Span, commit: Commit, kept: tuple[int, ...], started: float, ended: float, batch: int, segment: int
+        self,
+        span: Span,
+        commit: Commit,
+        kept: tuple[int, ...],
+        started: float,
+        ended: float,
+        batch: int,
+        rows: int,
+        segment: int,
     ) -> PassRecord:
-        """Book a pass that ran `span` in a segment; `kept` tokens of its commit joined the output."""
+        """Book a pass of so many rows in all, that ran `span`; `kept` tokens of its commit joined the output."""
         if span.kind is PassKind.PREFILL:
             self._prefill_passes += 1
         elif span.kind is not PassKind.FORCED:
@@ -45,6 +53,7 @@ class Ledger:
             start_us=_micros(started - self.admitted),
             duration_us=_micros(ended - started),
             batch=batch,
+            other_rows=max(0, rows - span.width),
             proposed=tuple(draft.token for draft in commit.proposed),
             confidences=tuple(draft.confidence for draft in commit.proposed),
             proposed_behind=_forks(commit.proposed),

@@ -38,8 +38,9 @@ class Loop:
         asked = self._forward(turns)
         answers = [self._advance(turn, rows) for turn, rows in zip(turns, asked, strict=True)]
         ended = time.perf_counter()
+        rows = sum(turn.span.width for turn in turns)
         for turn, answer in zip(turns, answers, strict=True):
-            self._commit(turn, answer, started, ended, len(turns))
+            self._commit(turn, answer, started, ended, len(turns), rows)
         return True
 
     def abort(self, request_id: str) -> bool:
@@ -79,7 +80,9 @@ class Loop:
         except EngineError as error:
             return error
 
-    def _commit(self, turn: Turn, answer: Rows | EngineError, started: float, ended: float, batch: int) -> None:
+    def _commit(
+        self, turn: Turn, answer: Rows | EngineError, started: float, ended: float, batch: int, rows: int
+    ) -> None:
         sequence, prompt = turn.sequence, len(turn.sequence.request.prompt_ids)
         if isinstance(answer, EngineError):
             self.scheduler.remove(sequence)
@@ -87,7 +90,7 @@ class Loop:
             return
         fresh = sequence.cached < prompt
         sequence.commit(
-            turn.span, sequence.mode.absorb(turn.view, answer) if turn.view else Commit(), started, ended, batch
+            turn.span, sequence.mode.absorb(turn.view, answer) if turn.view else Commit(), started, ended, batch, rows
         )
         self.scheduler.cache.rollback(sequence.pages, sequence.cached)
         if fresh and sequence.cached >= prompt:

@@ -93,7 +93,7 @@ class Sequence:
             wanted = self.request.sampling.logprobs is not None
             logprobs = tuple(map(TokenLogprob, self._forced)) if wanted else ()
             forced = Commit(self._forced, tuple(range(len(self._forced))), logprobs=logprobs)
-            self._tell(Span(PassKind.FORCED, ()), self._standing(forced), now, now, 1)
+            self._tell(Span(PassKind.FORCED, ()), self._standing(forced), now, now, 1, 0)
 
     def preempt(self) -> None:
         """Lose the cache, but nothing that was committed or drafted."""
@@ -105,7 +105,7 @@ class Sequence:
         width = min(self.pending - 1, chunk - self.cached % chunk)
         return Span(PassKind.PREFILL, tuple(self.tokens[self.cached : self.cached + width]))
 
-    def commit(self, span: Span, commit: Commit, started: float, ended: float, batch: int) -> None:
+    def commit(self, span: Span, commit: Commit, started: float, ended: float, batch: int, rows: int) -> None:
         """Take over what a pass came to, and tell the client."""
         commit = self._standing(commit)
         held = commit.tokens[: min(commit.accepted, len(commit.tokens) - 1)]
@@ -113,7 +113,7 @@ class Sequence:
         self.rows = span.width
         if not self.ledger.prefilled and self.cached >= len(self.request.prompt_ids):
             self.ledger.prefilled = ended
-        self._tell(span, commit, started, ended, batch)
+        self._tell(span, commit, started, ended, batch, rows)
 
     def end(self, reason: FinishReason) -> None:
         """Tell the client that no more comes."""
@@ -132,12 +132,12 @@ class Sequence:
         logprobs = commit.logprobs[:count]
         return replace(commit, tokens=commit.tokens[:count], forced=forced, logprobs=logprobs, lossy=lossy)
 
-    def _tell(self, span: Span, commit: Commit, started: float, ended: float, batch: int) -> None:
+    def _tell(self, span: Span, commit: Commit, started: float, ended: float, batch: int, rows: int) -> None:
         kept, text = self.output.push(commit.tokens)
         self.tokens.extend(kept)
         text, self._resumed_text = self._resumed_text + text, ""
         track = self._track
-        record = self.ledger.record(span, commit, kept, started, ended, batch, track.number)
+        record = self.ledger.record(span, commit, kept, started, ended, batch, rows, track.number)
         calls = track.calls(len(self.tokens) - len(self.request.prompt_ids), ended=self.finish is not None)
         self.sink(Committed(kept, text, record, commit.logprobs[: len(kept)], track.kind, track.plan, calls))
         track.turn()

@@ -166,6 +166,7 @@ class PassRecord:
     forced: tuple[int, ...] = ()
     segment: int = 0
     lossy: tuple[int, ...] = ()
+    other_rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What is counted of policies and of the classifier, as OpenTelemetry metrics. Names are constants here.
+"""What is counted of policies and of the classifier, as OpenTelemetry metrics; `step_metrics` has what is of steps.
 
 Everything is read when it is exported, from counts that are kept anyway: a request pays nothing for it.
 """
@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
+from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.metrics import CallbackOptions, Observation
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import (
@@ -21,10 +22,12 @@ from opentelemetry.sdk.metrics.export import (
     PeriodicExportingMetricReader,
 )
 from opentelemetry.sdk.resources import Resource
+from prometheus_client import CollectorRegistry
 
 from triroute.router.classifier.watch import Watch
 from triroute.router.policy.live import ActivePolicy
 from triroute.router.policy.trial.turn import Trial
+from triroute.router.step_metrics import StepMetrics
 from triroute.router.telemetry import SERVICE
 
 SWAPS, REFUSED = "triroute.policy.swaps", "triroute.policy.refused"
@@ -64,10 +67,13 @@ class Metrics:
     ) -> None:
         self._live = live
         self.watch = watch or Watch()
-        every = [*readers, *_readers(endpoint)]
+        self.registry = CollectorRegistry()
+        page = PrometheusMetricReader(scope_info_enabled=False, registry=self.registry)
+        every = [*readers, page, *_readers(endpoint)]
         resource = Resource.create({"service.name": SERVICE})
         self._provider = MeterProvider(every, resource, shutdown_on_exit=False)
         meter = self._provider.get_meter("triroute")
+        self.steps = StepMetrics(meter)
         for name, read, what in (
             (SWAPS, self._swaps, "Changes of the policy that decides."),
             (REFUSED, self._refused, "Policies that could not become active."),

@@ -11,6 +11,7 @@ from contextlib import aclosing
 from triroute.proto import decoding_pb2, engine_pb2, router_pb2
 from triroute.router.audit.chronicle import Chronicle
 from triroute.router.audit.writer import unavailable
+from triroute.router.capture.content import Captured
 from triroute.router.capture.keeper import Keeper
 from triroute.router.classifier import classify, model
 from triroute.router.classifier.watch import Watch
@@ -28,6 +29,7 @@ from triroute.router.fleet.member import Member
 from triroute.router.policy.live import ActivePolicy
 from triroute.router.run import CANCELLED, Run
 from triroute.router.settings import Settings
+from triroute.router.step_metrics import StepMetrics
 from triroute.router.structured.attempt import Attempt
 from triroute.router.structured.calls import CallStream
 from triroute.router.structured.check import Checked, check, is_checked
@@ -50,6 +52,7 @@ class Pipeline:
         chronicle: Chronicle,
         content: Keeper,
         member: Member,
+        metrics: StepMetrics,
     ) -> None:
         self.settings = settings
         self.live = live
@@ -59,6 +62,7 @@ class Pipeline:
         self.chronicle = chronicle
         self.records = chronicle.records
         self.content = content
+        self.metrics = metrics
         self.member = member
         self.running: dict[str, Run] = {}
         self.idle = asyncio.Event()
@@ -106,6 +110,7 @@ class Pipeline:
             self._leave(run)
             self._compare(run)
             self.telemetry.end(run, server, self.model)
+            self.metrics.count(run, server, self.model)
             if not run.recorded:
                 self._record(run)
 
@@ -269,7 +274,10 @@ class Pipeline:
         record = run.record(self.model, chronicle.engine_sha256, text)
         record.vocabulary_sha256 = chronicle.vocabulary_sha256
         if run.captures is Capture.CONTENT:
-            record.captured = await self.content.keep(run.request_id, run.message)
+            captured = Captured(run.message, record.request_salt)
+            record.captured = await self.content.keep(run.request_id, captured)
+            if record.captured:
+                record.ClearField("request_salt")
         return record
 
     def _watch(self, run: Run, record: router_pb2.Record) -> None:

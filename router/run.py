@@ -257,6 +257,7 @@ class Run:
             arrived_us=self.arrived_ns // 1000,
             request_sha256=digest(salt, self.message) if salt else "",
             request_salt=salt,
+            session_id=self.request.session_id or "" if salt else "",
             unconstrained=self.decision is not None and self.decision.extras.grammar == GRAMMAR_OFF,
             decision=self.decided,
             token_ids=self.token_ids,

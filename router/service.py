@@ -11,7 +11,6 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
-from starlette.routing import BaseRoute
 
 from triroute.proto import router_pb2, router_pb2_grpc
 from triroute.router.admin.listener import AdminListener
@@ -26,6 +25,7 @@ from triroute.router.fleet.member import Member
 from triroute.router.fleet.redis import RedisExchange
 from triroute.router.http.health import health as health_route
 from triroute.router.http.listener import HttpListener
+from triroute.router.http.metrics import metrics_page
 from triroute.router.metrics import Metrics
 from triroute.router.pipeline import Pipeline
 from triroute.router.policy import Policy
@@ -33,8 +33,10 @@ from triroute.router.policy.keeper import PolicyKeeper
 from triroute.router.policy.store.redis import RedisStore
 from triroute.router.server import RouterServicer
 from triroute.router.settings import Settings
+from triroute.router.step_metrics import Now
 from triroute.router.supervisor import Progress, Supervisor
 from triroute.router.telemetry import Telemetry
+from triroute.router.ui.api import viewer
 
 SERVICE = router_pb2.DESCRIPTOR.services_by_name["Router"].full_name
 
@@ -92,14 +94,22 @@ class Service:
             member = await stack.enter_async_context(self._member())
             store = ContentStore(content_file(self.settings.records), seal)
             content = await stack.enter_async_context(Keeper(store, self.settings.content_days, chronicle.purged))
+            live, engine = self.keeper.live, self.supervisor
             self.pipeline = Pipeline(
-                self.settings, self.keeper.live, self.supervisor, telemetry, chronicle, content, member
+                *(self.settings, live, engine, telemetry, chronicle, content, member, metrics.steps)
+            )
+            metrics.steps.now = lambda: Now(
+                engine.client.load, engine.restarts, writer.lost, (live.policy.name, live.policy.revision)
             )
             metrics.watch = self.pipeline.watch
             stack.push_async_callback(self.pipeline.settle)
             await self._serve()
             await self.admin.start()
-            await self.http.start(self._routes())
+            pages = viewer(
+                self.records, self.http.address, self.settings.http_token, lambda: len(self.pipeline.running)
+            )
+            about = [health_route(lambda: not self.draining), metrics_page(metrics.registry)]
+            await self.http.start([*about, *pages])
             stack.push_async_callback(self._stop)
             chronicle.started(self.address, self.policy.revision)
             self.keeper.follower.on_change = chronicle.policy_changed
@@ -134,9 +144,6 @@ class Service:
         if isinstance(store, RedisStore):
             exchange = RedisExchange(store.line, self.settings.fleet)
         return Member(exchange, self.keeper.live, lambda: engine.load, self.keeper.follower.replica)
-
-    def _routes(self) -> list[BaseRoute]:
-        return [health_route(lambda: not self.draining)]
 
     def _bind(self) -> str:
         host, _, port = self.settings.listen.rpartition(":")

@@ -245,6 +245,7 @@ def _pass(record: PassRecord) -> decoding_pb2.PassRecord:
         start_us=record.start_us,
         duration_us=record.duration_us,
         batch=record.batch,
+        other_rows=record.other_rows,
         lossy=record.lossy,
     )
 

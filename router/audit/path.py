@@ -36,6 +36,7 @@ def to_path(passes: Sequence[decoding_pb2.PassRecord], output: Sequence[int]) ->
         accepted=_unless_zero([one.accepted for one in passes]),
         committed_counts=[len(one) for one in committed],
         committed_ids=[] if flat == tokens else flat,
+        other_rows=_unless_zero([one.other_rows for one in passes]),
     )
     fixed, behind = [list(one.fixed_slots) for one in passes], [list(one.proposed_behind) for one in passes]
     _put(path.fixed_counts, path.fixed, fixed)
@@ -69,6 +70,7 @@ def from_path(path: path_pb2.Path, output: Sequence[int]) -> list[decoding_pb2.P
     accepted = list(path.accepted) or [0] * count
     present: dict[str, list[Any]] = {  # columns that most paths lack
         "segment": list(path.segments),
+        "other_rows": list(path.other_rows),
         "accepted": list(path.accepted),
         "fixed_slots": fixed if path.fixed_counts else [],
         "proposed_behind": behind if path.behind_counts else [],

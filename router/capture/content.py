@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -77,6 +78,13 @@ class Seal:
             raise NotFound(f"the content of {request_id} was altered: its seal is broken") from None
 
 
+class Captured(NamedTuple):
+    """A request, and the salt of its hash in the record: once both are gone, the hash tells nothing any more."""
+
+    request: router_pb2.GenerateRequest
+    salt: bytes
+
+
 def content_file(records: Path) -> Path:
     """Where the content of the steps in a log is kept."""
     return records.with_name(f"{records.name}.content")
@@ -89,14 +97,15 @@ class ContentStore:
         self.path = path
         self.seal = seal or Seal()
 
-    def put(self, request_id: str, request: router_pb2.GenerateRequest) -> None:
+    def put(self, request_id: str, captured: Captured) -> None:
         """Keep a request. Raises OSError."""
-        body = self.seal.close(request_id, zlib.compress(request.SerializeToString(deterministic=True)))
+        packed = zlib.compress(captured.request.SerializeToString(deterministic=True))
+        body = self.seal.close(request_id, bytes([len(captured.salt)]) + captured.salt + packed)
         values = (request_id, time.time_ns() // 1000, self.seal.key_id, body)
         with self._changing() as connection:
             connection.execute("INSERT OR REPLACE INTO content VALUES (?, ?, ?, ?)", values)
 
-    def get(self, request_id: str) -> router_pb2.GenerateRequest:
+    def get(self, request_id: str) -> Captured:
         """Raises NotFound where it was never captured, was redacted or grew old, or can't be opened."""
         gone = f"the content of {request_id} is not in {self.path}: it was not captured, was redacted, or grew old"
         if not self.path.exists():
@@ -113,8 +122,9 @@ class ContentStore:
         key_id, sealed = found
         body = self.seal.open(request_id, sealed, key_id)
         try:
-            return router_pb2.GenerateRequest.FromString(zlib.decompress(body))
-        except (zlib.error, ValueError) as error:
+            salt, packed = body[1 : 1 + body[0]], body[1 + body[0] :]
+            return Captured(router_pb2.GenerateRequest.FromString(zlib.decompress(packed)), salt)
+        except (zlib.error, ValueError, IndexError) as error:
             raise NotFound(f"the content of {request_id} is damaged: {error}") from error
 
     def redact(self, request_ids: Sequence[str]) -> list[str]:

@@ -7,8 +7,7 @@ import logging
 from collections.abc import Callable
 from types import TracebackType
 
-from triroute.proto import router_pb2
-from triroute.router.capture.content import ContentStore
+from triroute.router.capture.content import Captured, ContentStore
 
 log = logging.getLogger("triroute.capture")
 
@@ -36,10 +35,10 @@ class Keeper:
             self._purging.cancel()
             await asyncio.gather(self._purging, return_exceptions=True)
 
-    async def keep(self, request_id: str, request: router_pb2.GenerateRequest) -> bool:
+    async def keep(self, request_id: str, captured: Captured) -> bool:
         """Whether it is kept, for good."""
         try:
-            await asyncio.to_thread(self.store.put, request_id, request)
+            await asyncio.to_thread(self.store.put, request_id, captured)
         except OSError as error:
             if not self.broken:
                 log.error("content can't be captured: %s; steps go on without", error)

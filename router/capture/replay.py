@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from triroute.proto import decoding_pb2, engine_pb2, router_pb2
+from triroute.router.capture.content import Captured
 from triroute.router.convert import SEGMENTS, to_engine, to_plan, to_request
 from triroute.router.errors import NotFound
 from triroute.router.run import digest
@@ -28,7 +29,7 @@ _LONGEST = 64  # characters of a value in words
 class Contents(Protocol):
     """Where captured requests are."""
 
-    def get(self, request_id: str) -> router_pb2.GenerateRequest:
+    def get(self, request_id: str) -> Captured:
         """Raises NotFound."""
 
 
@@ -49,8 +50,8 @@ class Again:
             )
         if not record.decision.rule_id:
             raise NotFound(f"step {record.request_id} was refused before anything ran: {record.error}")
-        message = contents.get(record.request_id)
-        if digest(record.request_salt, message) != record.request_sha256:
+        message, salt = contents.get(record.request_id)
+        if digest(salt, message) != record.request_sha256:
             raise NotFound(f"the content of {record.request_id} is not what its record is about: its hash differs")
         return cls(record, message, to_request(message))
 

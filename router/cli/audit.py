@@ -11,6 +11,7 @@ from triroute.router.cli.audit_prune import prune
 from triroute.router.cli.audit_redact import redact
 from triroute.router.cli.audit_replay import replay
 from triroute.router.cli.audit_show import show
+from triroute.router.cli.audit_stats import stats
 from triroute.router.cli.audit_verify import verify
 from triroute.router.cli.audit_what_if import what_if
 
@@ -28,3 +29,4 @@ audit.command()(prune)
 audit.command()(replay)
 audit.command("what-if")(what_if)
 audit.command()(redact)
+audit.command()(stats)

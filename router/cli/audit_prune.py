@@ -30,7 +30,7 @@ def prune(
     if (before is None) == (keep is None):
         raise typer.BadParameter("give one of --before and --keep", param_hint="--before")
     try:
-        told = prune_log(records, audit_key, before_us=None if before is None else _when(before), keep=keep)
+        told = prune_log(records, audit_key, before_us=None if before is None else when(before), keep=keep)
     except OSError as error:
         raise AuditUnavailable(f"{records} can't be written: {error}") from error
     if told.bodies:
@@ -39,7 +39,7 @@ def prune(
         line(f"nothing to remove from {escape(str(records))}: bodies go in whole segments of 1,024 entries")
 
 
-def _when(text: str) -> int:
+def when(text: str) -> int:
     """Microseconds since 1970 UTC."""
     found = re.fullmatch(r"(\d+)([hdw])", text)
     if found:

@@ -21,6 +21,7 @@ from triroute.router.errors import InvalidRequest, NotFound
 from triroute.router.policy import Latches, Policy, load
 from triroute.router.policy.account import DECIDES, LATER, NOTED, Account, account
 from triroute.router.policy.diff import in_words, plain, plain_plan
+from triroute.router.policy.latches import figure_of
 from triroute.router.policy.traffic import Recorded
 from triroute.router.policy.traffic.recorded import kept_policy
 from triroute.router.prompts import build, check_keys
@@ -108,7 +109,7 @@ def _recorded(wanted: str, policy: Path | None, records: Path) -> tuple[Account,
 
 def _is_unknown(trip: Trip, now: Load) -> bool:
     """Whether it depends on loads before, and was not looked at then."""
-    return trip not in now.watched and trip.state(getattr(now, trip.figure)) is None
+    return trip not in now.watched and trip.state(figure_of(now, trip)) is None
 
 
 def _switch(trip: Trip) -> str:

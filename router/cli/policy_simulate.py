@@ -22,6 +22,7 @@ from triroute.router.policy.traffic.simulate import Check, Forecast, check, engi
 from triroute.router.policy.traffic.simulate import simulate as predict
 
 _LISTED = 6
+_NARROW = 60  # columns under which a table of five has no room for names
 
 
 def simulate(
@@ -78,14 +79,16 @@ def _show(traffic: Traffic, forecasts: list[Forecast], checked: Check) -> None:
     table.add_column("policy", overflow="fold")
     for name in ("tokens/s", "p50 s", "p95 s"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("modes", overflow="fold")
+    narrow = console.width < _NARROW  # modes then go under the table
+    if not narrow:
+        table.add_column("modes", overflow="fold")
     for one in forecasts:
-        modes = ", ".join(f"{mode} {share:.0%}" for mode, share in one.modes.items())
-        refused = f", refused {one.refused:,}" if one.refused else ""
         figures = (f"{one.tokens_per_second:.1f}", f"{one.p50_seconds:.3f}", f"{one.p95_seconds:.3f}")
-        table.add_row(escape(one.name), *figures, modes + refused)
+        table.add_row(escape(one.name), *figures, *([] if narrow else [_modes(one)]))
     console.print(table)
     for one in forecasts:
+        if narrow:
+            line(f"{escape(one.name)}: {_modes(one)}")
         _show_unseen(one)
     line(
         f"[dim]checked: each half of the steps, predicted from the other half as it ran, comes out {checked.bias:+.0%}"
@@ -95,6 +98,11 @@ def _show(traffic: Traffic, forecasts: list[Forecast], checked: Check) -> None:
         "[dim]predicted for one stream: lengths, prompts, queues and the company in passes stay as recorded;"
         " diffusion's own text is taken to be as long[/dim]"
     )
+
+
+def _modes(one: Forecast) -> str:
+    refused = f", refused {one.refused:,}" if one.refused else ""
+    return ", ".join(f"{mode} {share:.0%}" for mode, share in one.modes.items()) + refused
 
 
 def _show_unseen(one: Forecast) -> None:

@@ -43,6 +43,9 @@ def serve(
     http: Annotated[
         str, typer.Option(help="Where HTTP listens: HOST:PORT, or `none`.", show_default="the next port, local")
     ] = "auto",
+    http_token: Annotated[
+        str, typer.Option(envvar="TRIROUTE_HTTP_TOKEN", help="What the viewer asks for beyond this machine.")
+    ] = "",
     capture_key: CaptureKey = None,
     content_days: Annotated[float, typer.Option(min=0, help="Days that captured requests stay.")] = (
         DEFAULTS.content_days
@@ -73,6 +76,7 @@ def serve(
         drain_seconds=drain,
         admin="" if admin == "none" else admin,
         http="" if http == "none" else http,
+        http_token=http_token,
         capture_key=capture_key,
         content_days=content_days,
         redis=redis,
@@ -125,7 +129,7 @@ def _welcome(service: Service) -> Panel:
         "model": service.supervisor.description.model,
         "policy": f"{service.policy.name} {service.policy.revision[:12]}",
         "admin": service.admin.address or "none",
-        "http": f"http://{service.http.address}" if service.http.address else "none",
+        "viewer": f"http://{service.http.address}/ui/" if service.http.address else "none",
         "store": service.keeper.store.health().where,
         "records": str(service.settings.records),
         "traces": service.settings.otlp_endpoint or "kept out; set OTEL_EXPORTER_OTLP_ENDPOINT to export them",

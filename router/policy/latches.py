@@ -29,9 +29,10 @@ class Latches:
     def _is_tripped(self, trip: Trip, load: Load) -> bool:
         if trip in load.watched:
             return trip in load.tripped
-        state = trip.state(_figure(load, trip))
+        state = trip.state(figure_of(load, trip))
         return trip in self._tripped if state is None else state
 
 
-def _figure(load: Load, trip: Trip) -> float:
+def figure_of(load: Load, trip: Trip) -> float:
+    """What the switch looks at."""
     return float(FACTS[f"load.{trip.figure}"].read(*_NOTHING, load))

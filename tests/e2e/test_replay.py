@@ -14,13 +14,17 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from triroute.proto import decoding_pb2
+from triroute.router.audit.second_look import next_token
 from triroute.router.audit.store import RecordStore
 from triroute.router.audit.verify import verify
 from triroute.router.capture.content import ContentStore, content_file
+from triroute.router.capture.replay import Again
 from triroute.router.cli.app import app
+from triroute.router.convert import to_engine
 from triroute.router.errors import NotFound
 from triroute.router.prompts import build
 from triroute.router.settings import Settings
+from triroute.router.supervisor import Supervisor
 
 from .conftest import Running
 
@@ -103,7 +107,8 @@ def test_another_step_is_found_out(captured: Path, tmp_path: Path) -> None:
     record = next(one for one in store.latest(99) if one.captured)
     contents = ContentStore(content_file(captured))
     asked = contents.get(record.request_id)
-    asked.sampling.seed += 1
+    assert record.request_salt == b""
+    asked.request.sampling.seed += 1
     copy = tmp_path / captured.name
     copy.write_bytes(captured.read_bytes())
     ContentStore(content_file(copy)).put(record.request_id, asked)
@@ -150,3 +155,41 @@ def test_usage(captured: Path) -> None:
     assert run(captured, "replay").exit_code == 2
     quiet = next(one for one in RecordStore(captured).latest(99) if not one.captured)
     assert "was not captured" in str(run(captured, "replay", quiet.request_id).exception)
+
+
+def test_stats(captured: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    plot = tmp_path / "stats.svg"
+    more = ("--by", "mode", "--price-per-hour", "3600", "--second-look", "1", "--plot", str(plot), "--json")
+    done = CliRunner().invoke(app, ["audit", "stats", "--records", str(captured), *more])
+    assert done.exception is None, done.output
+    told = json.loads(done.stdout[done.stdout.index("{") :])
+    groups = {group["mode"]: group for group in told["groups"]}
+    assert {"autoregressive", "diffusion", "self_speculation/linear", "self_speculation/quadratic"} <= set(groups)
+    assert groups["autoregressive"]["tokens_per_forward"] == pytest.approx(1, abs=0.1)
+    assert groups["self_speculation/linear"]["accepted_length"] > 0
+    assert all(0 < group["device_seconds"] == pytest.approx(group["cost"], abs=1e-5) for group in groups.values())
+    looked = sum(bucket["looked_at"] for bucket in told["diffusion_confidence"])
+    assert 0 < looked < sum(bucket["tokens"] for bucket in told["diffusion_confidence"])
+    assert plot.read_text(encoding="utf-8").lstrip().startswith("<?xml")
+    table = CliRunner().invoke(app, ["audit", "stats", "--records", str(captured), "--by", "step,mode,rule"])
+    assert {"self_speculation", "quadratic", "kept-out", "seconds", "again"} <= set(table.stdout.split())
+
+
+def test_stats_names_what_it_can_group_by(captured: Path) -> None:
+    done = CliRunner().invoke(app, ["audit", "stats", "--records", str(captured), "--by", "mood"])
+    assert (done.exit_code, "step, mode" in done.output) == (2, True)
+
+
+async def test_a_second_look_at_autoregression_agrees(captured: Path) -> None:
+    record = RecordStore(captured).latest(100)[-1]
+    again = Again.of(record, ContentStore(content_file(captured)))
+    asked = to_engine(again.message, again.request, again.attempt, "")
+    supervisor = Supervisor(Settings(records=captured))
+    try:
+        await supervisor.start(lambda stage: None)
+        ids = list(record.token_ids)
+        found = [await next_token(supervisor.client, asked, ids[:place]) for place in range(len(ids))]
+    finally:
+        await supervisor.close()
+    assert found == ids

@@ -10,7 +10,7 @@ import pytest
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2, metrics_service_pb2_grpc
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
-from triroute.router import metrics
+from triroute.router import metrics, step_metrics
 from triroute.router.metrics import Metrics
 from triroute.router.policy.live import ActivePolicy
 from triroute.router.policy.trial import Candidate
@@ -35,7 +35,7 @@ def values(reader: InMemoryMetricReader) -> dict[str, dict[tuple[Any, ...], floa
 def test_everything_counted_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     live, reader = ActivePolicy(policy("first")), InMemoryMetricReader()
     counted = Metrics("", live, [reader])
-    assert values(reader) == {metrics.SWAPS: {(): 0}, metrics.REFUSED: {(): 0}}
+    assert (values(reader)[metrics.SWAPS], values(reader)[metrics.REFUSED]) == ({(): 0}, {(): 0})
     live.swap(policy("second"), "a test")
     live.refuse("a policy", "broken")
     candidate = Candidate(policy("third").revision, 50)
@@ -79,7 +79,7 @@ def test_collector_gets_them_at_the_end_at_the_latest() -> None:
     server.start()
     Metrics(f"http://127.0.0.1:{port}", ActivePolicy(policy("first"))).close()
     server.stop(0).wait()
-    assert receiver.names == {metrics.SWAPS, metrics.REFUSED}
+    assert receiver.names == {metrics.SWAPS, metrics.REFUSED, *step_metrics.GAUGES, *step_metrics.OBSERVED}
 
 
 def test_collector_of_spans_alone_is_told_of_quietly(caplog: pytest.LogCaptureFixture) -> None:

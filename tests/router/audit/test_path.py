@@ -36,6 +36,7 @@ def pass_records(draw: st.DrawFn, index: int) -> _Pass:
         start_us=draw(st.integers(0, 2**40)),
         duration_us=draw(st.integers(0, 2**31)),
         batch=draw(small),
+        other_rows=draw(small),
         sources=draw(st.lists(st.integers(1, 3), max_size=3)),  # type: ignore[arg-type]
         forced=draw(st.lists(small, max_size=2)),
         lossy=draw(st.lists(small, max_size=2)),

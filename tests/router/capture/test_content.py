@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from triroute.proto import router_pb2
-from triroute.router.capture.content import ContentStore, Seal, content_file
+from triroute.router.capture.content import Captured, ContentStore, Seal, content_file
 from triroute.router.capture.keeper import Keeper
 from triroute.router.errors import NotFound, StartFailed
 from triroute.router.prompts import build
@@ -22,8 +21,8 @@ SECRET = "the marmalade is behind the clock"
 ID = "0123456789abcdef0123456789abcdef"
 
 
-def _request(text: str = SECRET) -> router_pb2.GenerateRequest:
-    return build({"prompt": text}, "a step")
+def _request(text: str = SECRET) -> Captured:
+    return Captured(build({"prompt": text}, "a step"), b"sixteen bytes ..")
 
 
 def _key(folder: Path, name: str = "key", size: int = 32) -> Path:

@@ -72,6 +72,10 @@ def test_explain_says_which_switches_it_does_not_know(folder: Path) -> None:
     (folder / "load.yaml").write_text(text.replace("resume_at: 0", "resume_at: -1"))
     done = _run("explain", f"{1:032x}", "--policy", "load.yaml")
     assert "how load.cache_used at 0.5 until -1 stood was not recorded; taken as not tripped" in done.stdout
+    (folder / "fleet.yaml").write_text(
+        text.replace("{cache_used", "{fleet: {waiting").replace("resume_at: 0}", "resume_at: -1}}")
+    )
+    assert "how load.fleet.waiting at 0.5" in _run("explain", f"{1:032x}", "--policy", "fleet.yaml").stdout
 
 
 def test_explain_what_is_refused_or_not_at_hand(folder: Path) -> None:
@@ -99,6 +103,16 @@ def test_diff(folder: Path) -> None:
     assert group["parameters"] == [{"name": "block_length", "before": 16, "after": 4}]
     assert "0 of 50 recorded decisions change" in _run("diff", "ours.yaml", "ours.yaml").stdout
     assert "0 of 10 recorded" in _run("diff", "ours.yaml", "ours.yaml", "--last", "10").stdout
+
+
+def test_simulate_in_a_narrow_terminal(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("triroute.router.cli.policy_simulate.console.width", 50)
+    shown = _run("simulate", "ours.yaml").stdout
+    assert "\nours.yaml: " in shown
+    table = [row for row in shown.splitlines() if row.startswith(("┏", "┃", "│", "└", "┡"))]
+    assert table
+    assert max(map(len, table)) <= 50
+    assert not any("modes" in row for row in table)
 
 
 def test_simulate(folder: Path) -> None:

@@ -1,0 +1,105 @@
+"""Who may look: everybody on this machine where the listener is local, else who has the token."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from urllib.parse import parse_qs, urlsplit
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+
+COOKIE = "triroute_ui"
+LOCAL = ("127.0.0.1", "localhost", "::1")
+_WEEK = 7 * 86_400
+_HEADERS = {
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
+        " base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-store",
+    "cross-origin-opener-policy": "same-origin",
+}
+_PAGE = (
+    '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    '<title>Triroute</title><link rel="stylesheet" href="/ui/static/app.css">'
+    '<main class="gate"><h1>Triroute</h1>{}</main>'
+)
+_FORM = (
+    '{}<form method="post" action="/ui/login"><label for="token">Token of this service</label>'
+    '<input id="token" name="token" type="password" autocomplete="current-password" autofocus required>'
+    "<button>Open the viewer</button></form>"
+)
+_CLOSED = (
+    "<p>This service listens beyond its own machine, and has no token for its viewer. Start it with"
+    " <code>--http-token</code> or <code>TRIROUTE_HTTP_TOKEN</code>, or look from the machine itself with"
+    " <code>--http 127.0.0.1:PORT</code>.</p>"
+)
+
+Answer = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """`local`: the listener's address is this machine's own. `token`: what others must show; empty for nobody."""
+
+    local: bool
+    token: str
+
+    @classmethod
+    def of(cls, address: str, token: str) -> Gate:
+        return cls((urlsplit(f"//{address}").hostname or "") in LOCAL, token)
+
+    def guard(self, answer: Answer, *, page: bool = False) -> Answer:
+        """The answer for who may look; else what to do about it, as a `page` or as JSON."""
+
+        async def guarded(request: Request) -> Response:
+            refused = self._refusal(request, page)
+            return secured(refused or await answer(request))
+
+        return guarded
+
+    async def login(self, request: Request) -> Response:
+        """Take the token of a form, and remember that it was right."""
+        form = await request.body()
+        given = _field(form.decode(errors="replace"))
+        if not self.token or not hmac.compare_digest(given.encode(), self.token.encode()):
+            return secured(HTMLResponse(_PAGE.format(_FORM.format('<p role="alert">That is another token.</p>')), 401))
+        answer = RedirectResponse("/ui/", 303)
+        answer.set_cookie(COOKIE, self._mark(), max_age=_WEEK, httponly=True, samesite="strict", path="/ui")
+        return secured(answer)
+
+    def _refusal(self, request: Request, page: bool) -> Response | None:
+        host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+        if self.local and host not in LOCAL:  # a name that a page of somebody else has pointed here
+            return _say("ask by the address that the service names, such as 127.0.0.1", 421, page)
+        if self.local and not self.token:
+            return None
+        if not self.token:
+            return HTMLResponse(_PAGE.format(_CLOSED), 403) if page else _say("there is no token", 403, page)
+        bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
+        shown = request.cookies.get(COOKIE, "")
+        if hmac.compare_digest(bearer.encode(), self.token.encode()) or hmac.compare_digest(shown, self._mark()):
+            return None
+        return HTMLResponse(_PAGE.format(_FORM.format("")), 401) if page else _say("show the token", 401, page)
+
+    def _mark(self) -> str:
+        return hashlib.sha256(f"triroute viewer {self.token}".encode()).hexdigest()
+
+
+def secured(answer: Response) -> Response:
+    """With the headers that all of the viewer has."""
+    answer.headers.update(_HEADERS)
+    return answer
+
+
+def _say(what: str, status: int, page: bool) -> Response:
+    return HTMLResponse(_PAGE.format(f"<p>{what}</p>"), status) if page else JSONResponse({"error": what}, status)
+
+
+def _field(form: str) -> str:
+    return next(iter(parse_qs(form, max_num_fields=4).get("token", [""])))

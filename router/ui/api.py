@@ -1,0 +1,96 @@
+"""The viewer's routes: the page, its files, and its data as JSON."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from triroute.proto import router_pb2
+from triroute.router.audit.store import RecordStore
+from triroute.router.errors import NotFound
+from triroute.router.ui.access import Gate
+from triroute.router.ui.view import summary, whole
+
+_STATIC = Path(__file__).parent / "static"
+_FILES = {path.name: path for path in _STATIC.iterdir() if path.is_file()}
+_LISTED, _MOST_LISTED, _LOOKED_AT = 50, 200, 2_000
+_MIX = 100  # steps that the live mix looks at
+
+
+class Viewer:
+    """Reads from the store; `running` says how many steps run at the moment."""
+
+    def __init__(self, store: RecordStore, gate: Gate, running: Callable[[], int]) -> None:
+        self._store = store
+        self._gate = gate
+        self._running = running
+
+    def routes(self) -> list[BaseRoute]:
+        """All of them, behind the gate; the style sheet and the form of the gate itself before it."""
+        guard = self._gate.guard
+        return [
+            Route("/", lambda request: RedirectResponse("/ui/")),
+            Route("/ui", lambda request: RedirectResponse("/ui/")),
+            Route("/ui/", guard(self._page, page=True)),
+            Route("/ui/login", self._gate.login, methods=["POST"]),
+            Route("/ui/static/{name}", self._file),
+            Route("/ui/api/steps", guard(self._steps)),
+            Route("/ui/api/steps/{wanted}", guard(self._step)),
+            Route("/ui/api/live", guard(self._live)),
+        ]
+
+    async def _page(self, request: Request) -> Response:
+        return FileResponse(_FILES["index.html"])
+
+    async def _file(self, request: Request) -> Response:
+        path = _FILES.get(request.path_params["name"])
+        if path is None or path.suffix == ".html":
+            return JSONResponse({"error": "there is no such file"}, 404)
+        return FileResponse(path, headers={"x-content-type-options": "nosniff", "cache-control": "no-cache"})
+
+    async def _steps(self, request: Request) -> Response:
+        """The newest steps: of a `session`, `mode`, `step` kind or `rule`, before a time in ms (`before`)."""
+        asked = request.query_params
+        try:
+            limit = min(max(int(asked.get("limit", _LISTED)), 1), _MOST_LISTED)
+            before = float(asked.get("before", "inf"))
+        except ValueError:
+            return JSONResponse({"error": "limit and before are numbers"}, 400)
+        wanted = {name: asked[name] for name in ("session", "mode", "step", "rule") if asked.get(name)}
+        plain = limit if not wanted and before == float("inf") else _LOOKED_AT
+        found = await self._latest(plain)
+        told = [one for one in map(summary, found) if one["at"] < before]
+        told = [one for one in told if all(one[name] == value for name, value in wanted.items())]
+        return JSONResponse({"steps": told[:limit], "more": len(told) > limit or len(found) == plain})
+
+    async def _step(self, request: Request) -> Response:
+        try:
+            record = await asyncio.to_thread(self._store.find, request.path_params["wanted"])
+        except NotFound as error:
+            return JSONResponse({"error": error.message}, 404)
+        return JSONResponse(await asyncio.to_thread(whole, record))
+
+    async def _live(self, request: Request) -> Response:
+        """What runs, and how the tokens of the newest steps were decoded."""
+        mix: Counter[str] = Counter()
+        newest = await self._latest(_MIX)
+        for one in map(summary, newest):
+            mix[one["mode"]] += one["tokens"]
+        return JSONResponse({"running": self._running(), "steps": len(newest), "mix": dict(mix.most_common())})
+
+    async def _latest(self, count: int) -> list[router_pb2.Record]:
+        try:
+            return await asyncio.to_thread(self._store.latest, count)
+        except NotFound:
+            return []
+
+
+def viewer(store: RecordStore, address: str, token: str, running: Callable[[], int]) -> list[BaseRoute]:
+    """The viewer's routes for a listener at an address."""
+    return Viewer(store, Gate.of(address, token), running).routes()

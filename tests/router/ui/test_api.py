@@ -1,0 +1,162 @@
+"""The viewer's routes of a real service: who may look, and what they see."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from triroute.proto import chat_pb2, decoding_pb2, router_pb2, router_pb2_grpc
+from triroute.router.service import Service
+from triroute.router.settings import Settings
+from triroute.router.ui.access import Gate
+
+from .. import fake_engine
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(
+        listen="127.0.0.1:0",
+        http="127.0.0.1:0",
+        records=tmp_path / "r.sqlite",
+        engine=fake_engine.command(),
+        otlp_endpoint="",
+    )
+
+
+@pytest.fixture
+async def service(settings: Settings) -> AsyncIterator[Service]:
+    async with Service(settings) as running:
+        yield running
+
+
+async def run(service: Service, session: str = "", mode: Any = decoding_pb2.MODE_AUTOREGRESSIVE) -> str:
+    asked = router_pb2.GenerateRequest(
+        text="go on",
+        session_id=session,
+        sampling=chat_pb2.Sampling(max_tokens=6),
+        hints=router_pb2.DecodeHints(mode=mode),
+    )
+    async with grpc.aio.insecure_channel(service.address) as channel:
+        stub = router_pb2_grpc.RouterStub(channel)
+        events = [event async for event in stub.Generate(asked)]
+        wanted = str(events[0].decision.request_id)
+        await stub.GetRecord(router_pb2.GetRecordRequest(id=wanted))  # once it is written
+    return wanted
+
+
+def ask(service: Service, path: str, data: bytes | None = None, **headers: str) -> tuple[int, str, Any]:
+    url = f"http://{service.http.address}{path}"
+    asked = urllib.request.Request(url, data, {name.replace("_", "-"): value for name, value in headers.items()})
+    opener = urllib.request.build_opener(_Stay)
+    try:
+        with opener.open(asked, timeout=10) as answer:
+            return answer.status, answer.read().decode(), answer.headers
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode(), error.headers
+
+
+class _Stay(urllib.request.HTTPRedirectHandler):
+    """Follows nothing."""
+
+    def redirect_request(self, *arguments: Any) -> None:
+        return None
+
+
+async def get(service: Service, path: str, data: bytes | None = None, **headers: str) -> tuple[int, str, Any]:
+    return await asyncio.to_thread(ask, service, path, data, **headers)
+
+
+async def test_page_and_its_files(service: Service) -> None:
+    status, page, headers = await get(service, "/ui/")
+    assert status == 200
+    assert "default-src 'none'" in headers["content-security-policy"]
+    assert headers["x-content-type-options"] == "nosniff"
+    for name in ("app.js", "app.css", "icon.svg"):
+        assert f"static/{name}" in page
+        assert (await get(service, f"/ui/static/{name}"))[0] == 200
+    assert (await get(service, "/ui/static/index.html"))[0] == 404
+    assert (await get(service, "/ui/static/..%2fapi.py"))[0] == 404
+    assert (await get(service, "/"))[2]["location"] == "/ui/"
+    assert "http" not in page.replace("http://", "").replace("https://", "")
+
+
+async def test_steps(service: Service) -> None:
+    nothing = json.loads((await get(service, "/ui/api/steps"))[1])
+    assert nothing == {"steps": [], "more": False}
+    ids = [await run(service, session) for session in ("", "a", "a")]
+    ids.append(await run(service, "b", decoding_pb2.MODE_DIFFUSION))
+    told = json.loads((await get(service, "/ui/api/steps?limit=2"))[1])
+    assert [one["id"] for one in told["steps"]] == ids[:1:-1]
+    assert told["more"]
+    before = told["steps"][-1]["at"]
+    rest = json.loads((await get(service, f"/ui/api/steps?before={before}"))[1])["steps"]
+    assert [one["id"] for one in rest] == [ids[1], ids[0]]
+    session = json.loads((await get(service, "/ui/api/steps?session=a"))[1])["steps"]
+    assert [one["id"] for one in session] == [ids[2], ids[1]]
+    diffusion = json.loads((await get(service, "/ui/api/steps?mode=diffusion"))[1])["steps"]
+    assert [one["id"] for one in diffusion] == [ids[3]]
+    assert (await get(service, "/ui/api/steps?limit=many"))[0] == 400
+    live = json.loads((await get(service, "/ui/api/live"))[1])
+    assert (live["running"], live["steps"], set(live["mix"])) == (0, 4, {"autoregressive", "diffusion"})
+
+
+async def test_one_step(service: Service) -> None:
+    wanted = await run(service, "s")
+    told = json.loads((await get(service, f"/ui/api/steps/{wanted}"))[1])
+    passes = told["passes_run"]
+    tokens = [told["vocab"][number] for committed in passes["committed"] for number in committed]
+    assert len(tokens) == told["tokens"] == 6
+    assert {len(column) for column in passes.values()} == {len(passes["kind"])}
+    assert told["decision"]["revision"] == service.policy.revision
+    assert told["session"] == "s"
+    status, text, _ = await get(service, "/ui/api/steps/abcdef12")
+    assert (status, "no record abcdef12" in json.loads(text)["error"]) == (404, True)
+
+
+async def test_names_that_others_pointed_here_see_nothing(service: Service) -> None:
+    port = service.http.address.rpartition(":")[2]
+    for host in ("evil.example", f"evil.example:{port}", "127.0.0.1.evil.example"):
+        assert (await get(service, "/ui/api/steps", host=host))[0] == 421
+    assert (await get(service, "/ui/api/steps", host=f"localhost:{port}"))[0] == 200
+
+
+async def test_beyond_this_machine_nobody_looks_without_the_token(settings: Settings) -> None:
+    async with Service(replace(settings, http="0.0.0.0:0")) as service:
+        status, page, _ = await get(service, "/ui/")
+        assert (status, "--http-token" in page) == (403, True)
+        assert (await get(service, "/ui/api/steps"))[0] == 403
+        assert (await get(service, "/ui/login", b"token="))[0] == 401
+        assert (await get(service, "/metrics"))[0] == 200
+    async with Service(replace(settings, http="0.0.0.0:0", http_token="open sesame")) as service:
+        status, page, _ = await get(service, "/ui/")
+        assert (status, 'action="/ui/login"' in page) == (401, True)
+        assert (await get(service, "/ui/api/steps"))[0] == 401
+        assert (await get(service, "/ui/api/steps", authorization="Bearer open"))[0] == 401
+        assert (await get(service, "/ui/api/steps", authorization="Bearer open sesame"))[0] == 200
+        assert (await get(service, "/ui/login", b"token=wrong"))[0] == 401
+        status, _, headers = await get(service, "/ui/login", b"token=open+sesame")
+        assert (status, headers["location"]) == (303, "/ui/")
+        cookie = headers["set-cookie"]
+        assert "HttpOnly" in cookie
+        assert "SameSite=strict" in cookie
+        assert "sesame" not in cookie
+        assert (await get(service, "/ui/api/steps", cookie=cookie.split(";")[0]))[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("address", "local"),
+    [("127.0.0.1:80", True), ("[::1]:80", True), ("0.0.0.0:80", False), ("[::]:80", False), ("10.0.0.1:80", False)],
+)
+def test_what_is_local(address: str, local: bool) -> None:
+    assert Gate.of(address, "").local is local
