@@ -21,6 +21,8 @@ KINDS = (StepKind.PLAN, StepKind.TOOL_CALL, StepKind.CODE, StepKind.PROSE)
 SHIPPED = "weights.json"
 FIELDS = ("fact", "ask", "pair", "system", "last")  # the first word of a feature's name
 _VERSION = 1
+_LEAST_GAIN = 0.05  # of evidence
+_QUOTES = "ask begins with"  # a fact that holds a word of the prompt
 _PAIRS = 12  # words of the ask's beginning that are also read in pairs
 
 
@@ -64,11 +66,11 @@ class Model:
         """Rows of the features that a request has, the bias last."""
         facts, asks, pairs, systems, lasts = (self.rows[field] for field in FIELDS)
         first = sight.ask[:_PAIRS]
-        found = [facts[name] for name in {*sight.facts} if name in facts]
-        found += [asks[word] for word in {*sight.ask} if word in asks]
-        found += [systems[word] for word in {*sight.system} if word in systems]
-        found += [lasts[word] for word in {*sight.last} if word in lasts]
-        found += {pairs[pair] for pair in map(" ".join, pairwise(first)) if pair in pairs}
+        found = [facts[name] for name in facts.keys() & {*sight.facts}]
+        found += [asks[word] for word in asks.keys() & {*sight.ask}]
+        found += [systems[word] for word in systems.keys() & {*sight.system}]
+        found += [lasts[word] for word in lasts.keys() & {*sight.last}]
+        found += [pairs[pair] for pair in pairs.keys() & {*map(" ".join, pairwise(first))}]
         found.append(len(self.names))
         return found
 
@@ -81,17 +83,17 @@ class Model:
         return [power / total for power in powers]
 
     def evidence(self, seen: list[int], kind: int, count: int) -> tuple[str, ...]:
-        """The features that speak most for a kind, strongest first."""
+        """The facts that speak most for a kind, strongest first. Words count too, but records hold none of a prompt."""
         gains = self.gains[seen[:-1], kind]
-        strongest = gains.argsort()[: -count - 1 : -1].tolist()
         name = KINDS[kind].value
-        return tuple(
-            [
-                f"{self.names[seen[at]].removeprefix('fact ')} ({name} +{gains[at]:.1f})"
-                for at in strongest
-                if gains[at] >= 0.05
-            ]
-        )
+        told: list[str] = []
+        for at in gains.argsort()[::-1].tolist():
+            if gains[at] < _LEAST_GAIN or len(told) == count:
+                break
+            field, _, fact = self.names[seen[at]].partition(" ")
+            if field == "fact" and not fact.startswith(_QUOTES):
+                told.append(f"{fact} ({name} +{gains[at]:.1f})")
+        return tuple(told)
 
 
 def features(sight: Sight) -> Iterator[str]:

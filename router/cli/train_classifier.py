@@ -37,7 +37,7 @@ def train_classifier(
     except (OSError, ValueError, EOFError) as error:
         raise InvalidRequest(f"{path}: {error}") from error
     console.print(f"{out}: revision {result['revision']}, {result['features']} features")
-    for name in ("unseen_sessions", "held_out_framework"):
+    for name in ("unseen_sessions", "held_out_frameworks"):
         console.print(_line(name.replace("_", " "), result[name]), highlight=False)
 
 

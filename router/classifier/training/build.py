@@ -16,7 +16,7 @@ def build_steps(folder: Path, path: Path, tell: Callable[[str], None]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     rows: list[steps.Row] = []
     for source in SOURCES:
-        examples = READERS[source.reader](source, origins.files(source, folder))
+        examples = steps.unrepeated(READERS[source.reader](source, origins.files(source, folder)))
         kept = steps.thin((steps.to_row(one) for one in examples), source.most)
         tell(f"{source.name}: {len(kept)} steps")
         rows += kept

@@ -28,7 +28,8 @@ def examples(text: str, source: str, framework: str, session: str) -> Iterator[E
         recorded = yaml.load(text, Loader=_Loader)
     except (yaml.YAMLError, ValueError):
         return
-    for interaction in recorded.get("interactions", ()) if isinstance(recorded, dict) else ():
+    recorded = recorded if isinstance(recorded, dict) else {}
+    for interaction in recorded.get("interactions") or recorded.get("http_interactions") or ():  # Python's, and Ruby's
         if not isinstance(interaction, dict):
             continue
         body = _body(interaction.get("request"))

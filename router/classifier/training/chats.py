@@ -27,13 +27,14 @@ _ROLES = {"developer": "system", "function": "tool", "model": "assistant", "huma
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A step, and what it then produced. Examples of one session share a prompt or a task."""
+    """A step, and what it then produced. Examples of one session share a prompt or a task; `said` is the answer."""
 
     request: Request
     label: StepKind
     source: str
     framework: str
     session: str
+    said: str = ""
 
 
 def to_text(content: Any) -> str:
@@ -122,7 +123,7 @@ def example(
     label = observe(text, called)
     if request is None or label is StepKind.UNKNOWN:
         return []
-    return [Example(request, label, source, framework, f"{source}:{session}")]
+    return [Example(request, label, source, framework, f"{source}:{session}", text)]
 
 
 def steps_of(

@@ -8,8 +8,11 @@ from typing import Any
 
 from triroute.router.classifier.model import KINDS, Model
 from triroute.router.classifier.score import Scored, calibration_error, confusion, f1, macro_f1
+from triroute.router.classifier.training.bootstrap import interval
 from triroute.router.classifier.training.steps import Row
 from triroute.router.types import StepKind
+
+_LEAST_PAIRS = 200
 
 
 def scored(by: Model, rows: Sequence[Row]) -> list[Scored]:
@@ -40,10 +43,36 @@ def measure(by: Model, rows: Sequence[Row], trained: Sequence[Row]) -> dict[str,
         "sessions": len({row.session for row in rows}),
         "kinds": dict(Counter(row.label.value for row in rows)),
         "macro_f1": round(macro_f1(model), 4),
+        "interval": [round(end, 4) for end in interval(model, [row.session for row in rows])],
         "f1": {kind: round(value, 4) for kind, value in f1(model).items()},
         "accuracy": round(sum(one.predicted is one.observed for one in model) / max(len(model), 1), 4),
         "calibration_error": round(calibration_error(model), 4),
         "unknown": sum(one.predicted is StepKind.UNKNOWN for one in model),
         "confusion": confusion(model),
         "baselines": {"majority": round(macro_f1(majority), 4), "rules": round(macro_f1(rules), 4)},
+    }
+
+
+def agreement(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
+    """Where requests that look the same were answered more than once: how often two answers are of one kind.
+
+    By source, of those with 200 pairs or more; by the kind of the first answer. What no classifier can know is here.
+    """
+    groups: dict[tuple[str, tuple[str, ...]], Counter[StepKind]] = {}
+    for row in rows:
+        groups.setdefault((row.source, row.features), Counter())[row.label] += 1
+    pairs: dict[str, Counter[StepKind]] = {}
+    same: dict[str, Counter[StepKind]] = {}
+    for (source, _), kinds in groups.items():
+        for kind, count in kinds.items():
+            pairs.setdefault(source, Counter())[kind] += count * (kinds.total() - 1)
+            same.setdefault(source, Counter())[kind] += count * (count - 1)
+    return {
+        source: {
+            "pairs": counts.total(),
+            "agree": round(same[source].total() / counts.total(), 4),
+            "by_kind": {kind.value: round(same[source][kind] / n, 4) for kind, n in sorted(counts.items()) if n >= 20},
+        }
+        for source, counts in sorted(pairs.items())
+        if counts.total() >= _LEAST_PAIRS
     }

@@ -14,7 +14,7 @@ from triroute.router.classifier.training.steps import Row
 
 Matrix = NDArray[np.float64]
 
-HELD_OUT = "pydantic-ai"  # the framework that no weight has seen
+HELD_OUT = ("pydantic-ai", "tree-of-thoughts", "mint")  # the frameworks that no weight has seen
 _TEST, _TUNE = 0.2, 0.1  # shares of the sessions
 _LEAST_SESSIONS = 6
 _PENALTY = 1e-3
@@ -31,10 +31,10 @@ class Splits:
     held_out: list[Row]
 
 
-def split(rows: list[Row], held_out: str = HELD_OUT) -> Splits:
+def split(rows: list[Row], held_out: tuple[str, ...] = HELD_OUT) -> Splits:
     """By framework, then by the hash of the session."""
-    seen = [row for row in rows if row.framework != held_out]
-    unseen = [row for row in rows if row.framework == held_out]
+    seen = [row for row in rows if row.framework not in held_out]
+    unseen = [row for row in rows if row.framework in held_out]
     place = {row.session: int(row.session, 16) / 16**8 for row in seen}
     test = [row for row in seen if place[row.session] < _TEST]
     tune = [row for row in seen if _TEST <= place[row.session] < _TEST + _TUNE]

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from triroute.router.classifier.training import cassettes
+from triroute.router.classifier.training import cassettes, runs
 from triroute.router.classifier.training.chats import Example, example, steps_of, to_messages, to_text, to_tools
 from triroute.router.classifier.training.sources import FRAMEWORK_PATHS, Source
 from triroute.router.types import Message, Request, Role, Tool, ToolChoice, ToolChoiceKind
@@ -217,9 +217,13 @@ READERS: dict[str, Callable[[Source, Files], Iterator[Example]]] = {
     "completion": _completion,
     "instructions": _instructions,
     "intercode": _intercode,
+    "metagpt": runs.metagpt,
+    "mint": runs.mint,
     "openhands": _openhands,
     "planbench": _planbench,
+    "preferences": runs.preferences,
     "sharegpt": _sharegpt,
     "swe-agent": _swe_agent,
     "tau": _tau,
+    "thoughts": runs.thoughts,
 }

@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from triroute.router.classifier.model import KINDS, features
 from triroute.router.classifier.sight import see
 from triroute.router.classifier.training.chats import Example
 from triroute.router.classifier.training.vote import vote
-from triroute.router.types import Role, StepKind
+from triroute.router.types import Request, Role, StepKind
 
 DATA = Path(__file__).parent / "steps.jsonl.gz"
 _VERSION = 1
@@ -44,17 +44,34 @@ def to_row(example: Example) -> Row:
     seen = tuple(sorted(set(features(see(example.request)))))
     asked = [m.content for m in example.request.messages if m.role is Role.USER] or [example.request.text]
     normal = re.sub(r"[\W\d]+", " ", asked[0][:600].lower())
-    session = hashlib.sha256(normal.encode()).hexdigest()[:8]
+    session = _digest(normal)
     kind = vote(example.request).kind
     known = certain(example.request)
     sure = known[0] if known else StepKind.UNKNOWN
     return Row(example.source, example.framework, session, example.label, kind, sure, seen)
 
 
+def unrepeated(examples: Iterable[Example]) -> Iterator[Example]:
+    """Each answer to each request once: what several models make of one request are steps of their own."""
+    seen: set[tuple[Request, StepKind, str]] = set()
+    for one in examples:
+        key = (one.request, one.label, one.said)
+        if key not in seen:
+            seen.add(key)
+            yield one
+
+
 def thin(rows: Iterable[Row], most: int) -> list[Row]:
-    """Without repetitions, and at most so many: session by session, in an order that no split goes by."""
-    ordered = sorted(dict.fromkeys(rows), key=lambda row: (row.session[::-1], row.label, row.features))
-    return ordered[:most]
+    """At most so many, of every session as many as there can be; in an order that neither splits nor kinds go by."""
+    sessions: dict[str, list[Row]] = {}
+    for row in sorted(rows, key=lambda row: (_digest(" ".join(row.features)), row.label)):
+        sessions.setdefault(row.session, []).append(row)
+    turns = [(turn, name[::-1], row) for name, kept in sessions.items() for turn, row in enumerate(kept)]
+    return [row for _, _, row in sorted(turns, key=lambda one: one[:2])[:most]]
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def write(rows: list[Row], path: Path) -> None:

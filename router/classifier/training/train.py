@@ -14,13 +14,13 @@ from triroute.router.classifier.training.steps import Row
 _FLOOR = 0.4  # a kind less likely than this is not claimed
 
 
-def train(rows: list[Row], held_out: str = HELD_OUT) -> tuple[str, dict[str, Any]]:
+def train(rows: list[Row], held_out: tuple[str, ...] = HELD_OUT) -> tuple[str, dict[str, Any]]:
     """The weights' text, and how well they do on sessions and on a framework that they have not seen."""
     parts = split(rows, held_out)
     names = vocabulary(parts.train)
     weights = fit(Table.of(parts.train, names), labels(parts.train), parts.train, names)
     heat = temperature(Table.of(parts.tune, names).scores(weights), labels(parts.tune))
-    note = {"trained_on": len(parts.train), "held_out": held_out}
+    note = {"trained_on": len(parts.train), "held_out": list(held_out)}
     text = dump(names, weights, heat, _FLOOR, note)
     by = Model.parse(text)
     return text, {
@@ -29,7 +29,13 @@ def train(rows: list[Row], held_out: str = HELD_OUT) -> tuple[str, dict[str, Any
         "temperature": round(heat, 3),
         "rows": {"train": len(parts.train), "tune": len(parts.tune)},
         "unseen_sessions": figures.measure(by, parts.test, parts.train),
-        "held_out_framework": {"framework": held_out, **figures.measure(by, parts.held_out, parts.train)},
+        "held_out_frameworks": {
+            **figures.measure(by, parts.held_out, parts.train),
+            "each": {
+                name: figures.measure(by, [row for row in parts.held_out if row.framework == name], parts.train)
+                for name in sorted({row.framework for row in parts.held_out})
+            },
+        },
         "by_source": {
             name: figures.measure(by, [row for row in parts.test if row.source == name], parts.train)
             for name in sorted({row.source for row in parts.test})

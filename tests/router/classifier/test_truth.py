@@ -17,6 +17,8 @@ OUTPUTS = {
         'Thought: I must look.\nAction: search\nAction Input: {"q": 1}',
         '{"city": "Paris", "country": "France"}',
         '[{"a": 1}]',
+        '[CONTENT]\n{"Language": "en_us", "File list": ["main.py"]}\n[/CONTENT]',
+        'Here are the details:\n\n{"title": "Mistborn", "author": "Brandon Sanderson", "pages": 544, "year": 2006}',
         '```json\n{"a": 1}\n```',
         '{"name": "look", "arguments": {"text": "cut short by a lim',
         '<think>Which tool?</think><tool_call>{"name": "a"}</tool_call>',
@@ -31,9 +33,14 @@ OUTPUTS = {
         "#!/bin/bash\necho hello there\nwhatever\n",
         "Thought: count\n<code>\nprint(len(x))\n</code>",
         "SELECT name FROM users\nWHERE id = 3;",
+        "<thought> I should count. </thought>\n<execute>\nprint(len(x))\n</execute>",
     ),
     "plan": (
         "1. Check the tables.\n2. Join them.\n3. Select the names.",
+        "Here is a plan to reach the goal that you gave me, from where the blocks are now:\n\n1. (unstack c a)\n"
+        "2. (put-down c)\n3. (stack c b)",
+        "[PLAN]\npick up the red block\nstack the red block on top of the orange block\n[PLAN END]\n\nThis works.",
+        "Here is the plan:\n\n```\n1. (unstack c a)\n2. (put-down c)\n```",
         "Here is the plan:\n\n- [ ] Pack the boxes\n- [ ] Rent a van\n- [ ] Clean the flat",
         "## Step 1: Prepare\nRead it.\n## Step 2: Do\nWrite it.\n## Step 3: Check\nTest it.",
         "unstack the red block\nput down the red block\npick up the blue block\nstack the blue block",
@@ -41,6 +48,7 @@ OUTPUTS = {
         "Steps:\n- Open the file\n- Read the line\n- Close the file",
     ),
     "prose": (
+        "Here are some tips:\n\n1. Track your spending.\n2. Make a budget.\n3. Use cash where you can.",
         "Paris is the capital of France.",
         "1. France\n2. Italy\n3. Spain",
         "- It is cheap\n- It is fast\n- Add salt",
