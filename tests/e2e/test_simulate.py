@@ -21,6 +21,7 @@ USES = {
     "copied": {"mode": "self_speculation", "block_length": 8, "draft_sources": ["prompt_lookup"]},
     "wide": {"mode": "self_speculation", "variant": "quadratic", "block_length": 8, "draft_sources": ["diffusion"]},
 }
+_APART = 1.3  # closer than that, neighbours of this machine may decide which is faster
 LEARNED = ("one two three four five six seven eight nine ten ", "red green blue white black pink grey ")
 ASKED = ("north east south west up down left right in out ", "oak elm ash fir yew box bay ")
 
@@ -50,9 +51,10 @@ def test_policies_are_ranked_as_they_run(running: Running) -> None:
     plain = dataclasses.replace(traffic, steps=tuple(steps[one] for one in asked["plain"]))
     said = {name: simulate(_policy(name), plain, engine).tokens_per_second for name in USES}
     truth = {name: median(_speed(steps[one]) for one in ids) for name, ids in asked.items()}
-    order = sorted(USES, key=lambda name: -truth[name])
-    assert sorted(USES, key=lambda name: -said[name]) == order, (said, truth)
-    assert order == ["copied", "plain", "wide"], truth
+    told = [(one, other) for one in USES for other in USES if truth[one] > _APART * truth[other]]
+    assert len(told) >= 2, truth
+    assert all(said[one] > said[other] for one, other in told), (said, truth)
+    assert min(truth, key=lambda name: truth[name]) == "wide", truth
 
 
 def _speed(step: Recorded) -> float:
