@@ -18,7 +18,8 @@ from rich.progress import track
 from triroute.bench.machine import this_machine
 from triroute.router.audit.store import RecordStore
 from triroute.router.capture.content import ContentStore, content_file
-from triroute.router.capture.replay import Again, Replayed, replayer
+from triroute.router.capture.replay import Again, Replayed, Replayer
+from triroute.router.cli.connect import own_engine
 from triroute.router.client import Client
 from triroute.router.prompts import build
 from triroute.router.service import Service
@@ -87,9 +88,10 @@ async def _capture(settings: Settings, asked: list[dict[str, Any]]) -> None:
 async def _replay(settings: Settings) -> list[Replayed]:
     store, contents = RecordStore(settings.records), ContentStore(content_file(settings.records))
     again = [Again.of(record, contents) for record in store.latest(1_000_000) if record.captured]
-    async with replayer(Settings(), lambda stage: None) as engine:
+    async with own_engine(Settings()) as engine:
+        runs = Replayer(engine)
         watched = track(again, "replaying", console=Console(stderr=True))
-        return [await engine.replay(one, store.kept(one.record.engine_sha256)) for one in watched]
+        return [await runs.replay(one, store.kept(one.record.engine_sha256)) for one in watched]
 
 
 def main() -> None:

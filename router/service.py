@@ -95,9 +95,7 @@ class Service:
             store = ContentStore(content_file(self.settings.records), seal)
             content = await stack.enter_async_context(Keeper(store, self.settings.content_days, chronicle.purged))
             live, engine = self.keeper.live, self.supervisor
-            self.pipeline = Pipeline(
-                *(self.settings, live, engine, telemetry, chronicle, content, member, metrics.steps)
-            )
+            self.pipeline = Pipeline(self.settings, live, engine, telemetry, chronicle, content, member, metrics.steps)
             metrics.steps.now = lambda: Now(
                 engine.client.load, engine.restarts, writer.lost, (live.policy.name, live.policy.revision)
             )

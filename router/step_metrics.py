@@ -17,6 +17,7 @@ from opentelemetry.metrics import CallbackOptions, Meter, Observation
 from triroute.proto import decoding_pb2, router_pb2
 from triroute.router.run import Run
 from triroute.router.types import Load
+from triroute.router.words import word
 
 DURATION, FIRST_TOKEN = "gen_ai.server.request.duration", "gen_ai.server.time_to_first_token"
 PER_TOKEN, USAGE = "gen_ai.server.time_per_output_token", "gen_ai.client.token.usage"
@@ -93,8 +94,8 @@ class StepMetrics:
         """A step that has ended, well or not. `span` is the one that its exemplars lead to."""
         context = trace.set_span_in_context(span)
         decided = run.decided or router_pb2.Decision()
-        step = router_pb2.StepKind.Name(decided.step).removeprefix("STEP_KIND_").lower()
-        mode = decoding_pb2.Mode.Name(decided.plan.mode).removeprefix("MODE_").lower()
+        step = word(router_pb2.StepKind, decided.step)
+        mode = word(decoding_pb2.Mode, decided.plan.mode)
         labels = {
             "gen_ai.operation.name": "text_completion" if run.request.text else "chat",
             "gen_ai.provider.name": "triroute",
@@ -137,7 +138,7 @@ class StepMetrics:
             if drafts:
                 self._counters[DRAFTS].add(drafts, {**own, "outcome": outcome}, context)
         if finish.HasField("check"):
-            result = router_pb2.Check.Result.Name(finish.check.result).removeprefix("RESULT_").lower()
+            result = word(router_pb2.Check.Result, finish.check.result)
             self._counters[CHECKS].add(1, {**own, "result": result}, context)
         by_mode = sorted((_mode_and_kind(segment), segment.tokens) for segment in finish.segments)
         for (mode, kind), segments in groupby(by_mode, lambda one: one[0]):
@@ -155,6 +156,6 @@ class StepMetrics:
 
 
 def _mode_and_kind(segment: router_pb2.SegmentSummary) -> tuple[str, str]:
-    mode = decoding_pb2.Mode.Name(segment.mode).removeprefix("MODE_").lower()
-    kind = decoding_pb2.SegmentKind.Name(segment.kind).removeprefix("SEGMENT_KIND_").lower()
+    mode = word(decoding_pb2.Mode, segment.mode)
+    kind = word(decoding_pb2.SegmentKind, segment.kind)
     return mode, kind if segment.kind else "whole"

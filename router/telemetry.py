@@ -23,6 +23,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from triroute.proto import decoding_pb2, router_pb2
 from triroute.router.moments import Moment, moments, rare
 from triroute.router.run import Run
+from triroute.router.words import word
 
 SERVICE = "triroute-router"
 SERVER_SPAN, ROUTE_SPAN = "triroute.v1.Router/Generate", "route"
@@ -220,7 +221,7 @@ def _start(passes: Sequence[decoding_pb2.PassRecord], segment: int, admitted: in
 def _route(run: Run) -> Attributes:
     decided = run.decided or router_pb2.Decision()
     attributes: Attributes = {
-        STEP_KIND: router_pb2.StepKind.Name(decided.step).removeprefix("STEP_KIND_").lower(),
+        STEP_KIND: word(router_pb2.StepKind, decided.step),
         STEP_CONFIDENCE: decided.confidence,
         POLICY_RULE: decided.rule_id,
         POLICY_REVISION: decided.policy_revision,
@@ -230,7 +231,7 @@ def _route(run: Run) -> Attributes:
         HINTS: [f"{h.hint}: {'followed' if h.accepted else 'refused'}, {h.why}" for h in decided.hints],
     }
     if decided.arm:
-        attributes[POLICY_ARM] = router_pb2.Arm.Name(decided.arm).removeprefix("ARM_").lower()
+        attributes[POLICY_ARM] = word(router_pb2.Arm, decided.arm)
     if run.shadow is not None:
         attributes[SHADOW] = f"{run.shadow.policy_revision[:12]}: {run.shadow.rule_id or run.shadow.error}"
         attributes[SHADOW_AGREES] = run.shadow.agrees
@@ -259,14 +260,14 @@ def _gen_ai(run: Run, operation: str, model: str) -> Attributes:
     if run.request.session_id:
         attributes["gen_ai.conversation.id"] = run.request.session_id
     if run.finish is not None:
-        reason = decoding_pb2.FinishReason.Name(run.finish.reason).removeprefix("FINISH_REASON_").lower()
+        reason = word(decoding_pb2.FinishReason, run.finish.reason)
         attributes["gen_ai.response.finish_reasons"] = [reason]
         attributes["gen_ai.response.time_to_first_chunk"] = run.finish.timings.first_token_us / 1e6
         attributes["gen_ai.usage.input_tokens"] = run.finish.usage.prompt_tokens
         attributes["gen_ai.usage.output_tokens"] = run.finish.usage.completion_tokens
         if run.finish.HasField("check"):
             check = run.finish.check
-            attributes[CHECK] = router_pb2.Check.Result.Name(check.result).removeprefix("RESULT_").lower()
+            attributes[CHECK] = word(router_pb2.Check.Result, check.result)
             if check.problem:
                 attributes[CHECK_PROBLEM] = f"{check.path}: {check.problem}"
             attributes[ESCALATIONS] = len(run.finish.escalations)
@@ -281,7 +282,7 @@ def _segment(segment: router_pb2.SegmentSummary, calls: Sequence[router_pb2.Call
     plan = segment.plan
     attributes: Attributes = {
         SEGMENT: segment.index,
-        MODE: decoding_pb2.Mode.Name(plan.mode).removeprefix("MODE_").lower(),
+        MODE: word(decoding_pb2.Mode, plan.mode),
         BLOCK_LENGTH: plan.block_length,
         PASSES: segment.passes,
         DRAFTED: segment.drafted,
@@ -290,11 +291,11 @@ def _segment(segment: router_pb2.SegmentSummary, calls: Sequence[router_pb2.Call
         TOKENS_PER_FORWARD: segment.tokens / max(segment.passes, 1),
     }
     if plan.variant:
-        attributes[VARIANT] = decoding_pb2.Variant.Name(plan.variant).removeprefix("VARIANT_").lower()
+        attributes[VARIANT] = word(decoding_pb2.Variant, plan.variant)
     if plan.verification == decoding_pb2.VERIFICATION_RELAXED:
         attributes[VERIFICATION] = "relaxed"
     if segment.kind:
-        attributes[SEGMENT_KIND] = decoding_pb2.SegmentKind.Name(segment.kind).removeprefix("SEGMENT_KIND_").lower()
+        attributes[SEGMENT_KIND] = word(decoding_pb2.SegmentKind, segment.kind)
     inside = [f"{call.id} {call.name}" for call in calls if segment.index in call.segments]
     if inside:
         attributes[TOOL_CALLS] = inside[:_MOST_NAMED_CALLS]

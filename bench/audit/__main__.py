@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
-import time
-from dataclasses import asdict
 from pathlib import Path
 
-from rich.console import Console
-
 from triroute.bench.audit import kills, sizes, speed
-from triroute.bench.machine import this_machine
-from triroute.bench.policy.result import table
+from triroute.bench.policy.result import finish
 
 
 def main() -> None:
@@ -30,17 +24,7 @@ def main() -> None:
         results, source = sizes.measure(folder, asked.long)
         results += speed.measure(folder, source, asked.records)
         results += kills.measure(folder, asked.kills, print) if asked.kills else []
-    Console(width=180).print(table(results))
-    if asked.json:
-        told = {
-            "command": "python -m triroute.bench.audit",
-            "machine": asdict(this_machine(1)),
-            "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "results": [one.as_dict() for one in results],
-        }
-        asked.json.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    if asked.check and not all(one.met for one in results):
-        raise SystemExit(1)
+    finish(results, "python -m triroute.bench.audit", asked.json, must_meet=asked.check)
 
 
 if __name__ == "__main__":

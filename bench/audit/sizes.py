@@ -18,6 +18,7 @@ from triroute.router.audit.entries import read_entries
 from triroute.router.audit.store import RecordStore
 from triroute.router.client import Client
 from triroute.router.prompts import build
+from triroute.router.words import word
 
 _TARGET = 16.0
 _POLICY = """
@@ -75,8 +76,8 @@ def _by_mode(path: Path) -> dict[str, list[tuple[float, float]]]:
             continue
         record, tokens = one.entry.record, len(one.entry.record.token_ids)
         plan = record.decision.plan
-        words = [decoding_pb2.Mode.Name(plan.mode).removeprefix("MODE_").lower()]
-        words += [decoding_pb2.Variant.Name(plan.variant).removeprefix("VARIANT_").lower()] if plan.variant else []
+        words = [word(decoding_pb2.Mode, plan.mode)]
+        words += [word(decoding_pb2.Variant, plan.variant)] if plan.variant else []
         plain = whole(record, store.vocabulary(record.vocabulary_sha256)).ByteSize()
         found[" ".join(words)].append((one.stored / tokens, plain / tokens))
     return found

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import time
-from dataclasses import asdict
 from pathlib import Path
 
-from rich.console import Console
-
 from triroute.bench import decide
-from triroute.bench.machine import this_machine
 from triroute.bench.policy import calls, fleet
-from triroute.bench.policy.result import Result, table
+from triroute.bench.policy.result import Result, finish
 
 
 def main() -> None:
@@ -26,17 +21,7 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="exit with 1 when a target is missed")
     asked = parser.parse_args()
     results = [*_decisions(), *calls.measure(asked.pairs), *fleet.measure(asked.rounds, asked.seconds)]
-    Console(width=180).print(table(results))
-    if asked.json:
-        told = {
-            "command": "python -m triroute.bench.policy",
-            "machine": asdict(this_machine(1)),
-            "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "results": [one.as_dict() for one in results],
-        }
-        asked.json.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    if asked.check and not all(one.met for one in results):
-        raise SystemExit(1)
+    finish(results, "python -m triroute.bench.policy", asked.json, must_meet=asked.check)
 
 
 def _decisions() -> list[Result]:

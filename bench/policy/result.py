@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from triroute.bench.machine import this_machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +34,21 @@ class Result:
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return asdict(self) | {"met": self.met}
+
+
+def finish(results: Sequence[Result], command: str, file: Path | None, *, must_meet: bool) -> None:
+    """Print, write to a file where one is given, and exit with 1 where a target that must be met is missed."""
+    Console(width=180).print(table(results))
+    if file:
+        told = {
+            "command": command,
+            "machine": asdict(this_machine(1)),
+            "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "results": [one.as_dict() for one in results],
+        }
+        file.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    if must_meet and not all(one.met for one in results):
+        raise SystemExit(1)
 
 
 def table(results: Sequence[Result]) -> Table:

@@ -9,6 +9,7 @@ from pathlib import Path
 from triroute.proto import decoding_pb2, router_pb2
 from triroute.router.audit.body import whole
 from triroute.router.audit.entries import read_entries
+from triroute.router.words import word
 
 BY = ("step", "mode", "rule", "tenant")
 BUCKETS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)  # of confidence; each from its bound to the next
@@ -134,8 +135,8 @@ def bucket_of(sure: float) -> int:
 
 def mode_word(plan: decoding_pb2.DecodePlan) -> str:
     """As policies write it, with the variant behind a slash."""
-    mode = decoding_pb2.Mode.Name(plan.mode).removeprefix("MODE_").lower()
-    variant = decoding_pb2.Variant.Name(plan.variant).removeprefix("VARIANT_").lower()
+    mode = word(decoding_pb2.Mode, plan.mode)
+    variant = word(decoding_pb2.Variant, plan.variant)
     return f"{mode}/{variant}" if plan.variant else mode
 
 
@@ -172,7 +173,7 @@ def _add(group: Group, passes: list[decoding_pb2.PassRecord], kept: bool) -> Non
 def _word(record: router_pb2.Record, mode: str, name: str) -> str:
     match name:
         case "step":
-            return router_pb2.StepKind.Name(record.decision.step).removeprefix("STEP_KIND_").lower()
+            return word(router_pb2.StepKind, record.decision.step)
         case "mode":
             return mode
         case "rule":

@@ -6,31 +6,21 @@ Where exact modes ran, plain autoregression must give the same bytes: the proof 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from triroute.proto import decoding_pb2, engine_pb2, router_pb2
-from triroute.router.capture.content import Captured
+from triroute.router.capture.content import ContentStore
 from triroute.router.convert import SEGMENTS, to_engine, to_plan, to_request
 from triroute.router.errors import NotFound
 from triroute.router.run import digest
-from triroute.router.settings import Settings
 from triroute.router.structured.attempt import Attempt
-from triroute.router.supervisor import Progress, Supervisor
+from triroute.router.supervisor import Supervisor
 from triroute.router.types import DecodePlan, Mode, Request, Verification
 
 _PREFILL = decoding_pb2.PassRecord.KIND_PREFILL
 _FORCED = decoding_pb2.PassRecord.KIND_FORCED
 _LONGEST = 64  # characters of a value in words
-
-
-class Contents(Protocol):
-    """Where captured requests are."""
-
-    def get(self, request_id: str) -> Captured:
-        """Raises NotFound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +32,7 @@ class Again:
     request: Request
 
     @classmethod
-    def of(cls, record: router_pb2.Record, contents: Contents) -> Again:
+    def of(cls, record: router_pb2.Record, contents: ContentStore) -> Again:
         """Raises NotFound where the request was not captured, or is not the one of the record."""
         if not record.captured:
             raise NotFound(
@@ -172,17 +162,6 @@ class Replayer:
         ours = ran.token_ids if again.is_whole else ran.token_ids[: len(recorded)]
         other = again.is_whole and ran.reason != again.record.finish.reason
         return Compared(how, ran, first_difference(ours, recorded), other)
-
-
-@asynccontextmanager
-async def replayer(settings: Settings, progress: Progress) -> AsyncIterator[Replayer]:
-    """An engine of its own, for as long as it takes. Raises StartFailed."""
-    supervisor = Supervisor(settings)
-    try:
-        await supervisor.start(progress)
-        yield Replayer(supervisor)
-    finally:
-        await supervisor.close()
 
 
 def first_difference(ours: tuple[int, ...], theirs: tuple[int, ...]) -> int | None:

@@ -9,6 +9,7 @@ from triroute.proto import router_pb2
 from triroute.router.classifier.drift import Drift
 from triroute.router.classifier.score import Scored
 from triroute.router.types import StepKind
+from triroute.router.words import word
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,4 +40,4 @@ def report(records: Iterable[router_pb2.Record]) -> Report:
 
 
 def _kind(number: router_pb2.StepKind.ValueType) -> StepKind:
-    return StepKind(router_pb2.StepKind.Name(number).removeprefix("STEP_KIND_").lower())
+    return StepKind(word(router_pb2.StepKind, number))

@@ -16,6 +16,7 @@ from triroute.proto import decoding_pb2
 from triroute.router.audit.entries import Logged, read_entries
 from triroute.router.cli.options import DEFAULTS, Records
 from triroute.router.cli.screen import console, safe
+from triroute.router.words import word
 
 
 def list_entries(
@@ -51,7 +52,7 @@ def about(one: Logged) -> str:
         told = {name: value for name, value in detail(one).items() if not isinstance(value, dict)}
         return ", ".join(f"{name} {_short(value)}" for name, value in told.items())
     record = one.entry.record
-    mode = decoding_pb2.Mode.Name(record.decision.plan.mode).removeprefix("MODE_").lower()
+    mode = word(decoding_pb2.Mode, record.decision.plan.mode)
     ended = record.error.split(":")[0] if record.error else f"{len(record.token_ids)} tokens"
     return f"{record.request_id[:12]} {record.decision.rule_id} {mode}, {ended}"
 

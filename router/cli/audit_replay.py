@@ -15,12 +15,14 @@ from rich.table import Table
 from triroute.proto import router_pb2
 from triroute.router.audit.store import RecordStore
 from triroute.router.capture.content import ContentStore, Seal, content_file
-from triroute.router.capture.replay import Again, Replayed, replayer
+from triroute.router.capture.replay import Again, Replayed, Replayer
+from triroute.router.cli.connect import own_engine
 from triroute.router.cli.options import DEFAULTS, Adapter, CaptureKey, Checkpoint, Records, Threads
-from triroute.router.cli.screen import console, errors, line, progress, quoted
+from triroute.router.cli.screen import console, errors, line, quoted
 from triroute.router.errors import NotFound
 from triroute.router.settings import Settings
 
+_LOOKED_AT = 10_000  # records, for captured ones
 _AROUND = 24  # characters shown before and after a difference
 
 
@@ -63,18 +65,11 @@ def captured(store: RecordStore, records: Path, wanted: list[str], last: int, ke
     return [Again.of(record, contents) for record in found]
 
 
-_LOOKED_AT = 10_000
-
-
 async def _replay(again: list[Again], store: RecordStore, settings: Settings) -> list[Replayed]:
-    with progress() as stage:
-        engine = replayer(settings, stage)
-        runs = await engine.__aenter__()
-    try:
+    async with own_engine(settings) as engine:
+        runs = Replayer(engine)
         watched = track(again, "replaying", console=errors, transient=True)
         return [await runs.replay(one, store.kept(one.record.engine_sha256)) for one in watched]
-    finally:
-        await engine.__aexit__(None, None, None)
 
 
 def _show(replayed: list[Replayed]) -> None:

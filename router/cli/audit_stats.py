@@ -18,11 +18,11 @@ from triroute.router.audit.stats import BY, Bucket, Group, confidences, gather, 
 from triroute.router.capture.content import ContentStore, Seal, content_file
 from triroute.router.capture.replay import Again
 from triroute.router.cli.audit_prune import when
+from triroute.router.cli.connect import own_engine
 from triroute.router.cli.options import DEFAULTS, Adapter, CaptureKey, Checkpoint, Records, Threads
-from triroute.router.cli.screen import console, line, progress, safe
+from triroute.router.cli.screen import console, line, safe
 from triroute.router.errors import NotFound, StartFailed
 from triroute.router.settings import Settings
-from triroute.router.supervisor import Supervisor
 
 _MONEY = 6  # digits behind the point
 _NAME_WIDTH = 18
@@ -88,14 +88,9 @@ async def _look(
                 continue
     if not chosen:
         raise NotFound("no captured diffusion output to look at; a rule with `use: {capture: content}` makes some")
-    supervisor = Supervisor(settings)
-    try:
-        with progress() as stage:
-            await supervisor.start(stage)
+    async with own_engine(settings) as engine:
         for again in chosen:
-            await second_look(supervisor.client, again, buckets)
-    finally:
-        await supervisor.close()
+            await second_look(engine.client, again, buckets)
 
 
 def _table(names: tuple[str, ...], groups: dict[tuple[str, ...], Group], price: float) -> Table:

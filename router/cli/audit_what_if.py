@@ -14,11 +14,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from triroute.router.audit.store import RecordStore
-from triroute.router.capture.replay import Again, Ran, replayer
+from triroute.router.capture.replay import Again, Ran, Replayer
 from triroute.router.classifier import classify
 from triroute.router.cli.audit_replay import captured
+from triroute.router.cli.connect import own_engine
 from triroute.router.cli.options import DEFAULTS, Adapter, CaptureKey, Checkpoint, Records, Threads
-from triroute.router.cli.screen import console, line, progress, quoted
+from triroute.router.cli.screen import console, line, quoted
 from triroute.router.policy.decide import decide
 from triroute.router.policy.load import load
 from triroute.router.policy.plan import variant_for
@@ -74,14 +75,10 @@ def _by(file: Path, again: Again) -> tuple[Attempt, str]:
 
 async def _both(again: Again, other: Attempt, settings: Settings) -> tuple[Ran, Ran]:
     """As it was, and otherwise, each after a run that warms the prefix cache."""
-    with progress() as stage:
-        engine = replayer(settings, stage)
-        runs = await engine.__aenter__()
-    try:
+    async with own_engine(settings) as engine:
+        runs = Replayer(engine)
         await runs.run(again, again.attempt)
         return await runs.run(again, again.attempt), await runs.run(again, other)
-    finally:
-        await engine.__aexit__(None, None, None)
 
 
 def _plain(attempt: Attempt, ran: Ran) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from triroute.router.client import Client
 from triroute.router.errors import EngineUnavailable
 from triroute.router.service import Service
 from triroute.router.settings import Settings
+from triroute.router.supervisor import Supervisor
 
 _LOOK_SECONDS = 0.5
 _CONNECT_SECONDS = 5.0
@@ -51,6 +52,18 @@ async def own_service(settings: Settings) -> AsyncIterator[Service]:
         yield service
     finally:
         await service.__aexit__(None, None, None)
+
+
+@asynccontextmanager
+async def own_engine(settings: Settings) -> AsyncIterator[Supervisor]:
+    """An engine for this command alone, without a service. Raises StartFailed."""
+    supervisor = Supervisor(settings)
+    try:
+        with progress() as stage:
+            await supervisor.start(stage)
+        yield supervisor
+    finally:
+        await supervisor.close()
 
 
 async def _answers(address: str, seconds: float) -> bool:

@@ -21,6 +21,7 @@ from triroute.router.cli.options import DEFAULTS
 from triroute.router.cli.screen import console, errors
 from triroute.router.errors import InvalidRequest
 from triroute.router.settings import admin_socket
+from triroute.router.words import word
 
 SHORT = 12
 PANEL = "Of running routers"
@@ -111,7 +112,7 @@ def on_trial(candidate: policy_admin_pb2.PolicyCandidate) -> str:
         return f"canary {name} is stopped and decides nothing"
     if not candidate.percent:
         return f"shadow {name} is evaluated, without effect"
-    key = policy_admin_pb2.CanaryKey.Name(candidate.key).removeprefix("CANARY_KEY_").lower()
+    key = word(policy_admin_pb2.CanaryKey, candidate.key)
     alone = "; no step is left to compare with, so that nothing can stop it" if candidate.percent == _ALL else ""
     return f"canary {name} decides {candidate.percent:g} %, by {key}{alone}"
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from triroute.proto import decoding_pb2, router_pb2
 from triroute.router.client import CallFailed, Client
+from triroute.router.words import word
 
 
 @dataclass(slots=True)
@@ -26,20 +27,20 @@ class Outcome:
 
     @property
     def step(self) -> str:
-        return _word(router_pb2.StepKind.Name(self.decision.step), "STEP_KIND_")
+        return word(router_pb2.StepKind, self.decision.step)
 
     @property
     def mode(self) -> str:
-        return _word(decoding_pb2.Mode.Name(self.decision.plan.mode), "MODE_")
+        return word(decoding_pb2.Mode, self.decision.plan.mode)
 
     @property
     def variant(self) -> str | None:
         variant = self.decision.plan.variant
-        return _word(decoding_pb2.Variant.Name(variant), "VARIANT_") if variant else None
+        return word(decoding_pb2.Variant, variant) if variant else None
 
     @property
     def reason(self) -> str:
-        return _word(decoding_pb2.FinishReason.Name(self.finish.reason), "FINISH_REASON_")
+        return word(decoding_pb2.FinishReason, self.finish.reason)
 
     @property
     def tokens_per_second(self) -> float:
@@ -111,7 +112,3 @@ async def run(
 def _logprob(one: decoding_pb2.TokenLogprob) -> dict[str, Any]:
     top = [{"token_id": other.token_id, "log_probability": round(other.log_probability, 6)} for other in one.top]
     return {"token_id": one.token_id, "log_probability": round(one.log_probability, 6), "top": top}
-
-
-def _word(name: str, prefix: str) -> str:
-    return name.removeprefix(prefix).lower()

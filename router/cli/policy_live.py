@@ -35,6 +35,7 @@ from triroute.router.cli.screen import console
 from triroute.router.cli.trial_view import trial_view
 from triroute.router.policy.load import check, read_text
 from triroute.router.policy.source import candidate_path
+from triroute.router.words import word
 
 
 def add_to(group: typer.Typer) -> None:
@@ -130,7 +131,7 @@ def _changes(changes: list[policy_admin_pb2.PolicyChange]) -> Table:
     for name in ("#", "when", "revision", "how", "candidate", "by", "why"):
         table.add_column(name, no_wrap=name in ("#", "when", "revision", "how", "candidate"))
     for change in changes:
-        how = policy_admin_pb2.ChangeKind.Name(change.kind).removeprefix("CHANGE_KIND_").lower()
+        how = word(policy_admin_pb2.ChangeKind, change.kind)
         table.add_row(
             str(change.number),
             datetime.datetime.fromtimestamp(change.at_us / 1e6).strftime("%m-%d %H:%M:%S"),

@@ -11,6 +11,7 @@ from rich.tree import Tree
 
 from triroute.proto import decoding_pb2, router_pb2
 from triroute.router.cli.screen import quoted, safe
+from triroute.router.words import word
 
 _PASS = decoding_pb2.PassRecord
 _FOLD = 3
@@ -39,15 +40,15 @@ def tree(record: router_pb2.Record) -> Tree:
 
 
 def _step(decision: router_pb2.Decision) -> str:
-    kind = router_pb2.StepKind.Name(decision.step).removeprefix("STEP_KIND_").lower()
+    kind = word(router_pb2.StepKind, decision.step)
     return f"{kind} ({decision.confidence:.2f}) → rule [cyan]{escape(decision.rule_id)}[/cyan] → {_plan(decision.plan)}"
 
 
 def _plan(plan: decoding_pb2.DecodePlan) -> str:
-    mode = decoding_pb2.Mode.Name(plan.mode).removeprefix("MODE_").lower()
+    mode = word(decoding_pb2.Mode, plan.mode)
     words = [mode]
     if plan.variant:
-        words.append(decoding_pb2.Variant.Name(plan.variant).removeprefix("VARIANT_").lower())
+        words.append(word(decoding_pb2.Variant, plan.variant))
     if plan.mode != decoding_pb2.MODE_AUTOREGRESSIVE:
         words.append(f"block {plan.block_length or 'auto'}")
     if plan.draft_threshold:
@@ -117,7 +118,7 @@ def _what(segment: router_pb2.SegmentSummary) -> str:
 
 
 def _kind_of(kind: decoding_pb2.SegmentKind.ValueType) -> str:
-    return decoding_pb2.SegmentKind.Name(kind).removeprefix("SEGMENT_KIND_").lower()
+    return word(decoding_pb2.SegmentKind, kind)
 
 
 def _passes(node: Tree, record: router_pb2.Record, passes: list[decoding_pb2.PassRecord]) -> None:
@@ -163,7 +164,7 @@ def _detail(record: router_pb2.Record, made: decoding_pb2.PassRecord) -> str:
 
 def _source(made: decoding_pb2.PassRecord) -> str:
     """Who proposed what was checked, where it was not the model alone."""
-    names = {decoding_pb2.DraftSource.Name(s).removeprefix("DRAFT_SOURCE_").lower() for s in made.sources}
+    names = {word(decoding_pb2.DraftSource, s) for s in made.sources}
     return "" if names <= {"diffusion"} else f"  [dim]from {' and '.join(sorted(names))}[/dim]"
 
 
@@ -221,7 +222,7 @@ def _escalation(wrong: router_pb2.Escalation) -> str:
 
 def _check(finish: router_pb2.Finish) -> str:
     """What the output is, and what no grammar held it to."""
-    result = router_pb2.Check.Result.Name(finish.check.result).removeprefix("RESULT_").lower().replace("_", " ")
+    result = word(router_pb2.Check.Result, finish.check.result).replace("_", " ")
     where = f": {escape(safe(finish.check.path))} {escape(safe(finish.check.problem))}" if finish.check.problem else ""
     missing = f"; no grammar holds it to {escape(safe(', '.join(finish.unenforced)))}" if finish.unenforced else ""
     colour = "red" if finish.check.result == router_pb2.Check.RESULT_INVALID else "green"
@@ -231,7 +232,7 @@ def _check(finish: router_pb2.Finish) -> str:
 def _end(record: router_pb2.Record) -> str:
     if record.error:
         return f"[red]ended with {escape(record.error)}[/red]"
-    reason = decoding_pb2.FinishReason.Name(record.finish.reason).removeprefix("FINISH_REASON_").lower()
+    reason = word(decoding_pb2.FinishReason, record.finish.reason)
     timings = record.finish.timings
     resumed = f", engine restarted {record.finish.resumes} times" if record.finish.resumes else ""
     lossy = record.finish.usage.lossy_tokens

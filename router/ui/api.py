@@ -86,7 +86,7 @@ class Viewer:
 
     async def _latest(self, count: int) -> list[router_pb2.Record]:
         try:
-            return await asyncio.to_thread(self._store.latest, count)
+            return await asyncio.to_thread(self._store.latest_in_brief, count)
         except NotFound:
             return []
 

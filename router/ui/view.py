@@ -8,6 +8,7 @@ from typing import Any
 from google.protobuf import json_format
 
 from triroute.proto import decoding_pb2, router_pb2
+from triroute.router.words import word
 
 _Pass = decoding_pb2.PassRecord
 
@@ -76,7 +77,7 @@ def whole(record: router_pb2.Record) -> dict[str, Any]:
         ],
         "tool_calls": [[call.id, call.name, call.arguments_json] for call in record.calls],
         "passes_run": {
-            "kind": [_Pass.Kind.Name(one.kind).removeprefix("KIND_").lower() for one in passes],
+            "kind": [word(_Pass.Kind, one.kind) for one in passes],
             "segment": [one.segment for one in passes],
             "width": [one.width for one in passes],
             "start": [one.start_us for one in passes],
@@ -127,24 +128,24 @@ def plan(told: decoding_pb2.DecodePlan) -> dict[str, Any]:
 def mode_of(told: decoding_pb2.DecodePlan) -> str:
     """As in `linear`, `quadratic`, `diffusion`, `autoregressive`."""
     if told.variant:
-        return decoding_pb2.Variant.Name(told.variant).removeprefix("VARIANT_").lower()
-    return decoding_pb2.Mode.Name(told.mode).removeprefix("MODE_").lower()
+        return word(decoding_pb2.Variant, told.variant)
+    return word(decoding_pb2.Mode, told.mode)
 
 
 def step_of(kind: router_pb2.StepKind.ValueType) -> str:
     """As in `tool_call`."""
-    return router_pb2.StepKind.Name(kind).removeprefix("STEP_KIND_").lower()
+    return word(router_pb2.StepKind, kind)
 
 
 def segment_kind(kind: decoding_pb2.SegmentKind.ValueType) -> str:
     """As in `code`; `whole` where the text was not followed."""
-    return decoding_pb2.SegmentKind.Name(kind).removeprefix("SEGMENT_KIND_").lower() if kind else "whole"
+    return word(decoding_pb2.SegmentKind, kind) if kind else "whole"
 
 
 def _ended(record: router_pb2.Record) -> str:
     if record.error:
         return record.error.partition(":")[0].lower()
-    return decoding_pb2.FinishReason.Name(record.finish.reason).removeprefix("FINISH_REASON_").lower()
+    return word(decoding_pb2.FinishReason, record.finish.reason)
 
 
 def _plain(message: Any) -> dict[str, Any]:
