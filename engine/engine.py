@@ -140,7 +140,14 @@ class Engine:
             try:
                 busy = self.loop.step()
             except Exception:
-                log.exception("a pass failed; the requests in it end")
+                requests = [sequence.request for sequence in self.scheduler.running]
+                log.exception(
+                    "a pass failed; the requests in it end",
+                    extra={
+                        "request_ids": [request.request_id for request in requests],
+                        "trace_ids": [request.trace_id for request in requests],
+                    },
+                )
                 self._fail_all("the engine failed in a pass; see its log")
                 busy = True
             if not busy:

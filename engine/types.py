@@ -122,7 +122,7 @@ class Request:
 
     `resume_ids` are output tokens that an interrupted run has committed, `resume_characters` the code points of
     text that it delivered: neither is sent again. `segments` has other plans for parts of the output. Where it
-    `may_call` tools, the output may also be nothing but a call.
+    `may_call` tools, the output may also be nothing but a call. `trace_id` (32 hex digits) names it in the log.
     """
 
     request_id: str
@@ -134,6 +134,7 @@ class Request:
     resume_characters: int = 0
     segments: tuple[tuple[SegmentKind, Plan], ...] = ()
     may_call: bool = False
+    trace_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

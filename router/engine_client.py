@@ -37,13 +37,15 @@ class EngineClient:
         self._stub = engine_pb2_grpc.EngineStub(self._channel)
         self.load = Load()
 
-    async def generate(self, message: engine_pb2.GenerateRequest) -> AsyncGenerator[engine_pb2.GenerateEvent, None]:
-        """The engine's events. Leaving early cancels the work.
+    async def generate(
+        self, message: engine_pb2.GenerateRequest, carried: tuple[tuple[str, str], ...] = ()
+    ) -> AsyncGenerator[engine_pb2.GenerateEvent, None]:
+        """The engine's events; `carried` are the headers of the trace. Leaving early cancels the work.
 
         Raises EngineLost when the engine goes away before it has finished, InvalidRequest for what only the engine
         could judge, EngineFailed for the rest.
         """
-        call = self._stub.Generate(message)
+        call = self._stub.Generate(message, metadata=carried)
         try:
             async for event in call:
                 yield event

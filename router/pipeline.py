@@ -29,12 +29,13 @@ from triroute.router.fleet.member import Member
 from triroute.router.policy.live import ActivePolicy
 from triroute.router.run import CANCELLED, Run
 from triroute.router.settings import Settings
-from triroute.router.step_metrics import StepMetrics
 from triroute.router.structured.attempt import Attempt
 from triroute.router.structured.calls import CallStream
 from triroute.router.structured.check import Checked, check, is_checked
 from triroute.router.supervisor import Supervisor
-from triroute.router.telemetry import Telemetry, trace_id
+from triroute.router.telemetry import logs
+from triroute.router.telemetry.steps import StepMetrics
+from triroute.router.telemetry.tracer import Telemetry, carried, span_id, trace_id
 from triroute.router.types import Capture, StepKind
 
 log = logging.getLogger("triroute.pipeline")
@@ -78,6 +79,8 @@ class Pipeline:
         """One decision, deltas, one finish. Raises TrirouteError; leaving early ends the work in the engine."""
         run = self._accept(message)
         server = self.telemetry.begin(run, metadata)
+        run.carried = carried(server)
+        logs.about(logs.About(run.request_id, trace_id(server), span_id(server)))
         try:
             self._decide(run, trace_id(server))
             if run.is_required and self.records.broken:
@@ -109,13 +112,15 @@ class Pipeline:
             run.ended_ns = time.time_ns()
             self._leave(run)
             self._compare(run)
-            self.telemetry.end(run, server, self.model)
+            self.telemetry.end(run, server, self.model, self.chronicle.words)
             self.metrics.count(run, server, self.model)
+            logs.step_ended(run)
             if not run.recorded:
                 self._record(run)
 
     def decide(self, message: router_pb2.GenerateRequest) -> router_pb2.Decision:
         """How a request would be decoded. Raises TrirouteError."""
+        logs.about(logs.About())
         request = to_request(message)
         decision = self.live.decide(request, classify(request), self.member.load(), dry=True)
         return from_decision(decision, "", "")
@@ -223,7 +228,7 @@ class Pipeline:
                 yield engine_pb2.GenerateEvent(finish=aborted)
                 return
             try:
-                async with aclosing(self.engine.generate(asked)) as events:
+                async with aclosing(self.engine.generate(asked, run.carried)) as events:
                     async for event in events:
                         yield event
                 return

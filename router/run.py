@@ -47,6 +47,7 @@ class Run:
     request: Request
     grant: Grant | None = None  # what its tenant was let in with, where that is limited
     request_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    carried: tuple[tuple[str, str], ...] = ()  # its trace, as the W3C's headers
     arrived_ns: int = field(default_factory=time.time_ns)
     decided_ns: int = 0
     ended_ns: int = 0

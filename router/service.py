@@ -26,16 +26,16 @@ from triroute.router.fleet.redis import RedisExchange
 from triroute.router.http.health import health as health_route
 from triroute.router.http.listener import HttpListener
 from triroute.router.http.metrics import metrics_page
-from triroute.router.metrics import Metrics
 from triroute.router.pipeline import Pipeline
 from triroute.router.policy import Policy
 from triroute.router.policy.keeper import PolicyKeeper
 from triroute.router.policy.store.redis import RedisStore
 from triroute.router.server import RouterServicer
 from triroute.router.settings import Settings
-from triroute.router.step_metrics import Now
 from triroute.router.supervisor import Progress, Supervisor
-from triroute.router.telemetry import Telemetry
+from triroute.router.telemetry.metrics import Metrics
+from triroute.router.telemetry.steps import Now
+from triroute.router.telemetry.tracer import Telemetry
 from triroute.router.ui.api import viewer
 
 SERVICE = router_pb2.DESCRIPTOR.services_by_name["Router"].full_name

@@ -14,6 +14,7 @@ from triroute.proto import engine_pb2
 from triroute.router.engine_client import EngineClient, EngineLost
 from triroute.router.errors import EngineUnavailable, StartFailed
 from triroute.router.settings import Settings
+from triroute.router.telemetry.logs import heard
 
 log = logging.getLogger("triroute.supervisor")
 
@@ -23,7 +24,7 @@ _PAUSE_SECONDS = 30.0  # between attempts, once it has been given up
 _ANSWER_SECONDS = 10.0  # for an engine under which a call broke
 _KILL_SECONDS = 5.0
 _LAST_WORDS_SECONDS = 1.0
-_CHUNK, _LONGEST_LINE = 65_536, 500
+_CHUNK = 65_536
 
 Progress = Callable[[str], None]
 
@@ -94,7 +95,7 @@ class Supervisor:
 
     async def _spawn(self) -> asyncio.subprocess.Process:
         settings = self.settings
-        command = [*settings.engine, "--socket", str(self.socket), "--parent-pipe"]
+        command = [*settings.engine, "--socket", str(self.socket), "--parent-pipe", "--log-format", "json"]
         command += ["--cache-mb", str(settings.cache_mb)]
         command += ["--checkpoint", str(settings.checkpoint)] if settings.checkpoint else []
         command += ["--adapter", str(settings.adapter)] if settings.adapter else []
@@ -192,8 +193,7 @@ class Supervisor:
         """Pass on what the engine says on stderr; in chunks, since a line may be of any length."""
         while process.stderr is not None and (chunk := await process.stderr.read(_CHUNK)):
             for line in chunk.decode(errors="replace").splitlines():
-                self._last_words.append(line.rstrip()[:_LONGEST_LINE])
-                log.warning("engine: %s", self._last_words[-1])
+                self._last_words.append(heard(line))
 
     async def _hear_out(self) -> None:
         """What an ended process said last may still be on its way."""

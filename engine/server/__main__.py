@@ -13,6 +13,7 @@ from pathlib import Path
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
+from pythonjsonlogger.json import JsonFormatter
 
 from triroute.engine.config import EngineConfig
 from triroute.engine.engine import Engine
@@ -26,7 +27,7 @@ _MESSAGE_BYTES = 64 * 2**20
 def main() -> int:
     """Load, serve, stop. 2 when the checkpoint or its adapter can't be loaded."""
     options = _parse()
-    logging.basicConfig(level=options.log_level, format="%(levelname)s %(name)s: %(message)s")
+    _log(options.log_level, options.log_format == "json")
     config = EngineConfig(threads=options.threads, cache_mb=options.cache_mb)
     try:
         none = options.adapter == Path("none")
@@ -66,6 +67,16 @@ def _at_end(stop: asyncio.Event) -> None:
         stop.set()
 
 
+def _log(level: str, as_json: bool) -> None:
+    """On stderr. As JSON, a traceback stays in one line with its message."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    if as_json:
+        renamed = {"levelname": "level", "name": "logger", "exc_info": "exception"}
+        handler.setFormatter(JsonFormatter(["levelname", "name", "message"], rename_fields=renamed))
+    logging.basicConfig(level=level, handlers=[handler])
+
+
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m triroute.engine.server", description=__doc__)
     parser.add_argument("--socket", type=Path, required=True, help="Unix socket to listen on")
@@ -74,6 +85,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, help="threads of a pass; one for each core when absent")
     parser.add_argument("--cache-mb", type=int, default=EngineConfig().cache_mb, help="KV cache, MiB")
     parser.add_argument("--parent-pipe", action="store_true", help="stop when stdin closes")
+    parser.add_argument("--log-format", default="text", choices=["text", "json"], help="how to write to stderr")
     parser.add_argument("--log-level", default="WARNING", choices=["DEBUG", "INFO", "WARNING", "ERROR"])
     return parser.parse_args()
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
@@ -18,6 +20,7 @@ from triroute.engine.server.errors import abort
 from triroute.engine.types import Event, Failed, Finished, Request, Started
 from triroute.proto import engine_pb2, engine_pb2_grpc
 
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*")
 _LEAST_INTERVAL_MS = 20
 _DEFAULT_INTERVAL_MS = 100
 
@@ -32,7 +35,8 @@ class EngineServicer(engine_pb2_grpc.EngineServicer):
         self, message: engine_pb2.GenerateRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[engine_pb2.GenerateEvent]:
         try:
-            request, constraint = await asyncio.to_thread(self._prepare, message)
+            trace = _trace_id(dict(context.invocation_metadata() or ()).get("traceparent"))
+            request, constraint = await asyncio.to_thread(self._prepare, message, trace)
             async for event in self._events(request, constraint):
                 if isinstance(event, Failed):
                     raise EngineError(event.message)
@@ -94,8 +98,9 @@ class EngineServicer(engine_pb2_grpc.EngineServicer):
                 )
             await asyncio.sleep(interval)
 
-    def _prepare(self, message: engine_pb2.GenerateRequest) -> tuple[Request, Constraint | None]:
-        return to_request(message, self.engine), to_constraint(message, self.engine.tokenizer)
+    def _prepare(self, message: engine_pb2.GenerateRequest, trace: str) -> tuple[Request, Constraint | None]:
+        request = replace(to_request(message, self.engine), trace_id=trace)
+        return request, to_constraint(message, self.engine.tokenizer)
 
     async def _events(self, request: Request, constraint: Constraint | None) -> AsyncIterator[Event]:
         """Submit, then everything until the end; leaving early ends the work."""
@@ -110,6 +115,12 @@ class EngineServicer(engine_pb2_grpc.EngineServicer):
                     return
         finally:
             self.engine.abort(request.request_id)
+
+
+def _trace_id(traceparent: str | bytes | None) -> str:
+    """Of the W3C's header; empty for anything else."""
+    found = _TRACEPARENT.fullmatch(traceparent) if isinstance(traceparent, str) else None
+    return found[1] if found else ""
 
 
 def _post(loop: asyncio.AbstractEventLoop, queue: asyncio.Queue[Event], event: Event) -> None:

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from triroute.proto import audit_pb2, engine_pb2
 from triroute.router.audit import events
+from triroute.router.audit.body import vocabulary
 from triroute.router.audit.store import Kind
 from triroute.router.audit.writer import RecordWriter
 from triroute.router.policy.store import Change
@@ -32,11 +33,12 @@ class Engine(Protocol):
 
 
 class Chronicle:
-    """One for a service. `engine_sha256` and `vocabulary_sha256` are those of the engine that runs now, in hex."""
+    """One for a service. `engine_sha256`, `vocabulary_sha256` (hex) and `words` are the running engine's."""
 
     def __init__(self, records: RecordWriter, settings: Settings) -> None:
         self.records = records
         self.engine_sha256 = self.vocabulary_sha256 = ""
+        self.words: dict[int, str] = {}  # the text of each token
         self._settings = settings
         self._address = self._checkpoint = ""
 
@@ -92,6 +94,7 @@ class Chronicle:
             self._checkpoint = described.checkpoint_sha256
             words = await engine.vocabulary()
             self.vocabulary_sha256 = hashlib.sha256(words).hexdigest() if words else ""
+            self.words = vocabulary(words)
             if words:
                 self.records.keep(Kind.VOCABULARY, self.vocabulary_sha256, words)
         self.engine_sha256 = sha256

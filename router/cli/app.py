@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from importlib.metadata import version
 from typing import Annotated
 
 import typer
-from rich.logging import RichHandler
 from rich.markup import escape
 
 from triroute.router.cli.audit import audit
@@ -18,6 +16,7 @@ from triroute.router.cli.demo import demo
 from triroute.router.cli.eval_adapter import eval_adapter
 from triroute.router.cli.exits import FAILED, INVALID_POLICY, REVISION_MOVED
 from triroute.router.cli.generate import generate
+from triroute.router.cli.lines import LogFormat, configure
 from triroute.router.cli.policy import policy
 from triroute.router.cli.policy_live import add_to
 from triroute.router.cli.screen import errors
@@ -69,16 +68,17 @@ def _options(
     show_version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what the service does.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Log what the service does, and each step that it served.")
+    ] = False,
+    log_format: Annotated[
+        LogFormat,
+        typer.Option(
+            envvar="TRIROUTE_LOG_FORMAT", help="How: `auto` is JSON for a service that writes to no terminal."
+        ),
+    ] = LogFormat.AUTO,
 ) -> None:
-    # A service's operator wants to hear that a store went away or a canary was stopped; of one call, what failed it.
-    quiet = logging.WARNING if context.invoked_subcommand == "serve" else logging.ERROR
-    level = logging.INFO if verbose else quiet
-    if errors.is_terminal:
-        handler = RichHandler(console=errors, show_path=False, show_time=verbose)
-        logging.basicConfig(level=level, format="%(message)s", handlers=[handler])
-    else:  # a file or a collector: nothing is wrapped
-        logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s")
+    configure(log_format, context.invoked_subcommand == "serve", verbose)
 
 
 def main() -> None:

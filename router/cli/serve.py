@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 from pathlib import Path
 from typing import Annotated
@@ -23,9 +24,11 @@ from triroute.router.cli.options import (
     Records,
     Threads,
 )
-from triroute.router.cli.screen import console, errors, progress
+from triroute.router.cli.screen import console, progress
 from triroute.router.service import Service
 from triroute.router.settings import Settings, home
+
+log = logging.getLogger("triroute.service")
 
 
 def serve(
@@ -107,7 +110,7 @@ async def _serve(settings: Settings) -> None:
     try:
         console.print(_welcome(service))
         await stop.wait()
-        errors.print(f"finishing running steps, for up to {settings.drain_seconds:g} s; Ctrl-C again stops at once")
+        log.warning("finishing running steps, for up to %g s; Ctrl-C again stops at once", settings.drain_seconds)
         draining, cut = asyncio.create_task(service.drain()), asyncio.create_task(at_once.wait())
         await asyncio.wait([draining, cut], return_when=asyncio.FIRST_COMPLETED)
         draining.cancel()

@@ -52,7 +52,7 @@ def test_demo_and_trace(home: dict[str, str], tmp_path: Path) -> None:
 
 
 def test_serve_generate_and_drain(home: dict[str, str], tmp_path: Path) -> None:
-    command = [*TRIROUTE, "serve", "--listen", "127.0.0.1:0"]
+    command = [*TRIROUTE, "-v", "serve", "--listen", "127.0.0.1:0"]
     with subprocess.Popen(command, env=home, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as serving:
         assert serving.stdout is not None
         line = next(line for line in serving.stdout if "address" in line)
@@ -98,6 +98,13 @@ def test_serve_generate_and_drain(home: dict[str, str], tmp_path: Path) -> None:
         assert "rule" in one.stderr
         serving.send_signal(signal.SIGINT)
         assert serving.wait(timeout=30) == 0
+        assert serving.stderr is not None
+        logged = [json.loads(line) for line in serving.stderr]
+    told = {line["trace_id"]: line for line in logged if line["logger"] == "triroute.steps"}
+    assert told[second["trace_id"]].items() >= {"triroute.mode": "self_speculation", "level": "INFO"}.items()
+    assert told[second["trace_id"]]["gen_ai.usage.output_tokens"] == len(second["token_ids"])
+    assert "colour" not in json.dumps(logged)
+    assert any("finishing running steps" in line["message"] for line in logged)
 
 
 @pytest.mark.parametrize(

@@ -17,15 +17,16 @@ import yaml
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from prometheus_client.parser import text_string_to_metric_families
 
-from triroute.router import metrics, moments, step_metrics, telemetry
 from triroute.router.convert import to_request
-from triroute.router.metrics import Metrics
 from triroute.router.policy import load
 from triroute.router.policy.live import ActivePolicy
 from triroute.router.prompts import build
 from triroute.router.run import Run
 from triroute.router.settings import Settings
-from triroute.router.telemetry import Telemetry
+from triroute.router.telemetry import names
+from triroute.router.telemetry.metrics import Metrics
+from triroute.router.telemetry.page import of, page
+from triroute.router.telemetry.tracer import Telemetry
 
 from .conftest import Running
 
@@ -40,6 +41,7 @@ STEPS: list[dict[str, Any]] = [
     {"prompt": "Tell me a story.", "mode": "diffusion", "max_tokens": 16},
 ]
 SECRET = "zanzibar quince"
+METRICS = [one for one in of(names.Metric) if isinstance(one, names.Metric)]
 
 
 @pytest.fixture(scope="module")
@@ -70,9 +72,16 @@ def samples(page: str) -> dict[str, set[str]]:
     return found
 
 
-def as_prometheus(name: str, unit: str) -> str:
+def as_prometheus(metric: names.Metric) -> str:
     """As a metric is called there, without what the kind of it adds."""
-    return name.replace(".", "_") + ("_seconds" if unit == "s" else "")
+    return metric.replace(".", "_") + ("_seconds" if metric.unit == "s" else "")
+
+
+def test_labels_are_those_that_the_page_tells_of(served: Running) -> None:
+    shown = samples(scrape(served)[0])
+    for metric in METRICS:
+        named = [labels for name, labels in shown.items() if re.match(rf"{as_prometheus(metric)}(?:_[a-z]+)?$", name)]
+        assert set().union(*named) - {"le"} <= {label.replace(".", "_") for label in metric.labels}, metric
 
 
 def test_steps_are_counted(served: Running) -> None:
@@ -97,9 +106,9 @@ def test_steps_are_counted(served: Running) -> None:
 
 def test_every_query_names_what_there_is(served: Running) -> None:
     known = samples(scrape(served)[0])
-    for name, (unit, _) in step_metrics.NAMES.items():  # those that nothing has happened to yet
-        counter = "_total" if name in step_metrics.COUNTERS else ""
-        known.setdefault(as_prometheus(name, unit) + counter, set())
+    for metric in METRICS:  # those that nothing has happened to yet
+        counter = "_total" if isinstance(metric, names.Counter) else ""
+        known.setdefault(as_prometheus(metric) + counter, {label.replace(".", "_") for label in metric.labels})
     for query in [*QUERIES, *(one["expr"] for one in DASHBOARD["annotations"]["list"])]:
         named = re.findall(r"\b(?:gen_ai|triroute)_\w+(?=[\[{)\s]|$)", query)
         labels = {word.strip() for inside in re.findall(r"by \(([^)]*)\)", query) for word in inside.split(",")}
@@ -108,7 +117,7 @@ def test_every_query_names_what_there_is(served: Running) -> None:
         assert used, query
         for name in used:
             assert name in known, query
-            assert labels - known[name] <= ({"result"} if not known[name] else set()), query
+            assert labels <= known[name], query
 
 
 def test_exemplars_lead_to_traces(settings: Settings) -> None:
@@ -127,20 +136,27 @@ def test_exemplars_lead_to_traces(settings: Settings) -> None:
         for scope in resource.scope_metrics
         for metric in scope.metrics
     }
-    (point,) = points[step_metrics.DURATION]
+    (point,) = points[names.DURATION]
     (exemplar,) = point.exemplars
     assert exemplar.trace_id == span.get_span_context().trace_id
     counted.close()
 
 
-def test_page_tells_of_everything() -> None:
-    page = (ROOT / "docs/telemetry.md").read_text(encoding="utf-8")
-    for name, (unit, what) in step_metrics.NAMES.items():
-        assert f"| `{name}` | {unit} | {what} |" in page
-    for module in (metrics, telemetry, moments):
-        for value in vars(module).values():
-            if isinstance(value, str) and re.fullmatch(r"triroute\.(?!v1|router)[a-z_.]+", value):
-                assert f"`{value}`" in page, value
+def test_page_is_current() -> None:
+    assert (ROOT / "docs/telemetry_names.md").read_text(encoding="utf-8") == page()
+
+
+def test_every_name_is_used_and_written_nowhere_else() -> None:
+    """The page tells of what there is, and of all of it."""
+    files = [path for path in (ROOT / "router/telemetry").glob("*.py") if path.name not in ("names.py", "page.py")]
+    code = "\n".join(path.read_text(encoding="utf-8") for path in files)
+    patterns = (names.CHAT, names.DECODE)
+    others = (names.LOG_EXCEPTION, names.REQUEST_IDS, names.TRACE_IDS)  # the formatter's, and the engine's
+    for constant, value in vars(names).items():
+        if isinstance(value, names.Name) and value not in (*patterns, *others):
+            assert re.search(rf"\b{constant}\b", code), constant
+    written = re.findall(r"\"((?:gen_ai|triroute)\.[\w.]+)\"", code)
+    assert not [one for one in written if one in {*of(names.Name)}]
 
 
 def test_files_fit_together() -> None:

@@ -160,3 +160,25 @@ def test_truncated_checkpoint(tmp_path: Path) -> None:
     path.write_bytes(default_checkpoint().read_bytes()[:20_000_000])
     with pytest.raises(CheckpointError, match="download it again"):
         Engine.load(path, EngineConfig())
+
+
+def test_failed_pass_names_the_steps_in_it(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    engine = Engine(tiny_checkpoint, EngineConfig(threads=1, cache_mb=1, max_running=2))
+    try:
+
+        def broken() -> None:
+            raise RuntimeError("a tensor went missing")
+
+        events: queue.Queue[Event] = queue.Queue()
+        request = Request("one", (1, 2), sampling=Sampling(max_tokens=9), trace_id="5" * 32)
+        monkeypatch.setattr(engine.loop, "_forward", lambda turns: broken())
+        engine.submit(request, None, events.put)
+        event = events.get(timeout=10)
+        while not isinstance(event, Failed):
+            event = events.get(timeout=10)
+        (line,) = [entry for entry in caplog.records if entry.name == "triroute.engine"]
+        assert vars(line)["trace_ids"] == ["5" * 32]
+        assert vars(line)["request_ids"] == ["one"]
+    finally:
+        monkeypatch.undo()
+        engine.close()

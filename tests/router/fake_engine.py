@@ -34,7 +34,8 @@ class Script:
 
     From each of the output lengths `segments` on another segment runs, by turns code and prose. `calls` are the tokens,
     from and to, of tool calls. `end` is how the stream ends: finish, silent (no finish), kill (after the finish),
-    failed, invalid. `only` limits all that to one mode, as in "diffusion".
+    failed, invalid. `says` is logged as a real engine logs, with the trace of the call. `only` limits all that to one
+    mode, as in "diffusion".
     """
 
     kill_at: tuple[int, ...] = ()
@@ -44,6 +45,7 @@ class Script:
     end: str = "finish"
     delay: float = 0.0
     slow_start: float = 0.0
+    says: str = ""
     only: str = ""
 
 
@@ -91,6 +93,10 @@ class FakeEngine(engine_pb2_grpc.EngineServicer):
             script = Script()
         if script.end == "invalid":
             await _invalid(context)
+        if script.says:
+            trace = dict(context.invocation_metadata() or ()).get("traceparent", "")
+            told = {"level": "ERROR", "logger": "triroute.engine", "message": script.says, "trace_ids": [trace]}
+            print(json.dumps(told), file=sys.stderr, flush=True)
         await asyncio.sleep(script.slow_start)
         self.running[message.request_id] = False
         try:
@@ -244,6 +250,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--socket", type=Path, required=True)
     parser.add_argument("--parent-pipe", action="store_true")
+    parser.add_argument("--log-format")
     parser.add_argument("--fail-start", help="say this on stderr and exit with 2")
     parser.add_argument("--deaf", action="store_true", help="never listen")
     parser.add_argument("--ignore-term", action="store_true", help="only a kill ends it")

@@ -10,13 +10,13 @@ import pytest
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2, metrics_service_pb2_grpc
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
-from triroute.router import metrics, step_metrics
-from triroute.router.metrics import Metrics
 from triroute.router.policy.live import ActivePolicy
 from triroute.router.policy.trial import Candidate
+from triroute.router.telemetry import names
+from triroute.router.telemetry.metrics import Metrics
 from triroute.router.types import Load, Request, Step, StepKind
 
-from .policy.policies import policy
+from ..policy.policies import policy
 
 
 def values(reader: InMemoryMetricReader) -> dict[str, dict[tuple[Any, ...], float]]:
@@ -35,7 +35,7 @@ def values(reader: InMemoryMetricReader) -> dict[str, dict[tuple[Any, ...], floa
 def test_everything_counted_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     live, reader = ActivePolicy(policy("first")), InMemoryMetricReader()
     counted = Metrics("", live, [reader])
-    assert (values(reader)[metrics.SWAPS], values(reader)[metrics.REFUSED]) == ({(): 0}, {(): 0})
+    assert (values(reader)[names.SWAPS], values(reader)[names.REFUSED]) == ({(): 0}, {(): 0})
     live.swap(policy("second"), "a test")
     live.refuse("a policy", "broken")
     candidate = Candidate(policy("third").revision, 50)
@@ -45,16 +45,16 @@ def test_everything_counted_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
         turn.decide(Step(StepKind.CODE, 1.0), Load())
         turn.end(number % 4 == 0, 8.0)
     seen = values(reader)
-    assert (seen[metrics.SWAPS], seen[metrics.REFUSED]) == ({(): 1}, {(): 1})
-    assert seen[metrics.CANARY_PERCENT] == {(): 50}
-    assert seen[metrics.CANARY_STOPPED] == {(): 0}
-    pairs = seen[metrics.SHADOW_STEPS]
+    assert (seen[names.SWAPS], seen[names.REFUSED]) == ({(): 1}, {(): 1})
+    assert seen[names.CANARY_PERCENT] == {(): 50}
+    assert seen[names.CANARY_STOPPED] == {(): 0}
+    pairs = seen[names.SHADOW_STEPS]
     assert set(pairs) == {(True, "only-third", "only-second"), (True, "only-second", "only-third")}
     assert sum(pairs.values()) == 40
-    steps = seen[metrics.CANARY_STEPS]
+    steps = seen[names.CANARY_STEPS]
     assert (steps["canary", "failed"] + steps["stable", "failed"], sum(steps.values())) == (10, 40)
-    assert seen[metrics.CANARY_TIME]["canary", 0.5] == pytest.approx(0.008, rel=0.1)
-    assert seen[metrics.SHADOW_PROBLEMS] == {("failed",): 0, ("slow",): 0, ("skipped",): 0}
+    assert seen[names.CANARY_TIME]["canary", 0.5] == pytest.approx(0.008, rel=0.1)
+    assert seen[names.SHADOW_PROBLEMS] == {("failed",): 0, ("slow",): 0, ("skipped",): 0}
     counted.close()
 
 
@@ -79,7 +79,9 @@ def test_collector_gets_them_at_the_end_at_the_latest() -> None:
     server.start()
     Metrics(f"http://127.0.0.1:{port}", ActivePolicy(policy("first"))).close()
     server.stop(0).wait()
-    assert receiver.names == {metrics.SWAPS, metrics.REFUSED, *step_metrics.GAUGES, *step_metrics.OBSERVED}
+    assert receiver.names == {
+        *(names.SWAPS, names.REFUSED, names.RUNNING, names.WAITING, names.CACHE, names.INFO, names.RESTARTS, names.LOST)
+    }
 
 
 def test_collector_of_spans_alone_is_told_of_quietly(caplog: pytest.LogCaptureFixture) -> None:
@@ -102,12 +104,12 @@ def test_what_steps_turned_out_to_be(caplog: pytest.LogCaptureFixture) -> None:
         counted.watch.add(Step(StepKind.CODE, 0.95), StepKind.PROSE if number % 2 else StepKind.CODE, "crewai")
     counted.watch.add(Step(StepKind.UNKNOWN, 0.3), StepKind.PROSE, "other")
     seen = values(reader)
-    assert seen[metrics.CLASSIFIED] == {
+    assert seen[names.CLASSIFIED] == {
         ("crewai", "code", "code"): 100,
         ("crewai", "prose", "code"): 100,
         ("other", "prose", "unknown"): 1,
     }
-    assert seen[metrics.DRIFTING] == {("crewai",): 1}
-    assert seen[metrics.DRIFT]["crewai",] >= 10_000
+    assert seen[names.DRIFTING] == {("crewai",): 1}
+    assert seen[names.DRIFT]["crewai",] >= 10_000
     assert [record.message for record in caplog.records if "crewai" in record.message] == [caplog.records[-1].message]
     counted.close()

@@ -1,4 +1,4 @@
-"""What is counted of policies and of the classifier, as OpenTelemetry metrics; `step_metrics` has what is of steps.
+"""What is counted of policies and of the classifier, as OpenTelemetry metrics; `steps` has what is of steps.
 
 Everything is read when it is exported, from counts that are kept anyway: a request pays nothing for it.
 """
@@ -27,14 +27,32 @@ from prometheus_client import CollectorRegistry
 from triroute.router.classifier.watch import Watch
 from triroute.router.policy.live import ActivePolicy
 from triroute.router.policy.trial.turn import Trial
-from triroute.router.step_metrics import StepMetrics
-from triroute.router.telemetry import SERVICE
-
-SWAPS, REFUSED = "triroute.policy.swaps", "triroute.policy.refused"
-SHADOW_STEPS, SHADOW_PROBLEMS = "triroute.shadow.steps", "triroute.shadow.problems"
-CANARY_PERCENT, CANARY_STOPPED = "triroute.canary.percent", "triroute.canary.stopped"
-CANARY_STEPS, CANARY_TIME = "triroute.canary.steps", "triroute.canary.time_per_token"
-CLASSIFIED, DRIFT, DRIFTING = "triroute.classifier.steps", "triroute.classifier.drift", "triroute.classifier.drifting"
+from triroute.router.telemetry.names import (
+    AGREES,
+    ARM,
+    CANARY_PERCENT,
+    CANARY_STEPS,
+    CANARY_STOPPED,
+    CANARY_TIME,
+    CANDIDATE,
+    CLASSIFIED,
+    DRIFT,
+    DRIFTING,
+    FRAMEWORK,
+    OBSERVED,
+    OTHER_RULE,
+    OUTCOME,
+    PREDICTED,
+    PROBLEM,
+    QUANTILE,
+    REFUSED,
+    RULE,
+    SERVICE,
+    SHADOW_PROBLEMS,
+    SHADOW_STEPS,
+    SWAPS,
+)
+from triroute.router.telemetry.steps import StepMetrics
 
 log = logging.getLogger("triroute.metrics")
 
@@ -74,23 +92,23 @@ class Metrics:
         self._provider = MeterProvider(every, resource, shutdown_on_exit=False)
         meter = self._provider.get_meter("triroute")
         self.steps = StepMetrics(meter)
-        for name, read, what in (
-            (SWAPS, self._swaps, "Changes of the policy that decides."),
-            (REFUSED, self._refused, "Policies that could not become active."),
-            (SHADOW_STEPS, self._shadow, "Steps by the rule that decided and the one of the other policy."),
-            (SHADOW_PROBLEMS, self._problems, "Steps that the other policy could not be compared for, or slowly."),
-            (CLASSIFIED, self._classified, "Steps by what they were taken for and turned out to be."),
-            (CANARY_STEPS, self._steps, "Steps of a canary and of the active policy, by outcome."),
+        for counter, read in (
+            (SWAPS, self._swaps),
+            (REFUSED, self._refused),
+            (SHADOW_STEPS, self._shadow),
+            (SHADOW_PROBLEMS, self._problems),
+            (CLASSIFIED, self._classified),
+            (CANARY_STEPS, self._steps),
         ):
-            meter.create_observable_counter(name, [read], unit="1", description=what)
-        for name, read, unit, what in (
-            (CANARY_PERCENT, self._percent, "%", "Share of the keys that the candidate decides."),
-            (CANARY_STOPPED, self._stopped, "1", "1 while a canary is stopped."),
-            (DRIFT, self._drift, "1", "Wealth of a bet against the classifier's confidence; 10,000 is an alarm."),
-            (DRIFTING, self._drifting, "1", "1 while the classifier is surer than it is right."),
-            (CANARY_TIME, self._time, "s", "Time a token that a share of the steps stays under."),
+            meter.create_observable_counter(counter, [read], counter.unit, counter.what)
+        for gauge, read in (
+            (CANARY_PERCENT, self._percent),
+            (CANARY_STOPPED, self._stopped),
+            (DRIFT, self._drift),
+            (DRIFTING, self._drifting),
+            (CANARY_TIME, self._time),
         ):
-            meter.create_observable_gauge(name, [read], unit=unit, description=what)
+            meter.create_observable_gauge(gauge, [read], gauge.unit, gauge.what)
 
     def close(self) -> None:
         """Export what is left, within a second."""
@@ -106,35 +124,35 @@ class Metrics:
 
     def _classified(self, options: CallbackOptions) -> Iterator[Observation]:
         for (predicted, observed, framework), count in list(self.watch.counts.items()):
-            named = {"predicted": predicted.value, "observed": observed.value, "framework": framework}
+            named: dict[str, str] = {PREDICTED: predicted.value, OBSERVED: observed.value, FRAMEWORK: framework}
             yield Observation(count, named)
 
     def _drift(self, options: CallbackOptions) -> Iterator[Observation]:
         for framework, wealth in list(self.watch.drift.wealth.items()):
-            yield Observation(wealth, {"framework": framework})
+            yield Observation(wealth, {FRAMEWORK: framework})
 
     def _drifting(self, options: CallbackOptions) -> Iterator[Observation]:
         for framework, drifting in list(self.watch.drift.drifting.items()):
-            yield Observation(int(drifting), {"framework": framework})
+            yield Observation(int(drifting), {FRAMEWORK: framework})
 
     def _shadow(self, options: CallbackOptions) -> Iterator[Observation]:
         for trial, named in self._trials():
             shadow = trial.judge.own.shadow
             for agrees, counts in ((True, shadow.agree), (False, shadow.differ)):
                 for (rule, other), count in list(counts.items()):
-                    yield Observation(count, {**named, "rule": rule, "other_rule": other, "agrees": agrees})
+                    yield Observation(count, {**named, RULE: rule, OTHER_RULE: other, AGREES: agrees})
 
     def _problems(self, options: CallbackOptions) -> Iterator[Observation]:
         for trial, named in self._trials():
             for kind in ("failed", "slow", "skipped"):
-                yield Observation(getattr(trial.judge.own.shadow, kind), {**named, "kind": kind})
+                yield Observation(getattr(trial.judge.own.shadow, kind), {**named, PROBLEM: kind})
 
     def _steps(self, options: CallbackOptions) -> Iterator[Observation]:
         for trial, named in self._trials():
             for name in ("stable", "canary"):
                 arm = getattr(trial.judge.own, name)
-                yield Observation(arm.failed, {**named, "arm": name, "outcome": "failed"})
-                yield Observation(arm.steps - arm.failed, {**named, "arm": name, "outcome": "ok"})
+                yield Observation(arm.failed, {**named, ARM: name, OUTCOME: "failed"})
+                yield Observation(arm.steps - arm.failed, {**named, ARM: name, OUTCOME: "ok"})
 
     def _percent(self, options: CallbackOptions) -> Iterator[Observation]:
         for trial, named in self._trials():
@@ -143,20 +161,20 @@ class Metrics:
     def _stopped(self, options: CallbackOptions) -> Iterator[Observation]:
         candidate = self._live.candidate
         if candidate is not None:
-            yield Observation(int(candidate.stopped), {"candidate": candidate.revision[:12]})
+            yield Observation(int(candidate.stopped), {CANDIDATE: candidate.revision[:12]})
 
     def _time(self, options: CallbackOptions) -> Iterator[Observation]:
         for trial, named in self._trials():
             for name in ("stable", "canary"):
                 for share in _QUANTILES:
                     seconds = getattr(trial.judge.own, name).quantile(share) / 1000
-                    yield Observation(seconds, {**named, "arm": name, "quantile": share})
+                    yield Observation(seconds, {**named, ARM: name, QUANTILE: share})
 
     def _trials(self) -> Iterator[tuple[Trial, dict[str, str]]]:
         """The running one, if there is one, with what names it."""
         trial = self._live.trial
         if trial is not None:
-            yield trial, {"candidate": trial.candidate.revision[:12]}
+            yield trial, {CANDIDATE: trial.candidate.revision[:12]}
 
 
 def _readers(endpoint: str) -> list[MetricReader]:

@@ -26,10 +26,10 @@ from triroute.router.policy.trial import Candidate
 from triroute.router.run import Run
 from triroute.router.service import Service
 from triroute.router.settings import Settings
-from triroute.router.telemetry import Telemetry
+from triroute.router.telemetry.tracer import Telemetry
 from triroute.router.types import Request
 
-from . import fake_engine
+from .. import fake_engine
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 TRACEPARENT = (("traceparent", f"00-{TRACE}-{PARENT}-01"),)
@@ -154,10 +154,12 @@ async def test_span_tree(tmp_path: Path, receiver: Receiver) -> None:
         "triroute.mode": "self_speculation",
         "triroute.variant": "linear",
         "triroute.block_length": 4,
+        "triroute.draft_sources": ["diffusion", "prompt_lookup"],
         "triroute.passes": 6,
         "triroute.drafted": 6,
         "triroute.accepted": 3,
         "triroute.rejected": 3,
+        "triroute.forced": 0,
         "triroute.tokens_per_forward": 5 / 6,
         "triroute.accept_path": "020201",
     }
@@ -293,6 +295,6 @@ def test_overfull_queue_is_bounded_and_quiet(useless: str, caplog: pytest.LogCap
     run = Run(router_pb2.GenerateRequest(text="x"), Request(text="x"))
     run.ended_ns = run.arrived_ns
     for _ in range(5_000):
-        telemetry.end(run, telemetry.begin(run, {}), "m")
+        telemetry.end(run, telemetry.begin(run, {}), "m", {})
     telemetry.close()
     assert len(caplog.records) <= 1
