@@ -191,9 +191,18 @@ class Supervisor:
 
     async def _listen(self, process: asyncio.subprocess.Process) -> None:
         """Pass on what the engine says on stderr; in chunks, since a line may be of any length."""
+        begun = b""  # a line whose end has not come
         while process.stderr is not None and (chunk := await process.stderr.read(_CHUNK)):
-            for line in chunk.decode(errors="replace").splitlines():
-                self._last_words.append(heard(line))
+            *lines, begun = (begun + chunk).split(b"\n")
+            if len(begun) > _CHUNK:
+                lines, begun = [*lines, begun], b""
+            self._hear(lines)
+        self._hear([begun])
+
+    def _hear(self, lines: list[bytes]) -> None:
+        for line in lines:
+            if line.strip():
+                self._last_words.append(heard(line.decode(errors="replace")))
 
     async def _hear_out(self) -> None:
         """What an ended process said last may still be on its way."""

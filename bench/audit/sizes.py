@@ -37,6 +37,9 @@ _LONG = (
     "Explain how a car engine works, in detail.",
     "Write a long story about a lighthouse keeper and the sea.",
     "Write a Python class for a bank account with tests.",
+    "List the capitals of Europe with a sentence about each.",
+    "Write a letter to a friend about a journey through the mountains.",
+    "Tell the history of the bicycle from the beginning.",
 )
 _FEWEST = 20  # tokens; diffusion may end at once
 

@@ -5,20 +5,27 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 from triroute.bench.kinds import Unavailable
 
 
 @contextmanager
-def router(folder: Path, name: str, *options: str) -> Iterator[str]:
+def router(
+    folder: Path,
+    name: str,
+    *options: str,
+    module: str = "triroute.router",
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[str]:
     """The address of a `triroute serve` with its files in the folder; PolicyAdmin at `NAME.sock` there."""
     own = ["--listen", "127.0.0.1:0", "--admin", f"unix:{folder}/{name}.sock", "--records", f"{folder}/{name}.sqlite"]
     own += ["--threads", "1", "--cache-mb", "64"]
-    environment = {**os.environ, "TRIROUTE_HOME": str(folder), "NO_COLOR": "1", "COLUMNS": "200"}
-    with _running(["-m", "triroute.router", "serve", *own, *options], environment) as process:
+    screen = {"TRIROUTE_HOME": str(folder), "NO_COLOR": "1", "COLUMNS": "200"}
+    with _running(["-m", module, "serve", *own, *options], {**os.environ, **screen, **environment}) as process:
         yield _told(process, "address")
 
 

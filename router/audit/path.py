@@ -1,4 +1,4 @@
-"""The passes of a step in columns, and back. Confidences are kept in steps of 1/10,000; all else is kept as it was."""
+"""The passes of a step in columns, and back. Confidences are kept in steps of 1/1,000; all else is kept as it was."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 from triroute.proto import decoding_pb2, path_pb2
 
-SCALE = 10_000  # steps of a confidence
+SCALE = 1_000  # steps of a confidence
+_FIRST_SCALE = 10_000  # where a path does not say
 _Pass = decoding_pb2.PassRecord
 T = TypeVar("T")
 
@@ -43,6 +44,7 @@ def to_path(passes: Sequence[decoding_pb2.PassRecord], output: Sequence[int]) ->
     _put(path.behind_counts, path.behind, behind)
     if any(proposed):
         path.proposed_counts.extend(map(len, proposed))
+        path.confidence_steps = SCALE
         path.confidences.extend(round(sure * SCALE) for one in passes for sure in one.confidences)
         for made, where in zip(proposed, _places(path, fixed, behind), strict=True):
             path.proposed.extend(_differing(made, [_at(flat, place) for place in where]))
@@ -68,6 +70,7 @@ def from_path(path: path_pb2.Path, output: Sequence[int]) -> list[decoding_pb2.P
     committed = _cut(flat, path.committed_counts, count)
     fixed, behind = _cut(path.fixed, path.fixed_counts, count), _cut(path.behind, path.behind_counts, count)
     accepted = list(path.accepted) or [0] * count
+    scale = path.confidence_steps or _FIRST_SCALE
     present: dict[str, list[Any]] = {  # columns that most paths lack
         "segment": list(path.segments),
         "other_rows": list(path.other_rows),
@@ -78,7 +81,7 @@ def from_path(path: path_pb2.Path, output: Sequence[int]) -> list[decoding_pb2.P
         "lossy": _cut(path.lossy, path.lossy_counts, count) if path.lossy_counts else [],
         "forced": _cut(path.forced, path.forced_counts, count) if path.forced_counts else [],
         "proposed_ids": _proposed(path, flat, fixed, behind) if path.proposed_counts else [],
-        "confidences": _cut([sure / SCALE for sure in path.confidences], path.proposed_counts, count),
+        "confidences": _cut([sure / scale for sure in path.confidences], path.proposed_counts, count),
     }
     if path.rejected_counts:
         present["rejected_ids"] = _rejected(path, present["proposed_ids"], accepted)
