@@ -47,6 +47,11 @@ class TrirouteError(Exception):
         self.violations = violations
         self.retry_ms = retry_ms
 
+    @property
+    def unquoted(self) -> str:
+        """The message, without what could quote the request: where fields are wrong, just their names."""
+        return ", ".join(violation.field for violation in self.violations) or self.message
+
 
 class InvalidRequest(TrirouteError):
     """The caller's input is wrong."""

@@ -99,7 +99,7 @@ class Pipeline:
                         for piece in calls.feed(event.delta.text):
                             yield router_pb2.GenerateEvent(tool_call=piece)
         except TrirouteError as error:
-            run.error = f"{error.reason}: {error.message}"
+            run.error = f"{error.reason}: {error.message if run.captures is Capture.CONTENT else error.unquoted}"
             raise
         except (asyncio.CancelledError, GeneratorExit):
             run.error = f"{CANCELLED}: the caller left, or its deadline passed"

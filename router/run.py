@@ -18,7 +18,7 @@ from triroute.router.fleet.rates import Grant
 from triroute.router.policy.trial.turn import Turn
 from triroute.router.segments import Segments, call_id, call_records, ran
 from triroute.router.structured.attempt import GRAMMAR_OFF, Attempt, may_escalate
-from triroute.router.structured.check import Checked
+from triroute.router.structured.check import Checked, unquoted
 from triroute.router.types import Capture, Decision, Load, Request, Step, StepKind
 
 CANCELLED = "CANCELLED"
@@ -263,7 +263,7 @@ class Run:
             decision=self.decided,
             token_ids=self.token_ids,
             passes=self.passes,
-            finish=self.finish,
+            finish=self.told_finish(),
             error=self.error,
             token_text=token_text,
             model=model,
@@ -274,6 +274,18 @@ class Run:
             observed=number_of(STEPS, self.observed()),
             framework=framework(self.request),
         )
+
+    def told_finish(self) -> router_pb2.Finish | None:
+        """The end as records tell it: where content is not captured, without quotes of the output or its schema."""
+        if self.finish is None or self.captures is Capture.CONTENT:
+            return self.finish
+        told = router_pb2.Finish()
+        told.CopyFrom(self.finish)
+        if told.HasField("check"):
+            told.check.CopyFrom(unquoted(told.check))
+        for escalation in told.escalations:
+            escalation.check.CopyFrom(unquoted(escalation.check))
+        return told
 
     def known_tokens(self) -> list[int]:
         """Every token that the record names."""

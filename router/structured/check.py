@@ -50,6 +50,11 @@ def check(
         return Checked(_Check(result=_Check.RESULT_NOT_CHECKED, path="$", problem=str(unjudged)))
 
 
+def unquoted(told: router_pb2.Check) -> router_pb2.Check:
+    """The same without what could quote the output or its schema: of the problem, just what precedes a colon."""
+    return _Check(result=told.result, path=told.path, problem=told.problem.partition(":")[0])
+
+
 def _judged(request: Request, text: str, calls: Sequence[engine_pb2.WrittenCall]) -> Checked:
     must = request.tool_choice.kind in _MUST
     if request.response_format.kind is FormatKind.JSON_SCHEMA and not must:
@@ -67,7 +72,7 @@ def _judged(request: Request, text: str, calls: Sequence[engine_pb2.WrittenCall]
     for number, call in enumerate(calls):
         place = f"tool_calls[{number}]"
         if call.name not in tools or named not in ("", call.name):
-            problem = f"{call.name[:64]!r} is not {named or 'one of the tools'}"
+            problem = f"is not {'the tool that was to be called' if named else 'one of the tools'}: {call.name[:64]!r}"
             return _at_call(f"{place}.name", problem, call)
         wrong = wrong_in(call.arguments_json, tools[call.name])
         if wrong is not None:

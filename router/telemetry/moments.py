@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from triroute.proto import decoding_pb2
 from triroute.router.run import Run
+from triroute.router.structured.check import unquoted
 from triroute.router.telemetry import names
 
 _MOST, _MOST_TOKENS = 8, 16  # events of a kind in a span, and tokens that one names
@@ -41,7 +42,8 @@ def moments(
 def rare(run: Run) -> Iterator[Moment]:
     """Of a whole step: outputs written again, engines lost, caches lost."""
     for number, told in enumerate(run.escalations[:_MOST], start=1):
-        why = f"{told.check.path}: {told.check.problem}"
+        check = unquoted(told.check)
+        why = f"{check.path}: {check.problem}"
         yield Moment(names.ESCALATION, {names.COUNT: number, names.WHY: why[:200]}, run.ended_ns)
     if run.resumes:
         yield Moment(names.RESUME, {names.COUNT: run.resumes}, run.ended_ns)

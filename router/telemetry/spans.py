@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from triroute.proto import decoding_pb2, router_pb2
 from triroute.router.run import Run
+from triroute.router.structured.check import unquoted
 from triroute.router.telemetry import names
 from triroute.router.words import word
 
@@ -66,7 +67,7 @@ def chat(run: Run, operation: str, model: str) -> Attributes:
         attributes[names.OUTPUT_TOKENS] = run.finish.usage.completion_tokens
         attributes[names.CACHED_TOKENS] = run.finish.usage.cached_prompt_tokens
         if run.finish.HasField("check"):
-            check = run.finish.check
+            check = unquoted(run.finish.check)
             attributes[names.CHECK] = word(router_pb2.Check.Result, check.result)
             if check.problem:
                 attributes[names.CHECK_PROBLEM] = f"{check.path}: {check.problem}"

@@ -120,6 +120,7 @@ def test_wrong_output_is_written_again_and_nobody_sees_it(structured: Running) -
     assert escalation.token_ids
     assert escalation.passes
     record = structured.stub.GetRecord(router_pb2.GetRecordRequest(id=events[0].decision.request_id))
+    escalation.check.problem = "is not JSON"  # what follows quotes, and records don't
     assert record.finish == finish
     assert list(record.token_ids) == [token for event in events for token in event.delta.token_ids]
     assert set(escalation.token_ids) <= set(record.token_text)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -18,6 +21,7 @@ from triroute.proto import audit_pb2, chat_pb2, router_pb2, router_pb2_grpc
 from triroute.router.audit.chronicle import plain
 from triroute.router.audit.entries import read_entries
 from triroute.router.audit.verify import verify
+from triroute.router.prompts import build
 from triroute.router.service import Service
 from triroute.router.settings import Settings
 
@@ -161,3 +165,26 @@ def test_no_secrets_among_the_settings(given_settings: Settings) -> None:
     told = plain(replace(given_settings, redis="rediss://user:secret@host:6379/0"))
     assert told["redis"] == "rediss://host:6379/0"
     assert told["engine"].startswith(given_settings.engine[0])
+
+
+SECRET = "zanzibar"
+TOOL = {"name": "find", "description": SECRET, "parameters": {"type": "object", "title": SECRET}}
+ASKED: list[dict[str, Any]] = [
+    {"prompt": SECRET, "stop": [SECRET]},
+    {"messages": [{"role": "system", "content": SECRET}, {"role": "user", "content": SECRET}], "tools": [TOOL]},
+    {"prompt": SECRET, "json_schema": {"const": SECRET}},
+    {"prompt": SECRET, "json_schema": {"type": SECRET}},
+    {"prompt": SECRET, "tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": SECRET}}},
+    {"prompt": json.dumps({"end": "invalid"}), "raw": True, "stop": [SECRET]},
+]
+
+
+async def test_records_hold_no_text_of_requests(service: Service) -> None:
+    for asked in ASKED:
+        with suppress(grpc.aio.AioRpcError):
+            await collect(service, build({"max_tokens": 3, **asked}, "a step"))
+    await service.pipeline.settle()
+    await asyncio.to_thread(service.pipeline.records.flush)
+    found = service.records.latest(20)
+    assert len(found) >= 4
+    assert SECRET not in "".join(map(str, found))

@@ -72,7 +72,7 @@ def test_what_happens_seldom() -> None:
     run = a_run()
     run.resumes = 2
     run.finish = router_pb2.Finish(usage=decoding_pb2.Usage(preemptions=1))
-    check = router_pb2.Check(path="$.a", problem="x" * 500)
+    check = router_pb2.Check(path="$.a", problem="x" * 500 + ": a quote")
     run.escalations = [router_pb2.Escalation(check=check) for _ in range(20)]
     found = list(moments.rare(run))
     assert [one.name for one in found] == [names.ESCALATION] * 8 + [names.RESUME, names.PREEMPTION]
