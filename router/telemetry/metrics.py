@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
-from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.metrics import CallbackOptions, Observation
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import (
@@ -22,11 +21,11 @@ from opentelemetry.sdk.metrics.export import (
     PeriodicExportingMetricReader,
 )
 from opentelemetry.sdk.resources import Resource
-from prometheus_client import CollectorRegistry
 
 from triroute.router.classifier.watch import Watch
 from triroute.router.policy.live import ActivePolicy
 from triroute.router.policy.trial.turn import Trial
+from triroute.router.telemetry.exemplars import TracedRegistry
 from triroute.router.telemetry.names import (
     AGREES,
     ARM,
@@ -85,9 +84,8 @@ class Metrics:
     ) -> None:
         self._live = live
         self.watch = watch or Watch()
-        self.registry = CollectorRegistry()
-        page = PrometheusMetricReader(scope_info_enabled=False, registry=self.registry)
-        every = [*readers, page, *_readers(endpoint)]
+        self.registry = TracedRegistry()
+        every = [*readers, self.registry.reader, *_readers(endpoint)]
         resource = Resource.create({"service.name": SERVICE})
         self._provider = MeterProvider(every, resource, shutdown_on_exit=False)
         meter = self._provider.get_meter("triroute")

@@ -68,7 +68,7 @@ class Now:
 
 
 class StepMetrics:
-    """Counts a step when it has ended. Exemplars carry its trace, where a reader takes them (OTLP does)."""
+    """Counts a step when it has ended. Exemplars carry its trace."""
 
     def __init__(self, meter: Meter) -> None:
         self.now: Callable[[], Now] = Now  # the service sets it, once it serves

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ from typing import Any
 import pytest
 import yaml
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families
 
 from triroute.router.convert import to_request
@@ -26,7 +29,7 @@ from triroute.router.settings import Settings
 from triroute.router.telemetry import names
 from triroute.router.telemetry.metrics import Metrics
 from triroute.router.telemetry.page import of, page
-from triroute.router.telemetry.tracer import Telemetry
+from triroute.router.telemetry.tracer import Telemetry, trace_id
 
 from .conftest import Running
 
@@ -121,7 +124,7 @@ def test_every_query_names_what_there_is(served: Running) -> None:
 
 
 def test_exemplars_lead_to_traces(settings: Settings) -> None:
-    """In what a collector gets: the text format of Prometheus has none."""
+    """Both in what a collector gets and in what Prometheus reads as OpenMetrics."""
     reader = InMemoryMetricReader()
     counted = Metrics("", ActivePolicy(load(settings.policy)), [reader])
     run = Run(build(STEPS[0], "a step"), to_request(build(STEPS[0], "a step")))
@@ -139,6 +142,13 @@ def test_exemplars_lead_to_traces(settings: Settings) -> None:
     (point,) = points[names.DURATION]
     (exemplar,) = point.exemplars
     assert exemplar.trace_id == span.get_span_context().trace_id
+    page = openmetrics.generate_latest(counted.registry).decode()
+    (family,) = (one for one in openmetrics_families(page) if one.name == "gen_ai_server_request_duration_seconds")
+    (sample,) = (one for one in family.samples if one.exemplar)
+    assert sample.exemplar is not None
+    assert sample.exemplar.labels["trace_id"] == trace_id(span)
+    assert (sample.labels["le"], sample.exemplar.value) == ("0.01", 0.001)
+    assert float(sample.exemplar.timestamp or 0) == pytest.approx(time.time(), abs=60)
     counted.close()
 
 
