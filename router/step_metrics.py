@@ -6,7 +6,7 @@ The names `gen_ai.*` and their buckets are those of the GenAI semantic conventio
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import groupby
 
@@ -16,6 +16,7 @@ from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
 from triroute.proto import decoding_pb2, router_pb2
 from triroute.router.run import Run
+from triroute.router.span_export import Dropped
 from triroute.router.types import Load
 from triroute.router.words import word
 
@@ -26,6 +27,7 @@ DECODED, DRAFTS, CHECKS = "triroute.decoded", "triroute.drafts", "triroute.check
 ESCALATIONS, RESUMES, PREEMPTIONS = "triroute.escalations", "triroute.resumes", "triroute.preemptions"
 RUNNING, WAITING, CACHE = "triroute.engine.running", "triroute.engine.waiting", "triroute.engine.cache_used"
 RESTARTS, LOST, INFO = "triroute.engine.restarts", "triroute.records.lost", "triroute.policy.info"
+DROPPED = "triroute.telemetry.dropped"
 
 _SECONDS = [0.01 * 2**power for power in range(14)]
 _FIRST = [0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10]
@@ -61,6 +63,7 @@ GAUGES: dict[str, tuple[str, str]] = {
 OBSERVED: dict[str, tuple[str, str]] = {
     RESTARTS: ("{restart}", "Times that the engine was restarted."),
     LOST: ("{record}", "Records that could not be written."),
+    DROPPED: ("{span}", "Spans that no collector got, by reason: queue_full and export_failed."),
 }
 NAMES = {name: (unit, what) for name, (unit, _, what) in HISTOGRAMS.items()} | COUNTERS | GAUGES | OBSERVED
 
@@ -73,6 +76,7 @@ class Now:
     restarts: int = 0
     lost: int = 0
     policy: tuple[str, str] = ("", "")
+    dropped: Dropped = field(default_factory=Dropped)
 
 
 class StepMetrics:
@@ -150,6 +154,10 @@ class StepMetrics:
         if name == INFO:
             policy, revision = now.policy
             yield Observation(1, {"policy": policy, "revision": revision[:12]})
+            return
+        if name == DROPPED:
+            for reason, spans in asdict(now.dropped).items():
+                yield Observation(spans, {"reason": reason})
             return
         values = {RUNNING: now.load.running, WAITING: now.load.waiting, CACHE: now.load.cache_used}
         yield Observation({**values, RESTARTS: now.restarts, LOST: now.lost}[name])

@@ -1,4 +1,4 @@
-"""Runs to OpenTelemetry spans: this and `metrics` alone know the SDK. Names are constants here.
+"""Runs to OpenTelemetry spans: this, `span_export` and `metrics` alone know the SDK. Names are constants here.
 
 Five spans a step and one a segment, of which the last stands for all from the sixteenth on; never one a pass, and few
 events. Prompts and outputs are not in them.
@@ -6,23 +6,20 @@ events. Prompts and outputs are not in them.
 
 from __future__ import annotations
 
-import logging
 import secrets
-import threading
 from collections.abc import Mapping, Sequence
 
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from triroute.proto import decoding_pb2, router_pb2
 from triroute.router.moments import Moment, moments, rare
 from triroute.router.run import Run
+from triroute.router.span_export import Dropped, SpanExport
 from triroute.router.words import word
 
 SERVICE = "triroute-router"
@@ -32,52 +29,21 @@ POLICY_RULE, POLICY_REVISION = "triroute.policy.rule", "triroute.policy.revision
 PASSED_OVER, EVIDENCE = "triroute.policy.passed_over", "triroute.step.evidence"
 CLAMPS, HINTS = "triroute.policy.clamps", "triroute.policy.hints"
 POLICY_ARM, SHADOW, SHADOW_AGREES = "triroute.policy.arm", "triroute.shadow.policy", "triroute.shadow.agrees"
-SEGMENT, SEGMENT_KIND, SEGMENTS_MORE = "triroute.segment", "triroute.segment.kind", "triroute.segments_more"
+SEGMENT, SEGMENT_KIND, SEGMENTS_MORE = "triroute.segment.index", "triroute.segment.kind", "triroute.segments_more"
 TOOL_CALLS = "triroute.tool_calls"
 MODE, VARIANT, BLOCK_LENGTH = "triroute.mode", "triroute.variant", "triroute.block_length"
 PASSES, DRAFTED, ACCEPTED, REJECTED = "triroute.passes", "triroute.drafted", "triroute.accepted", "triroute.rejected"
 TOKENS_PER_FORWARD, ACCEPT_PATH = "triroute.tokens_per_forward", "triroute.accept_path"
 REQUEST_ID, RESUMES = "triroute.request.id", "triroute.resumes"
-CHECK, CHECK_PROBLEM, ESCALATIONS = "triroute.check", "triroute.check.problem", "triroute.escalations"
+CHECK, CHECK_PROBLEM, ESCALATIONS = "triroute.check.result", "triroute.check.problem", "triroute.escalations"
 UNENFORCED, LOSSY, VERIFICATION = "triroute.unenforced", "triroute.lossy", "triroute.verification"
 
 LINK = "triroute.link"
 
 Attributes = dict[str, str | int | float | bool | list[str]]
 
-log = logging.getLogger("triroute.telemetry")
-
-_EXPORT_SECONDS, _CLOSE_SECONDS = 3.0, 2.0
-_BATCH_MS = 500
 _MOST_SEGMENT_SPANS, _MOST_NAMED_CALLS, _MOST_SESSIONS = 16, 16, 4_096
 _MOST_SEED = 2**63 - 1  # OTLP's integers are signed
-
-# The SDK logs each failed batch and each dropped span; `_Exporter` says it once.
-logging.getLogger("opentelemetry.exporter.otlp.proto.grpc.exporter").setLevel(logging.CRITICAL)
-logging.getLogger("opentelemetry.sdk._shared_internal").setLevel(logging.ERROR)
-
-
-class _Exporter(SpanExporter):
-    """OTLP, with one log line when the collector goes away and one when it is back."""
-
-    def __init__(self, endpoint: str) -> None:
-        insecure = not endpoint.startswith("https://")
-        self._otlp = OTLPSpanExporter(endpoint=endpoint, insecure=insecure, timeout=_EXPORT_SECONDS)
-        self._endpoint = endpoint
-        self._failing = False
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        result = self._otlp.export(spans)
-        failing = result is not SpanExportResult.SUCCESS
-        if failing and not self._failing:
-            log.warning("spans can't be sent to %s; requests go on without", self._endpoint)
-        elif self._failing and not failing:
-            log.warning("spans are sent to %s again", self._endpoint)
-        self._failing = failing
-        return result
-
-    def shutdown(self) -> None:
-        self._otlp.shutdown()
 
 
 class _Ids(IdGenerator):
@@ -96,9 +62,9 @@ class Telemetry:
     def __init__(self, endpoint: str) -> None:
         resource = Resource.create({"service.name": SERVICE})
         self.provider = TracerProvider(resource=resource, shutdown_on_exit=False, id_generator=_Ids())
-        self._exporter = _Exporter(endpoint) if endpoint else None
-        if self._exporter is not None:
-            self.provider.add_span_processor(BatchSpanProcessor(self._exporter, schedule_delay_millis=_BATCH_MS))
+        self._export = SpanExport(endpoint) if endpoint else None
+        if self._export is not None:
+            self.provider.add_span_processor(self._export)
         self._tracer = self.provider.get_tracer("triroute")
         self._sessions: dict[tuple[str, str], trace.SpanContext] = {}  # their last step, oldest first
 
@@ -139,13 +105,15 @@ class Telemetry:
         self._remember(run, server)
         server.end(run.ended_ns)
 
+    @property
+    def dropped(self) -> Dropped:
+        """Spans that no collector got."""
+        return self._export.dropped if self._export is not None else Dropped()
+
     def close(self) -> None:
         """Export what is left, within two seconds."""
-        shutdown = threading.Thread(target=self.provider.shutdown, name="triroute-telemetry", daemon=True)
-        shutdown.start()
-        shutdown.join(_CLOSE_SECONDS)
-        if shutdown.is_alive() and self._exporter is not None:
-            self._exporter.shutdown()  # ends the call that a hanging collector holds
+        if self._export is not None:
+            self._export.close()
 
     def _chat(self, run: Run, parent: Context, model: str) -> None:
         operation = "text_completion" if run.request.text else "chat"
@@ -167,7 +135,8 @@ class Telemetry:
         self._span("prefill", parent, {PASSES: len(run.passes) - len(decoding)}, admitted, prefilled)
         calls = run.call_records()
         more = max(0, len(segments) - _MOST_SEGMENT_SPANS)
-        starts = [_start(decoding, segment.index, admitted) for segment in segments[:_MOST_SEGMENT_SPANS]]
+        # The pass that ends the prompt decodes as well, and forced text needs none: neither is told before the prompt.
+        starts = [max(prefilled, _start(decoding, one.index, admitted)) for one in segments[:_MOST_SEGMENT_SPANS]]
         for segment, start, until in zip(segments, starts, [*starts[1:], run.ended_ns], strict=False):
             attributes = _segment(segment, calls)
             if more and segment is segments[len(starts) - 1]:
@@ -225,11 +194,14 @@ def _route(run: Run) -> Attributes:
         STEP_CONFIDENCE: decided.confidence,
         POLICY_RULE: decided.rule_id,
         POLICY_REVISION: decided.policy_revision,
+    }
+    lists = {
         EVIDENCE: list(decided.evidence),
         PASSED_OVER: [f"{rule.rule_id}: {rule.why}" for rule in decided.passed_over],
         CLAMPS: [f"{clamp.parameter}: {clamp.asked:g} became {clamp.became:g}" for clamp in decided.clamps],
         HINTS: [f"{h.hint}: {'followed' if h.accepted else 'refused'}, {h.why}" for h in decided.hints],
     }
+    attributes |= {name: said for name, said in lists.items() if said}
     if decided.arm:
         attributes[POLICY_ARM] = word(router_pb2.Arm, decided.arm)
     if run.shadow is not None:
@@ -283,13 +255,15 @@ def _segment(segment: router_pb2.SegmentSummary, calls: Sequence[router_pb2.Call
     attributes: Attributes = {
         SEGMENT: segment.index,
         MODE: word(decoding_pb2.Mode, plan.mode),
-        BLOCK_LENGTH: plan.block_length,
         PASSES: segment.passes,
         DRAFTED: segment.drafted,
         ACCEPTED: segment.accepted,
         REJECTED: segment.rejected,
-        TOKENS_PER_FORWARD: segment.tokens / max(segment.passes, 1),
     }
+    if segment.passes:
+        attributes[TOKENS_PER_FORWARD] = segment.tokens / segment.passes
+    if plan.block_length:
+        attributes[BLOCK_LENGTH] = plan.block_length
     if plan.variant:
         attributes[VARIANT] = word(decoding_pb2.Variant, plan.variant)
     if plan.verification == decoding_pb2.VERIFICATION_RELAXED:

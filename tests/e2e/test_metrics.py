@@ -143,6 +143,14 @@ def test_page_tells_of_everything() -> None:
                 assert f"`{value}`" in page, value
 
 
+def test_no_name_is_a_namespace_too() -> None:
+    """As OpenTelemetry asks: what stores attributes as a tree has no place for both."""
+    page = (ROOT / "docs/telemetry.md").read_text(encoding="utf-8")
+    names = set(re.findall(r"`(triroute\.[a-z_.]+)`", page))
+    assert len(names) > 50
+    assert [name for name in names if any(other.startswith(f"{name}.") for other in names)] == []
+
+
 def test_files_fit_together() -> None:
     compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
     for service in compose["services"].values():
