@@ -237,6 +237,7 @@ def _gen_ai(run: Run, operation: str, model: str) -> Attributes:
         attributes["gen_ai.response.time_to_first_chunk"] = run.finish.timings.first_token_us / 1e6
         attributes["gen_ai.usage.input_tokens"] = run.finish.usage.prompt_tokens
         attributes["gen_ai.usage.output_tokens"] = run.finish.usage.completion_tokens
+        attributes["gen_ai.usage.cache_read.input_tokens"] = run.finish.usage.cached_prompt_tokens
         if run.finish.HasField("check"):
             check = run.finish.check
             attributes[CHECK] = word(router_pb2.Check.Result, check.result)

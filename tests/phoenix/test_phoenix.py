@@ -49,7 +49,7 @@ class Told:
     decisions: list[router_pb2.Decision] = field(default_factory=list)
     finishes: list[router_pb2.Finish] = field(default_factory=list)  # of the steps that ended well
     error: str = ""
-    alone: str = ""  # the trace of a step in the same session that had no caller's
+    alone: str = ""  # the trace of one more step in the same session, that had no caller's
 
     @property
     def spans(self) -> int:
@@ -80,7 +80,7 @@ def told(phoenix: Phoenix, address: str) -> Told:
                     continue
                 seen.decisions.append(events[0].decision)
                 seen.finishes.append(events[-1].finish)
-        last = list(stub.Generate(build({**STEPS[PLAN], "session_id": TRIP}, "a step")))
+        last = list(stub.Generate(build({**STEPS[CALL], "session_id": TRIP}, "a step")))
         seen.alone = last[0].decision.trace_id
     provider.shutdown()
     return seen
@@ -151,6 +151,7 @@ def test_attributes_are_what_the_caller_was_told(told: Told, steps: list[Step]) 
         assert chat["gen_ai.provider.name"] == "triroute"
         assert chat["gen_ai.usage.input_tokens"] == usage.prompt_tokens
         assert chat["gen_ai.usage.output_tokens"] == usage.completion_tokens
+        assert chat["gen_ai.usage.cache_read.input_tokens"] == usage.cached_prompt_tokens
         assert chat["gen_ai.conversation.id"] == TRIP
         assert route["triroute.policy.rule"] == decision.rule_id
         assert len(route.get("triroute.policy.passed_over", [])) == len(decision.passed_over)
@@ -198,7 +199,10 @@ def test_badges_and_tokens_of_phoenix(phoenix: Phoenix, told: Told, spans: list[
 
 
 def test_session_holds_the_whole_tool_loop(phoenix: Phoenix, told: Told) -> None:
-    assert len(phoenix.trace(told.alone, 6)) == 6
+    alone = phoenix.trace(told.alone, 7)
+    assert [span["name"] for span in alone].count("decode self_speculation") == len(alone) - 5
+    (chat,) = (span["attributes"] for span in alone if span["name"] == CHAT)
+    assert chat["llm.token_count.prompt_details.cache_read"] > 0  # the prompt of the second step, again
     (session,) = phoenix.get("v1/projects/default/sessions")["data"]
     assert session["session_id"] == TRIP
     assert [one["trace_id"] for one in session["traces"]] == [told.trace_id, told.alone]
