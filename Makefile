@@ -66,6 +66,15 @@ $(BROWSER): $(READY)
 test-browser: setup $(BROWSER) ## The viewer in a real Chromium; installs it where it can
 	$(BIN)/python -m pytest -q tests/browser
 
+PHOENIX := .venv-phoenix
+$(PHOENIX)/.ready: tests/phoenix/requirements.txt
+	$(PYTHON) -m venv $(PHOENIX)
+	$(PHOENIX)/bin/python -m pip install --quiet --disable-pip-version-check -r tests/phoenix/requirements.txt
+	@touch $@
+
+test-phoenix: setup $(BROWSER) $(PHOENIX)/.ready ## Traces in a real Phoenix (855 MB, not part of the whole check)
+	$(BIN)/python -m pytest -q tests/phoenix
+
 bench: setup ## Speed, memory and overheads against peers, as ratios of one run
 	$(BIN)/triroute bench --json bench/results/bench.json --plot bench/results/bench.png
 
@@ -82,6 +91,6 @@ gpu: setup ## On a machine with a GPU: kernel tests, benchmarks, MINUTES of adap
 	$(BIN)/python -m triroute.bench.gpu --minutes $(MINUTES)
 
 clean: ## Remove what the targets made
-	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache proto/.stubs proto/*_pb2*
+	rm -rf $(VENV) $(PHOENIX) build .mypy_cache .ruff_cache .pytest_cache proto/.stubs proto/*_pb2*
 
-.PHONY: help setup stubs demo serve format lint types unit test test-browser bench soak adapter gpu clean
+.PHONY: help setup stubs demo serve format lint types unit test test-browser test-phoenix bench soak adapter gpu clean

@@ -97,7 +97,11 @@ class Service:
             live, engine = self.keeper.live, self.supervisor
             self.pipeline = Pipeline(self.settings, live, engine, telemetry, chronicle, content, member, metrics.steps)
             metrics.steps.now = lambda: Now(
-                engine.client.load, engine.restarts, writer.lost, (live.policy.name, live.policy.revision)
+                engine.client.load,
+                engine.restarts,
+                writer.lost,
+                (live.policy.name, live.policy.revision),
+                telemetry.dropped,
             )
             metrics.watch = self.pipeline.watch
             stack.push_async_callback(self.pipeline.settle)

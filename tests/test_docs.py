@@ -17,7 +17,7 @@ from triroute.router.policy.testing import read_suite, run
 ROOT = Path(__file__).parents[1]
 PAGES = {
     name: (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
-    for name in ("policy", "segments", "classifier", "structured", "audit", "replay")
+    for name in ("policy", "segments", "classifier", "structured", "audit", "replay", "telemetry")
 }
 BLOCKS = [block for page in PAGES.values() for block in re.findall(r"```bash\n# run\n(.*?)```", page, re.DOTALL)]
 POLICY, TESTS, *SECTIONS = sorted(

@@ -24,11 +24,14 @@ def route(run: Run) -> Attributes:
         names.STEP_CONFIDENCE: decided.confidence,
         names.POLICY_RULE: decided.rule_id,
         names.POLICY_REVISION: decided.policy_revision,
+    }
+    lists = {
         names.EVIDENCE: list(decided.evidence),
         names.PASSED_OVER: [f"{rule.rule_id}: {rule.why}" for rule in decided.passed_over],
         names.CLAMPS: [f"{clamp.parameter}: {clamp.asked:g} became {clamp.became:g}" for clamp in decided.clamps],
         names.HINTS: [f"{h.hint}: {'followed' if h.accepted else 'refused'}, {h.why}" for h in decided.hints],
     }
+    attributes |= {name: said for name, said in lists.items() if said}
     if decided.arm:
         attributes[names.POLICY_ARM] = word(router_pb2.Arm, decided.arm)
     if run.shadow is not None:
@@ -94,8 +97,9 @@ def segment(
         names.ACCEPTED: ran.accepted,
         names.REJECTED: ran.rejected,
         names.FORCED: sum(len(one.forced) for one in passes),
-        names.TOKENS_PER_FORWARD: ran.tokens / max(ran.passes, 1),
     }
+    if ran.passes:
+        attributes[names.TOKENS_PER_FORWARD] = ran.tokens / ran.passes
     inside = [f"{call.id} {call.name}" for call in calls if ran.index in call.segments]
     if inside:
         attributes[names.TOOL_CALLS] = inside[:_MOST_NAMED_CALLS]
@@ -106,7 +110,7 @@ def _plan(plan: decoding_pb2.DecodePlan) -> Attributes:
     """The parameters that its mode heeds."""
     if plan.mode == decoding_pb2.MODE_AUTOREGRESSIVE:
         return {}
-    told: Attributes = {names.BLOCK_LENGTH: plan.block_length}
+    told: Attributes = {names.BLOCK_LENGTH: plan.block_length} if plan.block_length else {}
     if plan.mode == decoding_pb2.MODE_DIFFUSION:
         fixed = plan.fixed_steps
         return told | ({names.FIXED_STEPS: fixed} if fixed else {names.CONFIDENCE_THRESHOLD: plan.confidence_threshold})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import groupby
 
@@ -19,6 +19,7 @@ from triroute.router.telemetry.names import (
     CHECKS,
     DECODED,
     DRAFTS,
+    DROPPED,
     DURATION,
     ERROR,
     ESCALATIONS,
@@ -34,6 +35,7 @@ from triroute.router.telemetry.names import (
     POLICY_RULE,
     PREEMPTIONS,
     PROVIDER,
+    REASON,
     REQUEST_MODEL,
     RESTARTS,
     RESULT,
@@ -46,13 +48,14 @@ from triroute.router.telemetry.names import (
     USAGE,
     WAITING,
 )
+from triroute.router.telemetry.span_export import Dropped
 from triroute.router.types import Load
 from triroute.router.words import word
 
 Labels = dict[str, str]
 
 _VERIFY = decoding_pb2.PassRecord.KIND_VERIFY
-_GAUGES, _OBSERVED = (RUNNING, WAITING, CACHE, INFO), (RESTARTS, LOST)
+_GAUGES, _OBSERVED = (RUNNING, WAITING, CACHE, INFO), (RESTARTS, LOST, DROPPED)
 _HISTOGRAMS = (DURATION, FIRST_TOKEN, PER_TOKEN, USAGE, PER_FORWARD, ACCEPTED_LENGTH)
 _COUNTERS = (DECODED, DRAFTS, CHECKS, ESCALATIONS, RESUMES, PREEMPTIONS)
 
@@ -65,6 +68,7 @@ class Now:
     restarts: int = 0
     lost: int = 0
     policy: tuple[str, str] = ("", "")
+    dropped: Dropped = field(default_factory=Dropped)
 
 
 class StepMetrics:
@@ -142,6 +146,10 @@ class StepMetrics:
         if name == INFO:
             policy, revision = now.policy
             yield Observation(1, {POLICY_NAME: policy, REVISION: revision[:12]})
+            return
+        if name == DROPPED:
+            for reason, spans in asdict(now.dropped).items():
+                yield Observation(spans, {REASON: reason})
             return
         values: dict[str, float] = {
             RUNNING: now.load.running,

@@ -6,17 +6,13 @@ events. Prompts and outputs are not in them, unless the policy captures content.
 
 from __future__ import annotations
 
-import logging
 import secrets
-import threading
 from collections.abc import Mapping, Sequence
 
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -24,40 +20,10 @@ from triroute.proto import decoding_pb2
 from triroute.router.run import Run
 from triroute.router.telemetry import names, spans
 from triroute.router.telemetry.moments import Moment, moments, rare
+from triroute.router.telemetry.span_export import Dropped, SpanExport
 from triroute.router.types import Capture
 
-log = logging.getLogger("triroute.telemetry")
-
-_EXPORT_SECONDS, _CLOSE_SECONDS = 3.0, 2.0
-_BATCH_MS = 500
 _MOST_SEGMENT_SPANS, _MOST_SESSIONS = 16, 4_096
-
-# The SDK logs each failed batch and each dropped span; `_Exporter` says it once.
-logging.getLogger("opentelemetry.exporter.otlp.proto.grpc.exporter").setLevel(logging.CRITICAL)
-logging.getLogger("opentelemetry.sdk._shared_internal").setLevel(logging.ERROR)
-
-
-class _Exporter(SpanExporter):
-    """OTLP, with one log line when the collector goes away and one when it is back."""
-
-    def __init__(self, endpoint: str) -> None:
-        insecure = not endpoint.startswith("https://")
-        self._otlp = OTLPSpanExporter(endpoint=endpoint, insecure=insecure, timeout=_EXPORT_SECONDS)
-        self._endpoint = endpoint
-        self._failing = False
-
-    def export(self, batch: Sequence[ReadableSpan]) -> SpanExportResult:
-        result = self._otlp.export(batch)
-        failing = result is not SpanExportResult.SUCCESS
-        if failing and not self._failing:
-            log.warning("spans can't be sent to %s; requests go on without", self._endpoint)
-        elif self._failing and not failing:
-            log.warning("spans are sent to %s again", self._endpoint)
-        self._failing = failing
-        return result
-
-    def shutdown(self) -> None:
-        self._otlp.shutdown()
 
 
 class _Ids(IdGenerator):
@@ -76,9 +42,9 @@ class Telemetry:
     def __init__(self, endpoint: str) -> None:
         resource = Resource.create({"service.name": names.SERVICE})
         self.provider = TracerProvider(resource=resource, shutdown_on_exit=False, id_generator=_Ids())
-        self._exporter = _Exporter(endpoint) if endpoint else None
-        if self._exporter is not None:
-            self.provider.add_span_processor(BatchSpanProcessor(self._exporter, schedule_delay_millis=_BATCH_MS))
+        self._export = SpanExport(endpoint) if endpoint else None
+        if self._export is not None:
+            self.provider.add_span_processor(self._export)
         self._tracer = self.provider.get_tracer("triroute")
         self._sessions: dict[tuple[str, str], trace.SpanContext] = {}  # their last step, oldest first
 
@@ -123,13 +89,15 @@ class Telemetry:
         self._remember(run, server)
         server.end(run.ended_ns)
 
+    @property
+    def dropped(self) -> Dropped:
+        """Spans that no collector got."""
+        return self._export.dropped if self._export is not None else Dropped()
+
     def close(self) -> None:
         """Export what is left, within two seconds."""
-        shutdown = threading.Thread(target=self.provider.shutdown, name="triroute-telemetry", daemon=True)
-        shutdown.start()
-        shutdown.join(_CLOSE_SECONDS)
-        if shutdown.is_alive() and self._exporter is not None:
-            self._exporter.shutdown()  # ends the call that a hanging collector holds
+        if self._export is not None:
+            self._export.close()
 
     def _chat(self, run: Run, parent: Context, model: str, words: Mapping[int, str]) -> None:
         operation = "text_completion" if run.request.text else "chat"
@@ -151,7 +119,8 @@ class Telemetry:
         self._span(names.PREFILL, parent, {names.PASSES: len(run.passes) - len(decoding)}, admitted, prefilled)
         calls = run.call_records()
         more = max(0, len(segments) - _MOST_SEGMENT_SPANS)
-        starts = [_start(decoding, segment.index, admitted) for segment in segments[:_MOST_SEGMENT_SPANS]]
+        # The pass that ends the prompt decodes as well, and forced text needs none: neither is told before the prompt.
+        starts = [max(prefilled, _start(decoding, one.index, admitted)) for one in segments[:_MOST_SEGMENT_SPANS]]
         for segment, start, until in zip(segments, starts, [*starts[1:], run.ended_ns], strict=False):
             own = [record for record in decoding if record.segment == segment.index]
             attributes = spans.segment(segment, own, calls)

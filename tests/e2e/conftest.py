@@ -80,7 +80,8 @@ class Running:
 
     def close(self) -> None:
         self.channel.close()
-        self.loop.call_soon_threadsafe(self._stop.set)
+        if self._thread.is_alive():
+            self.loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
 
     def _run(self) -> None:

@@ -169,6 +169,12 @@ def test_every_name_is_used_and_written_nowhere_else() -> None:
     assert not [one for one in written if one in {*of(names.Name)}]
 
 
+def test_no_name_is_a_namespace_too() -> None:
+    """As OpenTelemetry asks: what stores attributes as a tree has no place for both."""
+    known = {str(one) for one in of(names.Name)}
+    assert [one for one in known if any(other.startswith(f"{one}.") for other in known)] == []
+
+
 def test_files_fit_together() -> None:
     compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
     for service in compose["services"].values():

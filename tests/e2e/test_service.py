@@ -96,6 +96,7 @@ def test_spans_reach_a_real_receiver(running: Running, receiver: Receiver) -> No
     spans = mine()
     server, route = spans["triroute.v1.Router/Generate"], spans["route"]
     chat, decode = spans["chat SmolLM2-135M-Instruct.Q4_1"], spans["decode self_speculation"]
+    assert decode.start_time_unix_nano >= spans["prefill"].end_time_unix_nano  # although its first pass read the prompt
     assert server.parent_span_id.hex() == parent_id
     assert {span.parent_span_id for span in (route, chat)} == {server.span_id}
     assert {spans[name].parent_span_id for name in ("queue", "prefill")} | {decode.parent_span_id} == {chat.span_id}
@@ -109,6 +110,7 @@ def test_spans_reach_a_real_receiver(running: Running, receiver: Receiver) -> No
     assert tags["triroute.accept_path"].string_value == events[-1].finish.segments[0].accept_path
     asked = {tag.key: tag.value for tag in chat.attributes}
     assert asked["gen_ai.usage.output_tokens"].int_value == usage.completion_tokens
+    assert asked["gen_ai.usage.cache_read.input_tokens"].int_value == usage.cached_prompt_tokens
     assert {tag.key: tag.value for tag in route.attributes}["triroute.policy.rule"].string_value == "structured-text"
     assert receiver.services == {"triroute-router"}
     assert all(b"adds two numbers" not in span.SerializeToString() for span in receiver.spans)

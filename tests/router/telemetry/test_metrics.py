@@ -80,7 +80,17 @@ def test_collector_gets_them_at_the_end_at_the_latest() -> None:
     Metrics(f"http://127.0.0.1:{port}", ActivePolicy(policy("first"))).close()
     server.stop(0).wait()
     assert receiver.names == {
-        *(names.SWAPS, names.REFUSED, names.RUNNING, names.WAITING, names.CACHE, names.INFO, names.RESTARTS, names.LOST)
+        *(
+            names.SWAPS,
+            names.REFUSED,
+            names.RUNNING,
+            names.WAITING,
+            names.CACHE,
+            names.INFO,
+            names.RESTARTS,
+            names.LOST,
+        ),
+        names.DROPPED,
     }
 
 

@@ -26,6 +26,7 @@ from triroute.router.policy.trial import Candidate
 from triroute.router.run import Run
 from triroute.router.service import Service
 from triroute.router.settings import Settings
+from triroute.router.telemetry.span_export import Dropped
 from triroute.router.telemetry.tracer import Telemetry
 from triroute.router.types import Request
 
@@ -150,7 +151,7 @@ async def test_span_tree(tmp_path: Path, receiver: Receiver) -> None:
     assert tags(model)["gen_ai.response.finish_reasons"] == ["length"]
     assert tags(model)["gen_ai.request.stop_sequences"] == ["END"]
     assert tags(decode) == {
-        "triroute.segment": 0,
+        "triroute.segment.index": 0,
         "triroute.mode": "self_speculation",
         "triroute.variant": "linear",
         "triroute.block_length": 4,
@@ -183,7 +184,7 @@ async def test_a_span_for_each_segment(tmp_path: Path, receiver: Receiver) -> No
         events = [event async for event in stub.Generate(asked)]
     spans = [span for span in receiver.all if span.name.startswith("decode")]
     told = [tags(span) for span in spans]
-    assert [(one["triroute.segment"], one["triroute.segment.kind"]) for one in told] == [
+    assert [(one["triroute.segment.index"], one["triroute.segment.kind"]) for one in told] == [
         (0, "prose"),
         (1, "code"),
         (2, "prose"),
@@ -202,7 +203,7 @@ async def test_spans_stay_few_however_many_segments(tmp_path: Path, receiver: Re
         events = [event async for event in stub.Generate(asked)]
     assert len(events[-1].finish.segments) == 30
     told = [tags(span) for span in receiver.all if span.name.startswith("decode")]
-    assert [one["triroute.segment"] for one in told] == list(range(16))
+    assert [one["triroute.segment.index"] for one in told] == list(range(16))
     assert [one.get("triroute.segments_more") for one in told] == [None] * 15 + [14]
 
 
@@ -285,9 +286,8 @@ async def test_useless_collector_costs_nothing_but_a_line(
             for _ in range(3):
                 events = [event async for event in stub.Generate(ask())]
                 assert events[-1].HasField("finish")
-    said = [entry for entry in caplog.records if entry.levelno >= logging.WARNING]
-    assert len(said) <= 1
-    assert all("requests go on without" in entry.message for entry in said)
+    said = [entry.message for entry in caplog.records if entry.levelno >= logging.WARNING]
+    assert said == [f"spans can't be sent to {useless}; requests go on without", "18 spans were never sent"]
 
 
 def test_overfull_queue_is_bounded_and_quiet(useless: str, caplog: pytest.LogCaptureFixture) -> None:
@@ -296,5 +296,16 @@ def test_overfull_queue_is_bounded_and_quiet(useless: str, caplog: pytest.LogCap
     run.ended_ns = run.arrived_ns
     for _ in range(5_000):
         telemetry.end(run, telemetry.begin(run, {}), "m", {})
+    assert telemetry.dropped.queue_full > 0
     telemetry.close()
-    assert len(caplog.records) <= 1
+    dropped = telemetry.dropped
+    assert dropped.queue_full + dropped.export_failed == 5_000
+    assert [entry.message for entry in caplog.records][1:] == ["5000 spans were never sent"]
+
+
+def test_unsampled_span_is_not_dropped(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_off")
+    telemetry = Telemetry(receiver.address)
+    telemetry.provider.get_tracer("a test").start_span("x").end()
+    telemetry.close()
+    assert (telemetry.dropped, receiver.all) == (Dropped(), [])
