@@ -49,8 +49,9 @@ class TrirouteError(Exception):
 
     @property
     def unquoted(self) -> str:
-        """The message, without what could quote the request: where fields are wrong, just their names."""
-        return ", ".join(violation.field for violation in self.violations) or self.message
+        """The message, without what could quote the request: a description of a field quotes after its first colon."""
+        told = (f"{wrong.field}: {wrong.description.partition(':')[0]}" for wrong in self.violations)
+        return "; ".join(told) or self.message
 
 
 class InvalidRequest(TrirouteError):
