@@ -21,7 +21,7 @@ from ..browser.conftest import pictures as pictures  # a fixture
 
 ROOT = Path(__file__).parents[2]
 PHOENIX = ROOT / ".venv-phoenix/bin/phoenix"
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 180.0  # kernels are compiled in a fresh checkout
 
 
 class Phoenix:
