@@ -78,9 +78,10 @@ test-phoenix: setup $(BROWSER) $(PHOENIX)/.ready ## Traces in a real Phoenix (85
 bench: setup ## Speed, memory and overheads against peers, as ratios of one run
 	$(BIN)/triroute bench --json bench/results/bench.json --plot bench/results/bench.png
 
-soak: setup ## Random cases of promise 1: 20,000 on a tiny model, 200 on the embedded one
+soak: setup ## Random cases of promise 1, 20,000 on a tiny model and 200 on the embedded one; 100 kills of a router
 	$(BIN)/triroute soak --cases 20000 --json build/soak-tiny.json
 	$(BIN)/triroute soak --cases 200 --model default --json build/soak-default.json
+	$(BIN)/python -m triroute.bench.audit --rounds 0 --records 2000 --kills 100 --check --json build/soak-audit.json
 
 adapter: setup ## Train a draft adapter for the embedded model, for 45 minutes, and report on it
 	$(BIN)/triroute train-adapter --out build/adapter --minutes 45
