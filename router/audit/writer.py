@@ -20,6 +20,7 @@ from triroute.proto import audit_pb2, router_pb2
 from triroute.router.audit.body import Entry
 from triroute.router.audit.events import GAP, event
 from triroute.router.audit.log import AuditLog, Sink
+from triroute.router.audit.place import Place
 from triroute.router.audit.store import Kind
 from triroute.router.errors import AuditUnavailable
 
@@ -39,12 +40,12 @@ class _Item:
 class RecordWriter:
     """Takes records and events from any thread. `lost` counts those that were given up, since the start."""
 
-    def __init__(self, path: Path, key: Path | None = None, sink: Sink | None = None) -> None:
-        self.path = path
+    def __init__(self, place: Place, key: Path | None = None, sink: Sink | None = None) -> None:
+        self.place = place
         self.lost = 0
         self.written = 0
         self.broken = ""  # why nothing can be written at present
-        self._sink: Sink = sink or AuditLog(path, key)
+        self._sink: Sink = sink or AuditLog(place, key)
         self._queue: queue.Queue[_Item | None] = queue.Queue()
         self._known: set[str] = set()
         self._owed: dict[str, bytes] = {}  # kept, but not written yet
@@ -130,7 +131,7 @@ class RecordWriter:
             self._fail(items, gap, error)
             return
         if self.broken:
-            log.warning("records are written again to %s; %s were lost", self.path, gap.lost if gap else 0)
+            log.warning("records are written again to %s; %s were lost", self.place, gap.lost if gap else 0)
         self.broken = ""
         self.written += len(items)
         for sha256 in owed:
@@ -142,9 +143,9 @@ class RecordWriter:
     def _fail(self, items: list[_Item], gap: audit_pb2.AuditGap | None, error: Exception) -> None:
         why = str(error) or type(error).__name__
         if not isinstance(error, OSError):
-            log.error("writing to %s failed by a bug of ours", self.path, exc_info=error)
+            log.error("writing to %s failed by a bug of ours", self.place, exc_info=error)
         elif not self.broken:
-            log.error("records can't be written to %s: %s; steps go on without", self.path, why)
+            log.error("records can't be written to %s: %s; steps go on without", self.place, why)
         self.broken = why
         self._give_up(items, why, gap)
 

