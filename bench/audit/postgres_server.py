@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -84,29 +85,27 @@ class PostgresServer:
 
     def kill(self) -> None:
         """As a crash would: the server and what it runs for its clients."""
+        self._signal(signal.SIGKILL)
         assert self._process is not None
-        for process in (*self._children(), self._process.pid):
-            os.kill(process, signal.SIGKILL)
         self._process.wait()
 
     def freeze(self) -> None:
         """Connections stay open, and nothing answers."""
-        assert self._process is not None
-        for process in (self._process.pid, *self._children()):
-            os.kill(process, signal.SIGSTOP)
+        self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Go on."""
-        assert self._process is not None
-        for process in (self._process.pid, *self._children()):
-            os.kill(process, signal.SIGCONT)
+        self._signal(signal.SIGCONT)
 
     def close(self) -> None:
         """End it, whatever its state."""
         if self._process is not None and self._process.poll() is None:
             self.kill()
 
-    def _children(self) -> list[int]:
+    def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None
         pid = self._process.pid
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        for process in (pid, *map(int, children)):
+            with suppress(ProcessLookupError):
+                os.kill(process, number)

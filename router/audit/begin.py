@@ -50,7 +50,8 @@ def own(connection: Session, place: Place, key: Ed25519PrivateKey, key_path: Pat
         raise OSError(f"the log is damaged: {error}") from error
     if verifier.raw != Verifier(verifier.name, key.public_key()).raw:
         raise OSError(
-            f"{key_path} is not the key that signs this log; give the right one, or move the log away to begin another"
+            f"{key_path} is not the key that signs this log;"
+            " give the right one, or name another place to begin another log"
         )
     public = beside(place, "pub")
     if not public.exists():

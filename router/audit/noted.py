@@ -8,19 +8,25 @@ from pathlib import Path
 from triroute.router.audit.checkpoint import BadCheckpoint, Checkpoint, Verifier, parse_checkpoint
 from triroute.router.audit.database import Session
 from triroute.router.audit.merkle import Frontier
-from triroute.router.audit.place import Place
+from triroute.router.audit.place import Place, PostgresUrl
 from triroute.router.audit.report import Report
 from triroute.router.audit.schema import SEGMENT, beside, split_peaks
 from triroute.router.errors import NotFound
 
 Notes = list[tuple[Path, str | None]]
+_NONE = "no checkpoint of this log is kept here; give one that was kept elsewhere with --checkpoint"
 
 
 def read_notes(place: Place, given: Path | None) -> Notes:
-    """The checkpoint beside a log, None where there is none, and the one given. Raises NotFound."""
+    """The checkpoint beside a log, None where there is none, and the one given. Raises NotFound.
+
+    Whoever reads a database from another machine than its writer's has none beside it, and should give one.
+    """
     side = beside(place, "checkpoint")
     notes: Notes = [(side, side.read_text(encoding="utf-8", errors="replace") if side.exists() else None)]
     if given is not None:
+        if isinstance(place, PostgresUrl) and not beside(place, "pub").exists():
+            notes.clear()
         try:
             notes.append((given, given.read_text(encoding="utf-8", errors="replace")))
         except OSError as error:
@@ -52,7 +58,9 @@ def checkpoints(connection: Session, notes: Notes, verifier: Verifier, report: R
     beside_it = []
     for file, note in notes:
         if note is None:
-            report.add(str(file), "the file with the last checkpoint is gone")
+            report.add(
+                str(file), "the file with the last checkpoint is gone" if file.with_suffix(".pub").exists() else _NONE
+            )
         elif (found := _parsed(str(file), note, verifier, report)) is not None:
             beside_it.append((str(file), found))
     return sorted([*own, *beside_it], key=lambda one: one[1].size)

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote
 
 _SCHEMES = ("postgresql", "postgres")
 _SECRETS = ("password", "sslpassword")
@@ -35,32 +35,36 @@ class PostgresUrl:
     @classmethod
     def parse(cls, text: str) -> PostgresUrl:
         """`postgresql://USER@HOST/DATABASE?schema=NAME`, with any option of libpq. Raises BadPlace."""
-        try:
-            parts = urlsplit(text)
-        except ValueError:
-            raise BadPlace("this is no URL; write postgresql://USER@HOST/DATABASE") from None
-        who, _, hosts = parts.netloc.rpartition("@")
+        scheme, _, rest = text.partition("://")
+        authority, slash, rest = rest.partition("/")
+        who, _, hosts = authority.rpartition("@")
+        hosts, _, query = hosts.partition("?")
+        if slash:
+            rest, _, query = rest.partition("?")
+        if "@" in who or "@" in rest:
+            raise BadPlace("a user's name or password with @ or / in it has to write them as %40 and %2F")
         user, _, password = who.partition(":")
-        pairs = [raw.partition("=") for raw in parts.query.split("&") if raw]  # libpq takes + for itself, not a space
+        pairs = [raw.partition("=") for raw in query.split("&") if raw]
         given = {name: unquote(value) for name, _, value in pairs}
         schema = given.get(_SCHEMA_OPTION, DEFAULT_SCHEMA)
         if not _SCHEMA.fullmatch(schema):
             raise BadPlace(f"schema={schema!r} is no name of a schema: it takes a to z, 0 to 9 and _")
-        database = unquote(parts.path.strip("/")) or given.get("dbname") or unquote(user)
+        database = unquote(rest.strip("/")) or given.get("dbname") or unquote(user)
         if not database:
             raise BadPlace(f"it names no database; write {_SCHEMES[0]}://USER@HOST/DATABASE")
         host = unquote(hosts) or ":".join(filter(None, (given.get("host", "local"), given.get("port"))))
         secrets = {password, unquote(password)}
         secrets |= {raw for name, _, raw in pairs if name in _SECRETS} | {given.get(name, "") for name in _SECRETS}
 
-        def without(names: tuple[str, ...]) -> str:
-            return "&".join("".join(pair) for pair in pairs if pair[0] not in names)
+        def written(who: str, left_out: tuple[str, ...]) -> str:
+            options = "&".join("".join(pair) for pair in pairs if pair[0] not in left_out)
+            return f"{scheme}://{who}{'@' if who else ''}{hosts}{slash}{rest}{'?' if options else ''}{options}"
 
         return cls(
-            urlunsplit((parts.scheme, f"{user}@{hosts}" if user else hosts, parts.path, without(_SECRETS), "")),
+            written(user, _SECRETS),
             schema,
             _UNFIT.sub("-", f"{host}-{database}-{schema}").strip("-."),
-            urlunsplit((parts.scheme, parts.netloc, parts.path, without((_SCHEMA_OPTION,)), "")),
+            written(who, (_SCHEMA_OPTION,)),
             tuple(sorted(filter(None, secrets), key=len, reverse=True)),
         )
 

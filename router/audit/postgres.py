@@ -27,6 +27,7 @@ log = logging.getLogger("triroute.audit")
 
 _CONNECT_SECONDS = 5
 _ANSWER_SECONDS = 5.0  # that a server has for an answer
+_TURN_SECONDS = 4  # that a writer waits for others
 _LONG_SECONDS = 3_600.0  # for one that removes a lot
 _ROWS = 1000  # read at once
 
@@ -61,7 +62,7 @@ class Postgres:
     def write(self) -> PostgresSession:
         """As `Database`."""
         session = self._open(
-            "SET lock_timeout = '4s'",
+            f"SET lock_timeout = '{_TURN_SECONDS}s'",
             "SET idle_in_transaction_session_timeout = '10s'",  # the server ends what we were cut off from
             "SELECT set_config('synchronous_commit', 'on', false)"
             " WHERE current_setting('synchronous_commit') <> 'remote_apply'",
@@ -113,10 +114,13 @@ class PostgresSession:
     def stream(self, sql: str, values: Sequence[object] = (), /) -> Iterator[Any]:
         """As `Session`."""
         cursor = self._connection.cursor(f"stream{next(self._streams)}", binary=True)
-        self._told(cursor.execute, _percent(sql), values or None)
-        while rows := self._told(cursor.fetchmany, _ROWS):
-            yield from rows
-        self._told(cursor.close)
+        try:
+            self._told(cursor.execute, _percent(sql), values or None)
+            while rows := self._told(cursor.fetchmany, _ROWS):
+                yield from rows
+        finally:
+            with suppress(psycopg.Error, TimeoutError):
+                cursor.close()
 
     def version(self) -> int:
         """As `Session`."""
@@ -181,6 +185,8 @@ class PostgresSession:
             self._connection.close()
             raise DatabaseFailed(str(error)) from error
         except psycopg.Error as error:
+            if isinstance(error, psycopg.errors.LockNotAvailable):
+                raise DatabaseFailed(f"another writer has held the log for {_TURN_SECONDS} s") from None
             message = self._place.clean(error.diag.message_primary or str(error)) or type(error).__name__
             raise DatabaseFailed(message, was_lost=self._connection.closed) from None
 

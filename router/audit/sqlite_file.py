@@ -110,7 +110,7 @@ class SqliteSession:
             fresh.executescript(SCHEMA)
             expected = dict(fresh.execute(select).fetchall())
         there = dict(self.execute(f"{select} AND tbl_name IN {tables} OR type = 'view'").fetchall())
-        for name in sorted(expected.keys() | there.keys()):
+        for name in sorted(expected.keys() | there.keys(), key=str):
             if expected.get(name) != there.get(name):
                 yield f"schema {name}", "it is not as this version of Triroute makes it"
 

@@ -50,6 +50,7 @@ class RecordWriter:
         self._known: set[str] = set()
         self._owed: dict[str, bytes] = {}  # kept, but not written yet
         self._gap: audit_pb2.AuditGap | None = None  # to be told, with what was lost
+        self._closing = self._hopeless = False
         self._losing = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="triroute-audit", daemon=True)
         self._thread.start()
@@ -81,7 +82,8 @@ class RecordWriter:
         self._queue.join()
 
     def close(self) -> None:
-        """Write what is queued, then stop."""
+        """Write what is queued, then stop. Where nothing can be written any more, one attempt has to do."""
+        self._closing = True
         self._queue.put(None)
         self._thread.join()
 
@@ -120,6 +122,9 @@ class RecordWriter:
         return batch
 
     def _write(self, items: list[_Item]) -> None:
+        if self._hopeless:
+            self._give_up(items, self.broken)
+            return
         with self._losing:
             gap, self._gap = self._gap, None
         try:
@@ -147,6 +152,7 @@ class RecordWriter:
         elif not self.broken:
             log.error("records can't be written to %s: %s; steps go on without", self.place, why)
         self.broken = why
+        self._hopeless = self._closing
         self._give_up(items, why, gap)
 
     def _give_up(self, items: list[_Item], error: str, gap: audit_pb2.AuditGap | None = None) -> None:
