@@ -83,6 +83,12 @@ class PostgresServer:
                     raise RuntimeError(f"PostgreSQL does not start: {(self.folder / 'log').read_text()}") from None
                 time.sleep(0.02)
 
+    def stop(self) -> None:
+        """In order: all is in its files."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGINT)
+        self._process.wait()
+
     def kill(self) -> None:
         """As a crash would: the server and what it runs for its clients."""
         self._signal(signal.SIGKILL)
@@ -104,6 +110,8 @@ class PostgresServer:
 
     def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None
+        if self._process.poll() is not None:
+            return
         pid = self._process.pid
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         for process in (pid, *map(int, children)):

@@ -28,6 +28,7 @@ log = logging.getLogger("triroute.audit")
 _CONNECT_SECONDS = 5
 _ANSWER_SECONDS = 5.0  # that a server has for an answer
 _TURN_SECONDS = 4  # that a writer waits for others
+_SLOW_SECONDS = 1.0  # for a server that refuses
 _LONG_SECONDS = 3_600.0  # for one that removes a lot
 _ROWS = 1000  # read at once
 
@@ -50,6 +51,7 @@ class Postgres:
 
     def __init__(self, place: PostgresUrl) -> None:
         self.place = place
+        self._rest_until, self._why = 0.0, ""
 
     def exists(self) -> bool:
         """As `Database`: only the server knows."""
@@ -72,6 +74,10 @@ class Postgres:
         return session
 
     def _open(self, *statements: str) -> PostgresSession:
+        """A server that lets us wait is left alone for as long: whoever queues up here must not wait one by one."""
+        began = time.monotonic()
+        if began < self._rest_until:
+            raise Unreachable(self._why)
         settings: dict[str, str | int] = {
             "fallback_application_name": "triroute",
             "connect_timeout": _CONNECT_SECONDS,
@@ -83,7 +89,9 @@ class Postgres:
             unset = {name: value for name, value in settings.items() if name not in given}
             connection = _Connection.connect(make_conninfo(self.place.url, **unset), autocommit=True)
         except psycopg.Error as error:
-            raise Unreachable(self.place.clean(str(error))) from None  # its traceback may show the password
+            ended, self._why = time.monotonic(), self.place.clean(str(error))
+            self._rest_until = ended + ended - began if ended - began > _SLOW_SECONDS else 0.0
+            raise Unreachable(self._why) from None  # its traceback may show the password
         session = PostgresSession(connection, self.place)
         try:
             for statement in (f"SET search_path = {self.place.schema}", *statements):

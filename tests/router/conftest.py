@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from triroute.router.audit.place import Place, to_place
@@ -30,7 +32,7 @@ _LOGS = count()
 
 @pytest.fixture(scope="session")
 def shared_postgres() -> Iterator[PostgresServer]:
-    """A running server for all tests that harm only what is in their own schema."""
+    """A running server for all tests, which write to schemas of their own."""
     with tempfile.TemporaryDirectory(prefix="pg-") as folder:
         server = PostgresServer(Path(folder))
         server.start()
@@ -44,20 +46,29 @@ def shared_postgres() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture
-def postgres_server() -> Iterator[PostgresServer]:
-    """A running server to be killed and frozen."""
-    with tempfile.TemporaryDirectory(prefix="pg-") as folder:
-        server = PostgresServer(Path(folder))
-        server.start()
-        yield server
-        server.close()
+def postgres_server(shared_postgres: PostgresServer) -> Iterator[PostgresServer]:
+    """To be killed, frozen and set otherwise; afterwards it is as it was."""
+    yield shared_postgres
+    shared_postgres.thaw()
+    with suppress(psycopg.OperationalError), shared_postgres.connect() as rows:
+        rows.execute("ALTER SYSTEM RESET ALL")
+        rows.execute("SELECT pg_reload_conf()")
+        return
+    shared_postgres.close()
+    shared_postgres.start()
+
+
+@pytest.fixture
+def postgres_place(shared_postgres: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    """Where a new log can be in PostgreSQL; the files beside it are in `tmp_path`."""
+    monkeypatch.setenv("TRIROUTE_HOME", str(tmp_path))
+    return to_place(shared_postgres.url(f"log{next(_LOGS)}"))
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     """Where a new log can be: what holds for one place must hold for the other."""
     if request.param == "sqlite":
         return tmp_path / "log" / "r.sqlite"
-    monkeypatch.setenv("TRIROUTE_HOME", str(tmp_path))
-    server: PostgresServer = request.getfixturevalue("shared_postgres")
-    return to_place(server.url(f"log{next(_LOGS)}"))
+    found: Place = request.getfixturevalue("postgres_place")
+    return found
