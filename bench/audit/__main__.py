@@ -18,9 +18,16 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=20_000, help="records to append and verify")
     parser.add_argument("--kills", type=int, default=100, help="kills of a router under load")
     parser.add_argument("--check", action="store_true", help="exit with 1 when a target is missed")
+    parser.add_argument("--postgres", action="store_true", help="only what a log in PostgreSQL costs beside SQLite")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="audit-") as name:
         folder = Path(name)
+        if asked.postgres:
+            from triroute.bench.audit import postgres  # its driver is optional
+
+            results = postgres.measure(folder, sizes.demo(folder), asked.records)
+            finish(results, "python -m triroute.bench.audit --postgres", asked.json, must_meet=asked.check)
+            return
         results, source = sizes.measure(folder, asked.long)
         results += speed.measure(folder, source, asked.records)
         results += kills.measure(folder, asked.kills, print) if asked.kills else []
