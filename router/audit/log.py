@@ -50,6 +50,7 @@ class AuditLog:
 
         On a connection that turns out to be lost, as after a restart of the server, it tries once more at once.
         """
+        self._doubt = None
         with self._failing_as_os_error():
             try:
                 self._append(entries, kept, durable)
@@ -97,7 +98,7 @@ class AuditLog:
         doubt: tuple[int, bytes] | None = None,
     ) -> None:
         """`doubt`: these entries are there already, if the log has this size and root."""
-        session, self._doubt = self._open(), None
+        session = self._open()
         with session.transaction(durable):
             frontier = self._catch_up(session)
             if doubt is None or not _has_grown_to(session, frontier.size, doubt):

@@ -14,6 +14,11 @@ from triroute.router.audit.log import AuditLog
 from triroute.router.audit.place import Place
 from triroute.router.audit.schema import SEGMENT
 
+_AT_ONCE = 32 * SEGMENT  # entries, so that a service that writes to the log need not wait for long
+_REMOVE = (
+    "UPDATE entry SET body = NULL, packing = NULL, at_us = NULL, request_id = NULL, trace_id = NULL"
+    " WHERE number >= ? AND number < ? AND body IS NOT NULL"
+)
 _NO_KEPT: Mapping[str, bytes] = {}
 
 
@@ -37,12 +42,9 @@ def prune(
             told = audit_pb2.AuditPruned(before=end, bodies=bodies, root=frontier_at(connection, end).root())
         if bodies:
             log.append(_entries(told), _NO_KEPT, durable=True)
-            with log.changing() as connection:
-                connection.execute(
-                    "UPDATE entry SET body = NULL, packing = NULL, at_us = NULL, request_id = NULL, trace_id = NULL"
-                    " WHERE number < ? AND body IS NOT NULL",
-                    (end,),
-                )
+            for start in range(0, end, _AT_ONCE):
+                with log.changing() as connection:
+                    connection.execute(_REMOVE, (start, min(start + _AT_ONCE, end)))
             log.compact()
     except Failures as error:
         raise OSError(str(error)) from error
