@@ -10,7 +10,7 @@ from triroute.router.audit.entries import read_entries
 from triroute.router.audit.place import Place
 from triroute.router.audit.verify import verify
 
-KILLS = 4
+KILLS = 3
 ENOUGH = 25  # acknowledged records, before it is killed
 
 WRITER = """
