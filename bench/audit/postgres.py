@@ -33,8 +33,14 @@ def measure(folder: Path, source: RecordStore, count: int) -> list[Result]:
 
 def _least(found: list[Rates]) -> Rates:
     """Of each figure: others are at work on the machine, too. All problems count."""
-    seconds = (min(getattr(one, name) for one in found) for name in ("appended", "alone", "together", "verified"))
-    return Rates(*seconds, entries=found[0].entries, problems=sum(one.problems for one in found))
+    return Rates(
+        appended=min(one.appended for one in found),
+        alone=min(one.alone for one in found),
+        together=min(one.together for one in found),
+        verified=min(one.verified for one in found),
+        entries=found[0].entries,
+        problems=sum(one.problems for one in found),
+    )
 
 
 def _results(found: Rates, file: Rates) -> list[Result]:

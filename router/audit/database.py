@@ -14,15 +14,15 @@ from triroute.router.errors import NotFound, TrirouteError
 
 
 class DatabaseFailed(Exception):
-    """PostgreSQL refused, or did not answer. `was_lost`: a connection that had worked is gone."""
-
-    def __init__(self, message: str, was_lost: bool = False) -> None:
-        super().__init__(message)
-        self.was_lost = was_lost
+    """PostgreSQL refused, or did not answer."""
 
 
 class Unreachable(DatabaseFailed):
-    """There is no connection to be had, so nothing is known of the log."""
+    """There is no connection to be had, or no answer: nothing is known of the log."""
+
+
+class ConnectionLost(Unreachable):
+    """A connection that had worked is gone; another one may work."""
 
 
 class PostgresMissing(TrirouteError):
@@ -116,15 +116,14 @@ def opened(place: Place) -> Iterator[Session]:
     if not found.exists():
         raise NotFound(f"there is no {place}; name the log's file with --records")
     try:
-        session = found.read()
+        with closing(found.read()) as session:
+            version = session.version()
+            if version < LOG_SINCE:
+                raise NotFound(
+                    f"{place} has version {version}, from before there was a log; a service that writes to it makes one"
+                    if version
+                    else f"there is no log in {place} yet; a service that writes to it makes one"
+                )
+            yield session
     except Unreachable as error:
         raise NotFound(f"{place} can't be reached: {error}") from error
-    with closing(session):
-        version = session.version()
-        if version < LOG_SINCE:
-            raise NotFound(
-                f"{place} has version {version}, from before there was a log; a service that writes to it makes one"
-                if version
-                else f"there is no log in {place} yet; a service that writes to it makes one"
-            )
-        yield session

@@ -11,7 +11,7 @@ from typing import Protocol
 from triroute.router.audit.begin import frontier_at, keep_lost, look_back, make, own, replace, row
 from triroute.router.audit.body import FIRST_DICTIONARY, Entry, pack
 from triroute.router.audit.checkpoint import Checkpoint
-from triroute.router.audit.database import DatabaseFailed, Failures, Session, database
+from triroute.router.audit.database import ConnectionLost, Failures, Session, database
 from triroute.router.audit.key import own_key, read_key
 from triroute.router.audit.merkle import Frontier, leaf_hash
 from triroute.router.audit.place import Place
@@ -54,9 +54,7 @@ class AuditLog:
         with self._failing_as_os_error():
             try:
                 self._append(entries, kept, durable)
-            except DatabaseFailed as error:
-                if not error.was_lost:
-                    raise
+            except ConnectionLost:
                 self.close()
                 self._append(entries, kept, durable, doubt=self._doubt)
 

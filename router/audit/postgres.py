@@ -17,7 +17,7 @@ import psycopg
 from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from triroute.router.audit.database import Cursor, DatabaseFailed, Unreachable
+from triroute.router.audit.database import ConnectionLost, Cursor, DatabaseFailed, Unreachable
 from triroute.router.audit.place import PostgresUrl
 from triroute.router.audit.postgres_catalog import CATALOG, EXPECTED
 from triroute.router.audit.postgres_schema import SCHEMA
@@ -96,9 +96,9 @@ class Postgres:
         try:
             for statement in (f"SET search_path = {self.place.schema}", *statements):
                 session.execute(statement)
-        except DatabaseFailed:
+        except DatabaseFailed as error:
             session.close()
-            raise
+            raise Unreachable(str(error)) from error
         return session
 
 
@@ -191,12 +191,12 @@ class PostgresSession:
             return what(*values, **more)
         except TimeoutError as error:
             self._connection.close()
-            raise DatabaseFailed(str(error)) from error
+            raise Unreachable(str(error)) from error
         except psycopg.Error as error:
             if isinstance(error, psycopg.errors.LockNotAvailable):
                 raise DatabaseFailed(f"another writer has held the log for {_TURN_SECONDS} s") from None
             message = self._place.clean(error.diag.message_primary or str(error)) or type(error).__name__
-            raise DatabaseFailed(message, was_lost=self._connection.closed) from None
+            raise (ConnectionLost if self._connection.closed else DatabaseFailed)(message) from None
 
 
 def _percent(sql: str) -> str:

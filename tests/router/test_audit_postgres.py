@@ -12,7 +12,7 @@ import pytest
 
 from triroute.proto import router_pb2, router_pb2_grpc
 from triroute.router.audit.entries import read_entries
-from triroute.router.audit.place import Place
+from triroute.router.audit.place import Place, to_place
 from triroute.router.audit.verify import verify
 from triroute.router.service import Service
 from triroute.router.settings import Settings
@@ -98,3 +98,13 @@ async def test_server_that_hangs_fails_only_what_is_required(
     assert lag < _LAG
     assert [one.kind for one in read_entries(settings.records)].count("log.gap") == 1
     assert verify(settings.records).problems == []
+
+
+async def test_start_without_the_server(given_settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    records = to_place("postgresql://me:hidden@127.0.0.1:1/none")
+    async with Service(replace(given_settings, records=records)) as service:
+        assert (await run(service, ask()))[-1].HasField("finish")
+        await settled(service)
+        assert service.pipeline.records.lost > 0
+    assert "records can't be written to postgresql://me@127.0.0.1:1/none: " in caplog.text
+    assert "hidden" not in caplog.text

@@ -84,6 +84,21 @@ def test_outage_is_survived_and_told(
     assert caplog.text.count("can't be written to") == 1
 
 
+def test_server_that_dies_while_a_log_is_read(postgres_server: PostgresServer, postgres_place: Place) -> None:
+    """That is no sign of somebody who altered it."""
+    writer = RecordWriter(postgres_place)
+    for number in range(2_500):
+        writer.add(record(number))
+    writer.close()
+    entries = read_entries(postgres_place)
+    assert next(entries).number == 0
+    postgres_server.kill()
+    with pytest.raises(NotFound, match=r"can.t be reached: "):
+        list(entries)
+    postgres_server.start()
+    assert verify(postgres_place).problems == []
+
+
 def test_frozen_server_is_given_up(
     postgres_server: PostgresServer, postgres_place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
