@@ -95,7 +95,7 @@ class Database(Protocol):
 
 
 def database(place: Place) -> Database:
-    """The database for a place. Raises PostgresMissing."""
+    """The database for a place. Raises PostgresMissing, and StartFailed for a URL with options that there are not."""
     if isinstance(place, Path):
         from triroute.router.audit.sqlite_file import SqliteFile
 

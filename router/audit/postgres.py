@@ -22,6 +22,7 @@ from triroute.router.audit.place import PostgresUrl
 from triroute.router.audit.postgres_catalog import CATALOG, EXPECTED
 from triroute.router.audit.postgres_schema import SCHEMA
 from triroute.router.audit.schema import VERSION
+from triroute.router.errors import StartFailed
 
 log = logging.getLogger("triroute.audit")
 
@@ -50,7 +51,12 @@ class Postgres:
     """As `Database`."""
 
     def __init__(self, place: PostgresUrl) -> None:
+        """Raises StartFailed."""
         self.place = place
+        try:
+            self._given = conninfo_to_dict(place.url)
+        except psycopg.Error as error:
+            raise StartFailed(f"{place} is no URL of PostgreSQL: {place.clean(str(error))}") from None
         self._rest_until, self._why = 0.0, ""
 
     def exists(self) -> bool:
@@ -85,8 +91,7 @@ class Postgres:
             "tcp_user_timeout": int(_ANSWER_SECONDS * 1000),
         }
         try:
-            given = conninfo_to_dict(self.place.url)
-            unset = {name: value for name, value in settings.items() if name not in given}
+            unset = {name: value for name, value in settings.items() if name not in self._given}
             connection = _Connection.connect(make_conninfo(self.place.url, **unset), autocommit=True)
         except psycopg.Error as error:
             ended, self._why = time.monotonic(), self.place.clean(str(error))

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from triroute.proto import audit_pb2, router_pb2
 from triroute.router.audit import body
-from triroute.router.audit.database import Failures, Session, database
+from triroute.router.audit.database import Failures, Session, Unreachable, database
 from triroute.router.audit.place import Place
 from triroute.router.audit.schema import KEEPS_SINCE, LOG_SINCE
 from triroute.router.errors import NotFound
@@ -37,7 +37,7 @@ class RecordStore:
     """Finds records."""
 
     def __init__(self, place: Place) -> None:
-        """Raises PostgresMissing."""
+        """Raises PostgresMissing, StartFailed."""
         self.place = place
         self._database = database(place)
         self.vocabulary = cache(self._read_vocabulary)  # by its SHA-256, the text of each token
@@ -76,6 +76,8 @@ class RecordStore:
         try:
             with closing(self._database.read()) as connection:
                 return what(connection) if connection.version() else nothing  # 0: being made at this moment
+        except Unreachable as error:
+            raise NotFound(f"{self.place} can't be reached: {error}") from error
         except (*Failures, ValueError) as error:
             raise NotFound(f"{self.place} can't be read as a record store: {error}") from error
 

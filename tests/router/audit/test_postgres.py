@@ -26,7 +26,7 @@ from triroute.router.audit.store import RecordStore
 from triroute.router.audit.verify import verify
 from triroute.router.audit.writer import RecordWriter
 from triroute.router.cli.app import app
-from triroute.router.errors import AuditUnavailable, NotFound
+from triroute.router.errors import AuditUnavailable, NotFound, StartFailed
 
 from ..postgres_server import PostgresServer
 from .logs import owner, record, tamper, write
@@ -67,7 +67,7 @@ def test_outage_is_survived_and_told(
     with pytest.raises(AuditUnavailable, match="requires an audit record of this step, and the log can't be written: "):
         writer.add_durably(record(3)).result(20)
     assert (writer.lost, bool(writer.broken)) == (3, True)
-    with pytest.raises(NotFound, match="can't be read as a record store: "):
+    with pytest.raises(NotFound, match="can't be reached: "):
         RecordStore(postgres_place).latest(1)
     with pytest.raises(NotFound, match="can't be reached: "):
         verify(postgres_place)
@@ -368,6 +368,14 @@ def test_where_there_is_nothing(postgres_place: Place, shared_postgres: Postgres
         assert rows.execute("SELECT to_regnamespace(%s)", (schema(postgres_place),)).fetchone() == (None,)
     with pytest.raises(NotFound, match=r'can.t be reached: .*database "none" does not exist'):
         verify(to_place(shared_postgres.url().replace("/postgres?", "/none?")))
+
+
+@pytest.mark.parametrize("wrong", ["%xx@db/a", "@db/a?colour=hidden"])
+def test_url_that_libpq_does_not_take(wrong: str) -> None:
+    with pytest.raises(StartFailed, match="is no URL of PostgreSQL: ") as found:
+        RecordStore(to_place(f"postgresql://me:hidden{wrong}"))
+    assert "hidden@" not in str(found.value)
+    assert "hidden%" not in str(found.value)
 
 
 def test_server_without_fsync_is_told(
