@@ -36,7 +36,7 @@ class AuditLog:
     """A log in a database. Several processes may write to one; each sees what the others appended."""
 
     def __init__(self, place: Place, key: Path | None = None) -> None:
-        """`key` is the file of the signing key; beside the log where none is given. Raises PostgresMissing, StartFailed."""
+        """`key` is the file of the signing key, else it is beside the log. Raises PostgresMissing, StartFailed."""
         self.place = place
         self._key_path = key or beside(place, "key")
         self._database = database(place)

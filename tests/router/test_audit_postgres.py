@@ -23,7 +23,7 @@ from .test_audit import ask, collect, given_settings, run, settled
 
 __all__ = ["given_settings"]
 
-_LAG = 0.5  # s, of an event loop that is not blocked, on a machine with work
+_LAG = 0.8  # s, of an event loop that is not blocked, on a machine with work
 
 
 @pytest.fixture
