@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from triroute.router import policy
+from triroute.router.audit.place import Place
 
 
 def home() -> Path:
@@ -31,7 +32,7 @@ class Settings:
     engine: tuple[str, ...] = (sys.executable, "-m", "triroute.engine.server")  # the command, without its options
     checkpoint: Path | None = None
     adapter: Path | None = None  # "none" for none, None for the one that ships
-    records: Path = field(default_factory=lambda: home() / "records.sqlite")
+    records: Place = field(default_factory=lambda: home() / "records.sqlite")
     audit_key: Path | None = None  # signs the audit log's checkpoints; None for a key beside `records`
     threads: int | None = None
     cache_mb: int = 512

@@ -6,10 +6,15 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
+from triroute.bench.audit.postgres_server import PostgresServer
+from triroute.proto import router_pb2
+from triroute.router.audit.place import to_place
+from triroute.router.audit.writer import RecordWriter
 from triroute.router.policy import load
 from triroute.router.policy.lint import lint
 from triroute.router.policy.testing import read_suite, run
@@ -20,6 +25,8 @@ PAGES = {
     for name in ("policy", "segments", "classifier", "structured", "audit", "replay", "telemetry")
 }
 BLOCKS = [block for page in PAGES.values() for block in re.findall(r"```bash\n# run\n(.*?)```", page, re.DOTALL)]
+DATABASE = "postgresql://triroute@db.example/audit"
+(WITH_DATABASE,) = re.findall(r"```bash\n# run with a database\n(.*?)```", PAGES["audit"], re.DOTALL)
 POLICY, TESTS, *SECTIONS = sorted(
     re.findall(r"```yaml\n(.*?)```", PAGES["policy"], re.DOTALL), key=lambda block: block.startswith("# A section")
 )
@@ -28,6 +35,29 @@ LINKS = [link for page in PAGES.values() for link in re.findall(r"\]\((?!https?:
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.split("\n")[0][:40])
 def test_block(block: str, tmp_path: Path) -> None:
+    run_block(block, tmp_path)
+
+
+def test_block_with_a_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service that writes to a database has tests of its own; here its log is there already."""
+    monkeypatch.setenv("TRIROUTE_HOME", str(tmp_path))
+    generate, *others = re.findall(r"triroute (?:generate|audit) .*", WITH_DATABASE)
+    assert DATABASE in WITH_DATABASE
+    with tempfile.TemporaryDirectory(prefix="pg-") as folder:
+        server = PostgresServer(Path(folder))
+        server.start()
+        try:
+            writer = RecordWriter(to_place(server.url()))
+            for number in range(4):
+                writer.add(router_pb2.Record(request_id=f"{number:032x}", arrived_us=number))
+            writer.close()
+            run_block(WITH_DATABASE.replace(DATABASE, f"'{server.url()}'").replace(generate, ""), tmp_path)
+        finally:
+            server.close()
+    assert (tmp_path / "build" / "proof.json").exists() == any("proof.json" in command for command in others)
+
+
+def run_block(block: str, tmp_path: Path) -> None:
     (tmp_path / "build").mkdir()
     for name in ("policies", "docs"):
         (tmp_path / name).symlink_to(ROOT / name)

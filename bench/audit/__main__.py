@@ -19,9 +19,16 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=100, help="kills of a router under load")
     parser.add_argument("--rounds", type=int, default=15, help="rounds with and without records and traces")
     parser.add_argument("--check", action="store_true", help="exit with 1 when a target is missed")
+    parser.add_argument("--postgres", action="store_true", help="only what a log in PostgreSQL costs beside SQLite")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="audit-") as name:
         folder = Path(name)
+        if asked.postgres:
+            from triroute.bench.audit import postgres  # its driver is optional
+
+            results = postgres.measure(folder, sizes.demo(folder), asked.records)
+            finish(results, "python -m triroute.bench.audit --postgres", asked.json, must_meet=asked.check)
+            return
         results, source = sizes.measure(folder, asked.long)
         results += speed.measure(folder, source, asked.records)
         results += cost.measure(folder, asked.rounds, asked.long // 2) if asked.rounds else []

@@ -46,10 +46,7 @@ _FEWEST = 20  # tokens; diffusion may end at once
 
 def measure(folder: Path, long_tokens: int) -> tuple[list[Result], RecordStore]:
     """The demo's steps under the policy that ships, then long answers; and the store of the demo's."""
-    steps = [json.loads(line) for line in files("triroute.router.cli").joinpath("demo_steps.jsonl").open()]
-    demo = [build({k: v for k, v in step.items() if k not in ("id", "expected")}, "demo") for step in steps]
-    with router(folder, "demo") as address:
-        asyncio.run(_ask(address, demo))
+    store = demo(folder)
     (folder / "sizes.yaml").write_text(_POLICY)
     longer = [
         build({"prompt": prompt, "max_tokens": long_tokens, "temperature": 0.8, "seed": 1, **mode}, "long")
@@ -61,7 +58,16 @@ def measure(folder: Path, long_tokens: int) -> tuple[list[Result], RecordStore]:
     results = [_result("record, the demo's steps, median", folder / "demo.sqlite")]
     path = folder / "long.sqlite"
     results += [_result(f"record, up to {long_tokens} tokens, {name}", path, name) for name in _by_mode(path)]
-    return results, RecordStore(folder / "demo.sqlite")
+    return results, store
+
+
+def demo(folder: Path) -> RecordStore:
+    """The records of the demo's steps under the policy that ships."""
+    steps = [json.loads(line) for line in files("triroute.router.cli").joinpath("demo_steps.jsonl").open()]
+    requests = [build({k: v for k, v in step.items() if k not in ("id", "expected")}, "demo") for step in steps]
+    with router(folder, "demo") as address:
+        asyncio.run(_ask(address, requests))
+    return RecordStore(folder / "demo.sqlite")
 
 
 async def _ask(address: str, requests: list[router_pb2.GenerateRequest]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sqlite3
 import time
 import uuid
 from pathlib import Path
@@ -14,29 +13,25 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from triroute.proto import audit_pb2, router_pb2
 from triroute.router.audit.body import Entry, pack
 from triroute.router.audit.checkpoint import BadCheckpoint, Verifier, parse_checkpoint
+from triroute.router.audit.database import Session
 from triroute.router.audit.events import IMPORTED, event
 from triroute.router.audit.merkle import Frontier, leaf_hash
-from triroute.router.audit.schema import KEEPS_SINCE, SCHEMA, VERSION, beside, split_peaks
+from triroute.router.audit.place import Place
+from triroute.router.audit.schema import beside, split_peaks
 
 log = logging.getLogger("triroute.audit")
 
 
-def make(connection: sqlite3.Connection, version: int, key: Ed25519PrivateKey) -> None:
+def make(connection: Session, version: int, key: Ed25519PrivateKey) -> None:
     """A new log; the records of a file of an earlier version are its first entries."""
-    old = [] if not version else connection.execute("SELECT body FROM record ORDER BY number").fetchall()
-    kept = [] if version < KEEPS_SINCE else connection.execute("SELECT sha256, body FROM kept").fetchall()
-    for table in ("record", "kept"):
-        connection.execute(f"DROP TABLE IF EXISTS {table}")
-    for statement in _statements(SCHEMA):
-        connection.execute(statement)
-    connection.execute(f"PRAGMA user_version = {VERSION}")
+    old, kept = connection.make_tables(version)
     connection.executemany("INSERT INTO kept VALUES (?, ?, ?)", [(name, *pack(body)) for name, body in kept])
     verifier = Verifier(f"triroute/{uuid.uuid4().hex[:16]}", key.public_key())
     connection.execute("INSERT INTO log (one, key) VALUES (1, ?)", (str(verifier),))
     if version:
         told = audit_pb2.AuditImported(records=len(old), version=version)
         entries = [Entry.of_event(event(IMPORTED, told))]
-        entries += [Entry.of_record(router_pb2.Record.FromString(body)) for (body,) in old]
+        entries += [Entry.of_record(router_pb2.Record.FromString(body)) for body in old]
         connection.executemany("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?)", map(row, range(len(entries)), entries))
 
 
@@ -46,45 +41,46 @@ def row(number: int, entry: Entry, dictionary: tuple[int, bytes] | None = None) 
     return number, leaf_hash(entry.canonical), *found_by, *pack(entry.canonical, dictionary)
 
 
-def own(connection: sqlite3.Connection, path: Path, key: Ed25519PrivateKey, key_path: Path) -> Verifier:
+def own(connection: Session, place: Place, key: Ed25519PrivateKey, key_path: Path) -> Verifier:
     """The log's public key. Raises OSError where it is not the key's that we have."""
-    (text,) = connection.execute("SELECT key FROM log").fetchone()
+    found = connection.execute("SELECT key FROM log").fetchone()
     try:
-        verifier = Verifier.parse(text)
+        verifier = Verifier.parse(found[0] if found else "")
     except BadCheckpoint as error:
         raise OSError(f"the log is damaged: {error}") from error
     if verifier.raw != Verifier(verifier.name, key.public_key()).raw:
         raise OSError(
-            f"{key_path} is not the key that signs this log; give the right one, or move the log away to begin another"
+            f"{key_path} is not the key that signs this log;"
+            " give the right one, or name another place to begin another log"
         )
-    public = beside(path, "pub")
+    public = beside(place, "pub")
     if not public.exists():
         replace(public, f"{verifier}\n")
     return verifier
 
 
-def look_back(connection: sqlite3.Connection, path: Path, verifier: Verifier) -> None:
+def look_back(connection: Session, place: Place, verifier: Verifier) -> None:
     """Keep a checkpoint beside the log that the log does not hold."""
-    side = beside(path, "checkpoint")
+    side = beside(place, "checkpoint")
     try:
         found = parse_checkpoint(side.read_text(encoding="utf-8"), verifier)
         if found.root != frontier_at(connection, found.size).root():
-            keep_lost(path, "its root is another one")
+            keep_lost(place, "its root is another one")
     except FileNotFoundError:
         pass
     except (BadCheckpoint, ValueError) as error:
-        keep_lost(path, str(error))
+        keep_lost(place, str(error))
 
 
-def keep_lost(path: Path, why: str) -> None:
+def keep_lost(place: Place, why: str) -> None:
     """Evidence that this log is not the one that it was: its writer goes on, and `verify` tells of it."""
-    side, lost = beside(path, "checkpoint"), beside(path, f"checkpoint.lost-{time.time_ns()}")
-    log.error("the log %s is not the one that it was (%s): %s shows what is missing", path, why, lost)
+    side, lost = beside(place, "checkpoint"), beside(place, f"checkpoint.lost-{time.time_ns()}")
+    log.error("the log %s is not the one that it was (%s): %s shows what is missing", place, why, lost)
     if side.exists():
         os.replace(side, lost)
 
 
-def frontier_at(connection: sqlite3.Connection, size: int) -> Frontier:
+def frontier_at(connection: Session, size: int) -> Frontier:
     """The tree of the first `size` entries. Raises ValueError where there are fewer."""
     found = connection.execute(
         "SELECT size, peaks FROM checkpoint WHERE size <= ? ORDER BY size DESC LIMIT 1", (size,)
@@ -102,6 +98,7 @@ def frontier_at(connection: sqlite3.Connection, size: int) -> Frontier:
 
 def replace(path: Path, text: str) -> None:
     """Readers see the old text or the new one. What must outlive the machine is in the log itself."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     mine = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         mine.write_text(text, encoding="utf-8")
@@ -109,14 +106,3 @@ def replace(path: Path, text: str) -> None:
     except OSError:
         mine.unlink(missing_ok=True)
         raise
-
-
-def _statements(script: str) -> list[str]:
-    """The statements of a script, which `executescript` would run in a transaction of its own."""
-    found, statement = [], ""
-    for line in script.splitlines():
-        statement += f"{line}\n"
-        if sqlite3.complete_statement(statement):
-            found.append(statement)
-            statement = ""
-    return found

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 
 from triroute.proto import audit_pb2
 from triroute.router.audit.body import unpack
-from triroute.router.audit.schema import LOG_SINCE, open_to_read, version_of
+from triroute.router.audit.database import Failures, opened
+from triroute.router.audit.place import Place
 from triroute.router.audit.store import SHORTEST_PREFIX, read_dictionaries
 from triroute.router.errors import NotFound
 
@@ -40,35 +38,32 @@ class Logged:
         return self.entry.record.arrived_us if self.entry.HasField("record") else self.entry.event.at_us
 
 
-def find_number(path: Path, wanted: str) -> int | None:
+def find_number(place: Place, wanted: str) -> int | None:
     """The entry that a short decimal number names; None where it is an id. Raises NotFound where there is neither."""
     if not wanted.isdecimal() or len(wanted) > _LONGEST_NUMBER:
         return None
-    there = next(read_entries(path, number=int(wanted)), None) is not None
+    there = next(read_entries(place, number=int(wanted)), None) is not None
     if not there and len(wanted) < SHORTEST_PREFIX:
-        raise NotFound(f"there is no entry {wanted} in {path}; `triroute audit list` shows the newest")
+        raise NotFound(f"there is no entry {wanted} in {place}; `triroute audit list` shows the newest")
     return int(wanted) if there else None
 
 
-def read_entries(path: Path, *, newest: int | None = None, number: int | None = None) -> Iterator[Logged]:
-    """All in order; or the `newest` so many, newest first; or one. Raises NotFound for a file that is no log."""
-    if not path.exists():
-        raise NotFound(f"there is no {path}; name the log's file with --records")
-    where, order, limit = "", "", -1
+def read_entries(place: Place, *, newest: int | None = None, number: int | None = None) -> Iterator[Logged]:
+    """All in order; or the `newest` so many, newest first; or one. Raises NotFound for what is no log."""
+    where, order = "", "ORDER BY number"
     if number is not None:
         where = f"WHERE number = {number}"
     if newest is not None:
-        order, limit = "DESC", newest
+        order = f"ORDER BY number DESC LIMIT {newest}"
     try:
-        with closing(open_to_read(path)) as connection:
-            if version_of(connection) < LOG_SINCE:
-                raise NotFound(f"{path} is from before there was a log; a service that writes to it makes one")
+        with opened(place) as connection:
             dictionaries = read_dictionaries(connection)
-            select = f"SELECT number, leaf, packing, body FROM entry {where} ORDER BY number {order} LIMIT {limit}"
-            for place, leaf, packing, body in connection.execute(select):
+            for at, leaf, packing, body in connection.stream(
+                f"SELECT number, leaf, packing, body FROM entry {where} {order}"
+            ):
                 entry = None
                 if body is not None:
                     entry = audit_pb2.AuditEntry.FromString(unpack(packing, body, dictionaries))
-                yield Logged(place, leaf, entry, None if body is None else len(body))
-    except (sqlite3.DatabaseError, ValueError) as error:
-        raise NotFound(f"{path} can't be read as a log: {error}; `triroute audit verify` says more") from error
+                yield Logged(at, leaf, entry, None if body is None else len(body))
+    except (*Failures, ValueError) as error:
+        raise NotFound(f"{place} can't be read as a log: {error}; `triroute audit verify` says more") from error

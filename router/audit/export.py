@@ -12,6 +12,7 @@ from google.protobuf import json_format
 from triroute.proto import decoding_pb2, router_pb2
 from triroute.router.audit.body import whole
 from triroute.router.audit.entries import Logged, read_entries
+from triroute.router.audit.place import Place
 from triroute.router.audit.store import RecordStore
 from triroute.router.errors import TrirouteError
 
@@ -24,17 +25,17 @@ class ParquetMissing(TrirouteError):
     reason = "PARQUET_MISSING"
 
 
-def to_json_lines(path: Path, out: Path) -> int:
+def to_json_lines(place: Place, out: Path) -> int:
     """Every entry, in order, with passes and texts. Returns how many. Raises NotFound, OSError."""
-    store, count = RecordStore(path), 0
+    store, count = RecordStore(place), 0
     with out.open("w", encoding="utf-8") as file:
-        for logged in read_entries(path):
+        for logged in read_entries(place):
             file.write(f"{json.dumps(_plain(logged, store), ensure_ascii=False)}\n")
             count += 1
     return count
 
 
-def to_parquet(path: Path, out: Path) -> int:
+def to_parquet(place: Place, out: Path) -> int:
     """Every step whose body is there. Returns how many. Raises ParquetMissing, NotFound, OSError."""
     try:
         import pyarrow as pa
@@ -45,7 +46,7 @@ def to_parquet(path: Path, out: Path) -> int:
     schema = pa.schema([(name, kinds[kind]) for name, kind in _COLUMNS.items()])
     count = 0
     with pq.ParquetWriter(out, schema) as writer:
-        for rows in _groups(path):
+        for rows in _groups(place):
             writer.write_table(pa.Table.from_pylist(rows, schema))
             count += len(rows)
     return count
@@ -63,9 +64,9 @@ _COLUMNS = {
 }
 
 
-def _groups(path: Path) -> Iterator[list[dict[str, Any]]]:
+def _groups(place: Place) -> Iterator[list[dict[str, Any]]]:
     rows: list[dict[str, Any]] = []
-    for logged in read_entries(path):
+    for logged in read_entries(place):
         if logged.entry is None or not logged.entry.HasField("record"):
             continue
         rows.append({"number": logged.number, "leaf": logged.leaf.hex(), **_figures(logged.entry.record)})

@@ -39,7 +39,9 @@ def own_key(path: Path) -> Ed25519PrivateKey:
 def read_key(path: Path) -> Ed25519PrivateKey:
     """The key of a log that there is. Raises OSError for a file that is gone, or holds no such key."""
     if not path.exists():
-        raise BadKey(f"{path}, the key that signs this log, is gone; bring it back, or move the log away")
+        raise BadKey(
+            f"{path}, the key that signs this log, is gone; bring it back, or name another place to begin another log"
+        )
     return _read(path)
 
 

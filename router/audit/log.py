@@ -1,9 +1,8 @@
-"""The log's file, for its writer: entries are appended many at a time, with a signed checkpoint in one transaction."""
+"""The log, for its writer: entries are appended many at a time, with a signed checkpoint in one transaction."""
 
 from __future__ import annotations
 
 import logging
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,14 +11,15 @@ from typing import Protocol
 from triroute.router.audit.begin import frontier_at, keep_lost, look_back, make, own, replace, row
 from triroute.router.audit.body import FIRST_DICTIONARY, Entry, pack
 from triroute.router.audit.checkpoint import Checkpoint
+from triroute.router.audit.database import ConnectionLost, Failures, Session, database
 from triroute.router.audit.key import own_key, read_key
 from triroute.router.audit.merkle import Frontier, leaf_hash
-from triroute.router.audit.schema import LOG_SINCE, SEGMENT, beside, version_of
+from triroute.router.audit.place import Place
+from triroute.router.audit.schema import LOG_SINCE, SEGMENT, beside
 
 log = logging.getLogger("triroute.audit")
 
 _MOST_DICTIONARIES = 64
-_BUSY_SECONDS = 5
 
 
 class Sink(Protocol):
@@ -33,88 +33,108 @@ class Sink(Protocol):
 
 
 class AuditLog:
-    """A log in a SQLite file. Several processes may write to one; each sees what the others appended."""
+    """A log in a database. Several processes may write to one; each sees what the others appended."""
 
-    def __init__(self, path: Path, key: Path | None = None) -> None:
-        """`key` is the file of the signing key; beside the log where there is none given."""
-        self.path = path
-        self._key_path = key or beside(path, "key")
-        self._connection: sqlite3.Connection | None = None
-        self._file: tuple[int, int] | None = None
+    def __init__(self, place: Place, key: Path | None = None) -> None:
+        """`key` is the file of the signing key, else it is beside the log. Raises PostgresMissing, StartFailed."""
+        self.place = place
+        self._key_path = key or beside(place, "key")
+        self._database = database(place)
+        self._session: Session | None = None
         self._frontier = Frontier()
+        self._doubt: tuple[int, bytes] | None = None  # size and root of a transaction while it is committed
         self._dictionaries: dict[str, tuple[int, bytes]] = {}
 
     def append(self, entries: Sequence[Entry], kept: Mapping[str, bytes], durable: bool) -> None:
-        """As `Sink`. Raises OSError, and sqlite3.Error in no other way than as OSError."""
-        try:
-            self._append(entries, kept, durable)
-        except BaseException as error:
-            self.close()
-            if isinstance(error, sqlite3.Error):
-                raise OSError(str(error)) from error
-            raise
+        """As `Sink`. Raises OSError, and no other failure of the database.
+
+        On a connection that turns out to be lost, as after a restart of the server, it tries once more at once.
+        """
+        self._doubt = None
+        with self._failing_as_os_error():
+            try:
+                self._append(entries, kept, durable)
+            except ConnectionLost:
+                self.close()
+                self._append(entries, kept, durable, doubt=self._doubt)
 
     def close(self) -> None:
         """Another append opens it again."""
-        if self._connection is not None:
-            with suppress(sqlite3.Error):
-                self._connection.close()
-        self._connection = None
+        if self._session is not None:
+            self._session.close()
+        self._session = None
 
     @contextmanager
-    def changing(self) -> Iterator[sqlite3.Connection]:
-        """A transaction of its own. What is removed in it leaves no trace in the file. Raises OSError."""
-        try:
-            connection = self._open()
-            connection.execute("PRAGMA secure_delete = ON")
-            with transaction(connection):
-                yield connection
-        except sqlite3.Error as error:
-            self.close()
-            raise OSError(str(error)) from error
+    def changing(self) -> Iterator[Session]:
+        """A transaction of its own. What is removed in it leaves as little trace as can be. Raises OSError."""
+        with self._failing_as_os_error():
+            session = self._open()
+            session.remove()
+            with session.transaction():
+                yield session
 
     def compact(self) -> None:
-        """Give room back to the machine, where nobody else is at work on the file."""
-        with suppress(sqlite3.Error):
-            self._open().execute("VACUUM")
-            self._open().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        """Give room back to the machine, where nobody else is at work on the log."""
+        with suppress(*Failures):
+            self._open().compact()
 
-    def _append(self, entries: Sequence[Entry], kept: Mapping[str, bytes], durable: bool) -> None:
-        connection = self._open()
-        connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-        with transaction(connection):
-            frontier = self._catch_up(connection)
-            for sha256, body in kept.items():  # a vocabulary takes a while to pack: only where it is new
-                if connection.execute("SELECT 1 FROM kept WHERE sha256 = ?", (sha256,)).fetchone() is None:
-                    connection.execute("INSERT INTO kept VALUES (?, ?, ?)", (sha256, *pack(body)))
-            rows = []
-            for entry in entries:
-                rows.append(row(frontier.size, entry, self._dictionary(connection, entry)))
-                frontier.append(leaf_hash(entry.canonical))
-            connection.executemany(
-                "INSERT INTO entry (number, leaf, at_us, request_id, trace_id, packing, body)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                rows,
-            )
+    @contextmanager
+    def _failing_as_os_error(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException as error:
+            self.close()
+            if isinstance(error, Failures):
+                raise OSError(str(error)) from error
+            raise
+
+    def _append(
+        self,
+        entries: Sequence[Entry],
+        kept: Mapping[str, bytes],
+        durable: bool,
+        doubt: tuple[int, bytes] | None = None,
+    ) -> None:
+        """`doubt`: these entries are there already, if the log has this size and root."""
+        session = self._open()
+        with session.transaction(durable):
+            frontier = self._catch_up(session)
+            if doubt is None or not _has_grown_to(session, frontier.size, doubt):
+                self._add(session, frontier, entries, kept)
             note = Checkpoint(self._verifier.name, frontier.size, frontier.root()).sign(self._key)
-            connection.execute(
-                "INSERT OR REPLACE INTO checkpoint (segment, size, note, peaks) VALUES (?, ?, ?, ?)",
+            session.execute(
+                "INSERT INTO checkpoint (segment, size, note, peaks) VALUES (?, ?, ?, ?) ON CONFLICT (segment)"
+                " DO UPDATE SET size = excluded.size, note = excluded.note, peaks = excluded.peaks",
                 ((frontier.size - 1) // SEGMENT, frontier.size, note, b"".join(frontier.peaks)),
             )
-        self._frontier = frontier
+            self._doubt = frontier.size, frontier.root()
+        self._frontier, self._doubt = frontier, None
         try:
-            replace(beside(self.path, "checkpoint"), note)
+            replace(beside(self.place, "checkpoint"), note)
         except OSError as error:  # what was to be kept is kept
-            log.error("the checkpoint beside %s can't be written: %s", self.path, error)
+            log.error("the checkpoint beside %s can't be written: %s", self.place, error)
 
-    def _catch_up(self, connection: sqlite3.Connection) -> Frontier:
+    def _add(self, session: Session, frontier: Frontier, entries: Sequence[Entry], kept: Mapping[str, bytes]) -> None:
+        for sha256, body in kept.items():  # a vocabulary takes a while to pack: only where it is new
+            if session.execute("SELECT 1 FROM kept WHERE sha256 = ?", (sha256,)).fetchone() is None:
+                session.execute("INSERT INTO kept VALUES (?, ?, ?)", (sha256, *pack(body)))
+        rows = []
+        for entry in entries:
+            rows.append(row(frontier.size, entry, self._dictionary(session, entry)))
+            frontier.append(leaf_hash(entry.canonical))
+        session.executemany(
+            "INSERT INTO entry (number, leaf, at_us, request_id, trace_id, packing, body) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            rows,
+        )
+
+    def _catch_up(self, connection: Session) -> Frontier:
         """The tree of all entries, those of other processes with it."""
         (size,) = connection.execute("SELECT coalesce(max(number) + 1, 0) FROM entry").fetchone()
         if size < self._frontier.size:
-            keep_lost(self.path, f"it had {self._frontier.size} entries, and has {size}")
+            keep_lost(self.place, f"it had {self._frontier.size} entries, and has {size}")
         return self._frontier.copy() if size == self._frontier.size else frontier_at(connection, size)
 
-    def _dictionary(self, connection: sqlite3.Connection, entry: Entry) -> tuple[int, bytes] | None:
+    def _dictionary(self, connection: Session, entry: Entry) -> tuple[int, bytes] | None:
         """What entries of its kind are packed with; the first one of a kind leaves it."""
         if entry.template is None:
             return None
@@ -123,27 +143,29 @@ class AuditLog:
             self._dictionaries[name] = _find_or_add(connection, name, words)
         return self._dictionaries[name]
 
-    def _open(self) -> sqlite3.Connection:
-        """The connection, while the file is still the one that it was opened on."""
-        if self._connection is not None and self._file == _identity(self.path):
-            return self._connection
+    def _open(self) -> Session:
+        """The connection, while it writes to the log that is there."""
+        if self._session is not None and self._session.is_current():
+            return self._session
         self.close()
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        connection = self._connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        self._file, self._frontier, self._dictionaries = _identity(self.path), Frontier(), {}
-        with transaction(connection):
-            version = version_of(connection)
+        session = self._session = self._database.write()
+        self._frontier, self._dictionaries = Frontier(), {}
+        with session.transaction():
+            version = session.version()
             self._key = own_key(self._key_path) if version < LOG_SINCE else read_key(self._key_path)
             if version < LOG_SINCE:
-                make(connection, version, self._key)
-            self._verifier = own(connection, self.path, self._key, self._key_path)
-            look_back(connection, self.path, self._verifier)
-        return connection
+                make(session, version, self._key)
+            self._verifier = own(session, self.place, self._key, self._key_path)
+            look_back(session, self.place, self._verifier)
+        return session
 
 
-def _find_or_add(connection: sqlite3.Connection, name: str, words: bytes) -> tuple[int, bytes]:
+def _has_grown_to(session: Session, size: int, doubt: tuple[int, bytes]) -> bool:
+    then, root = doubt
+    return size >= then and frontier_at(session, then).root() == root
+
+
+def _find_or_add(connection: Session, name: str, words: bytes) -> tuple[int, bytes]:
     """The dictionary of this name; the last one where there are too many."""
     select = "SELECT number, body FROM dictionary"
     found: tuple[int, bytes] | None = connection.execute(f"{select} WHERE name = ?", (name,)).fetchone()
@@ -156,24 +178,3 @@ def _find_or_add(connection: sqlite3.Connection, name: str, words: bytes) -> tup
         return count + FIRST_DICTIONARY, words
     last: tuple[int, bytes] = connection.execute(f"{select} ORDER BY number DESC LIMIT 1").fetchone()
     return last
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return None
-    return found.st_dev, found.st_ino
-
-
-@contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """A writer's, from its beginning on."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        with suppress(sqlite3.Error):
-            connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")

@@ -3,40 +3,36 @@
 from __future__ import annotations
 
 import base64
-from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 from google.protobuf import json_format
 
 from triroute.proto import audit_pb2
 from triroute.router.audit.body import unpack
+from triroute.router.audit.database import opened
 from triroute.router.audit.entries import find_number
 from triroute.router.audit.merkle import inclusion_proof
-from triroute.router.audit.schema import LOG_SINCE, open_to_read, version_of
+from triroute.router.audit.place import Place
 from triroute.router.audit.store import RecordStore, read_dictionaries
 from triroute.router.errors import NotFound
 
 FORMAT = "triroute-audit-proof/1"
 
 
-def prove(path: Path, wanted: str) -> dict[str, Any]:
+def prove(place: Place, wanted: str) -> dict[str, Any]:
     """The proof, as JSON. `wanted` is an entry's number, or an id as `RecordStore.find` takes it. Raises NotFound."""
-    named = find_number(path, wanted)
-    number = _number(path, RecordStore(path).find(wanted)) if named is None else named
-    with closing(open_to_read(path)) as connection:
-        connection.execute("BEGIN")
-        if version_of(connection) < LOG_SINCE:
-            raise NotFound(f"{path} is from before there was a log; a service that writes to it makes one")
+    named = find_number(place, wanted)
+    number = _number(place, RecordStore(place).find(wanted)) if named is None else named
+    with opened(place) as connection:
         found = connection.execute("SELECT packing, body FROM entry WHERE number = ?", (number,)).fetchone()
         checkpoint = connection.execute("SELECT size, note FROM checkpoint ORDER BY size DESC LIMIT 1").fetchone()
         if found is None or checkpoint is None or number >= checkpoint[0]:
-            raise NotFound(f"there is no entry {number} in {path}")
+            raise NotFound(f"there is no entry {number} in {place}")
         size, note = checkpoint
         if found[1] is None:
             raise NotFound(f"the body of entry {number} was removed; its hash alone is still in the log")
         canonical = unpack(found[0], found[1], read_dictionaries(connection))
-        rows = connection.execute("SELECT leaf FROM entry WHERE number < ? ORDER BY number", (size,))
+        rows = connection.stream("SELECT leaf FROM entry WHERE number < ? ORDER BY number", (size,))
         leaves = [leaf for (leaf,) in rows]
         (key,) = connection.execute("SELECT key FROM log").fetchone()
     entry = audit_pb2.AuditEntry.FromString(canonical)
@@ -51,8 +47,8 @@ def prove(path: Path, wanted: str) -> dict[str, Any]:
     }
 
 
-def _number(path: Path, record: Any) -> int:
-    with closing(open_to_read(path)) as connection:
+def _number(place: Place, record: Any) -> int:
+    with opened(place) as connection:
         select = "SELECT number FROM entry WHERE request_id = ?"
         found = connection.execute(select, (record.request_id,)).fetchone()
     return int(found[0])

@@ -1,13 +1,14 @@
-"""The tables of a log in SQLite, and how its files are opened."""
+"""The tables of a log, as SQLite has them, and the files beside it."""
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
 
 from triroute.router.audit.merkle import HASH_BYTES
+from triroute.router.audit.place import Place
+from triroute.router.settings import home
 
-VERSION = 3  # of the schema, in the file's user_version; 0 is a new file
+VERSION = 3  # of the tables; 0 where there are none
 LOG_SINCE = 3  # before, a file held records without a log
 KEEPS_SINCE = 2  # since then there is the table `kept`
 SEGMENT = 1024  # entries; the newest checkpoint of each stays, and bodies are removed in segments
@@ -43,24 +44,12 @@ CREATE TRIGGER kept_kept BEFORE DELETE ON kept BEGIN SELECT RAISE(ABORT, 'append
 """
 
 
-def open_to_read(path: Path) -> sqlite3.Connection:
-    """Raises sqlite3.Error."""
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)
-
-
-def version_of(connection: sqlite3.Connection) -> int:
-    """The file's schema version, 0 for a new file. Raises DatabaseError for one that a newer Triroute wrote."""
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > VERSION:
-        raise sqlite3.DatabaseError(f"its schema version is {version}, this Triroute knows {VERSION}; upgrade it")
-    return int(version)
-
-
 def split_peaks(raw: bytes) -> list[bytes]:
     """The hashes in `checkpoint.peaks`."""
     return [raw[at : at + HASH_BYTES] for at in range(0, len(raw), HASH_BYTES)]
 
 
-def beside(path: Path, what: str) -> Path:
-    """A file that belongs to a log: its `key`, its public key `pub`, its last `checkpoint`."""
-    return path.with_name(f"{path.name}.{what}")
+def beside(place: Place, what: str) -> Path:
+    """A file that belongs to a log: its `key`, its public key `pub`, its last `checkpoint`, captured `content`."""
+    folder, name = (place.parent, place.name) if isinstance(place, Path) else (home() / "postgres", place.name)
+    return folder / f"{name}.{what}"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from triroute.proto import decoding_pb2, router_pb2
 from triroute.router.audit.body import whole
 from triroute.router.audit.entries import read_entries
+from triroute.router.audit.place import Place
 from triroute.router.words import word
 
 BY = ("step", "mode", "rule", "tenant")
@@ -71,9 +71,9 @@ class Bucket:
     agreed: int = 0
 
 
-def read_records(path: Path, since_us: int = 0) -> Iterator[router_pb2.Record]:
-    """All steps since then, the oldest first, with their passes. Raises NotFound for a file that is no log."""
-    for logged in read_entries(path):
+def read_records(place: Place, since_us: int = 0) -> Iterator[router_pb2.Record]:
+    """All steps since then, the oldest first, with their passes. Raises NotFound for what is no log."""
+    for logged in read_entries(place):
         if logged.entry is not None and logged.entry.HasField("record") and logged.at_us >= since_us:
             yield whole(logged.entry.record)
 

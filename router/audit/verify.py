@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from glob import escape
 from pathlib import Path
 
@@ -14,38 +12,28 @@ from google.protobuf.message import DecodeError
 from triroute.proto import audit_pb2
 from triroute.router.audit.body import columns, unpack
 from triroute.router.audit.checkpoint import Checkpoint, Verifier
+from triroute.router.audit.database import Failures, Session, opened
 from triroute.router.audit.events import PRUNED
 from triroute.router.audit.merkle import Frontier, leaf_hash
 from triroute.router.audit.noted import Notes, checkpoints, read_notes, trusted
+from triroute.router.audit.place import Place
 from triroute.router.audit.report import Report
-from triroute.router.audit.schema import LOG_SINCE, SCHEMA, open_to_read, version_of
+from triroute.router.audit.schema import beside
 from triroute.router.audit.store import read_dictionaries
-from triroute.router.errors import NotFound
-
-_ROWS = 1000  # read at once
 
 
-def verify(path: Path, key: Verifier | None = None, checkpoint: Path | None = None) -> Report:
+def verify(place: Place, key: Verifier | None = None, checkpoint: Path | None = None) -> Report:
     """Read all of a log. `checkpoint` is a file with an earlier one, `key` the public key if not the one beside it.
 
     Raises NotFound where there is no log, or a checkpoint can't be read.
     """
-    if not path.exists():
-        raise NotFound(f"there is no {path}; name the log's file with --records")
     report = Report()
-    notes = read_notes(path, checkpoint)  # before the log: what is appended meanwhile is no problem
+    notes = read_notes(place, checkpoint)  # before the log: what is appended meanwhile is no problem
     try:
-        with closing(open_to_read(path)) as connection:
-            connection.text_factory = lambda raw: raw.decode(errors="replace")
-            connection.execute("BEGIN")
-            version = version_of(connection)
-            if version < LOG_SINCE:
-                raise NotFound(
-                    f"{path} has version {version}, from before there was a log; a service that writes to it makes one"
-                )
-            _Check(connection, path, report, key, notes).run()
-    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # names in it, too, may be no text
-        report.add(str(path), f"it can't be read as a log: {error}")
+        with opened(place) as connection:
+            _Check(connection, place, report, key, notes).run()
+    except (*Failures, UnicodeDecodeError) as error:  # names in it, too, may be no text
+        report.add(str(place), f"it can't be read as a log: {error}")
     return report
 
 
@@ -54,13 +42,13 @@ class _Check:
 
     def __init__(
         self,
-        connection: sqlite3.Connection,
-        path: Path,
+        connection: Session,
+        place: Place,
         report: Report,
         key: Verifier | None,
         notes: Notes,
     ) -> None:
-        self.connection, self.path, self.report = connection, path, report
+        self.connection, self.place, self.report = connection, place, report
         self.key, self.notes = key, notes
         self.frontier = Frontier()
         self.good = 0  # entries up to the last checkpoint that fits
@@ -70,11 +58,9 @@ class _Check:
 
     def run(self) -> None:
         """Fill the report."""
-        for (found,) in self.connection.execute("PRAGMA integrity_check(3)"):
-            if found != "ok":
-                self.report.add(str(self.path), f"the file is damaged: {found}")
-        self._schema()
-        verifier = trusted(self.connection, self.path, self.key, self.report)
+        for where, what in self.connection.damage():
+            self.report.add(where, what)
+        verifier = trusted(self.connection, self.place, self.key, self.report)
         noted = checkpoints(self.connection, self.notes, verifier, self.report) if verifier else []
         self._entries(noted)
         self._kept()
@@ -82,22 +68,11 @@ class _Check:
             if end > self.pruned:
                 where = f"entry {end - 1}" if end - start == 1 else f"entries {max(start, self.pruned)} to {end - 1}"
                 self.report.add(where, "the body is gone, and the log does not tell of a removal")
-        for lost in sorted(self.path.parent.glob(f"{escape(self.path.name)}.checkpoint.lost-*")):
+        side = beside(self.place, "checkpoint")
+        for lost in sorted(side.parent.glob(f"{escape(side.name)}.lost-*")):
             self.report.add(
                 str(lost), "a checkpoint of entries that this log does not have; it was rewound or replaced"
             )
-
-    def _schema(self) -> None:
-        """Tables, indexes and triggers are those that this version makes."""
-        select = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite%'"
-        tables = "entry", "checkpoint", "kept", "dictionary", "log"  # others may stand beside them
-        with closing(sqlite3.connect(":memory:")) as fresh:
-            fresh.executescript(SCHEMA)
-            expected = dict(fresh.execute(select).fetchall())
-        found = dict(self.connection.execute(f"{select} AND tbl_name IN {tables} OR type = 'view'").fetchall())
-        for name in sorted(expected.keys() | found.keys()):
-            if expected.get(name) != found.get(name):
-                self.report.add(f"schema {name}", "it is not as this version of Triroute makes it")
 
     def _entries(self, noted: list[tuple[str, Checkpoint]]) -> None:
         dictionaries = read_dictionaries(self.connection)
@@ -107,6 +82,9 @@ class _Check:
             while next_ is not None and next_[1].size <= self.frontier.size:
                 self._compare(*next_)
                 next_ = next(due, None)
+            if not isinstance(number, int):  # a damaged schema can make it anything
+                self.report.add(f"entry {expected}", f"its number is {number!r}")
+                number = expected
             if number != expected:
                 self._displaced(number, expected)
             expected = number + 1
@@ -136,11 +114,9 @@ class _Check:
         self.report.root = self.frontier.root().hex()
 
     def _rows(self) -> Iterator[tuple[int, bytes, object, object, object, int, bytes]]:
-        cursor = self.connection.execute(
+        return self.connection.stream(
             "SELECT number, leaf, at_us, request_id, trace_id, packing, body FROM entry ORDER BY number"
         )
-        while rows := cursor.fetchmany(_ROWS):
-            yield from rows
 
     def _displaced(self, number: int, expected: int) -> None:
         if number > expected:
@@ -205,7 +181,7 @@ class _Check:
 
     def _kept(self) -> None:
         there = set()
-        for sha256, packing, body in self.connection.execute("SELECT sha256, packing, body FROM kept"):
+        for sha256, packing, body in self.connection.stream("SELECT sha256, packing, body FROM kept"):
             there.add(sha256)
             try:
                 plain = unpack(packing, body, {})

@@ -20,6 +20,7 @@ from triroute.proto import audit_pb2, router_pb2
 from triroute.router.audit.body import Entry
 from triroute.router.audit.events import GAP, event
 from triroute.router.audit.log import AuditLog, Sink
+from triroute.router.audit.place import Place
 from triroute.router.audit.store import Kind
 from triroute.router.errors import AuditUnavailable
 
@@ -39,16 +40,17 @@ class _Item:
 class RecordWriter:
     """Takes records and events from any thread. `lost` counts those that were given up, since the start."""
 
-    def __init__(self, path: Path, key: Path | None = None, sink: Sink | None = None) -> None:
-        self.path = path
+    def __init__(self, place: Place, key: Path | None = None, sink: Sink | None = None) -> None:
+        self.place = place
         self.lost = 0
         self.written = 0
         self.broken = ""  # why nothing can be written at present
-        self._sink: Sink = sink or AuditLog(path, key)
+        self._sink: Sink = sink or AuditLog(place, key)
         self._queue: queue.Queue[_Item | None] = queue.Queue()
         self._known: set[str] = set()
         self._owed: dict[str, bytes] = {}  # kept, but not written yet
         self._gap: audit_pb2.AuditGap | None = None  # to be told, with what was lost
+        self._closing = self._hopeless = False
         self._losing = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="triroute-audit", daemon=True)
         self._thread.start()
@@ -80,7 +82,8 @@ class RecordWriter:
         self._queue.join()
 
     def close(self) -> None:
-        """Write what is queued, then stop."""
+        """Write what is queued, then stop. Where nothing can be written any more, one attempt has to do."""
+        self._closing = True
         self._queue.put(None)
         self._thread.join()
 
@@ -119,6 +122,9 @@ class RecordWriter:
         return batch
 
     def _write(self, items: list[_Item]) -> None:
+        if self._hopeless:
+            self._give_up(items, self.broken)
+            return
         with self._losing:
             gap, self._gap = self._gap, None
         try:
@@ -130,7 +136,7 @@ class RecordWriter:
             self._fail(items, gap, error)
             return
         if self.broken:
-            log.warning("records are written again to %s; %s were lost", self.path, gap.lost if gap else 0)
+            log.warning("records are written again to %s; %s were lost", self.place, gap.lost if gap else 0)
         self.broken = ""
         self.written += len(items)
         for sha256 in owed:
@@ -142,10 +148,11 @@ class RecordWriter:
     def _fail(self, items: list[_Item], gap: audit_pb2.AuditGap | None, error: Exception) -> None:
         why = str(error) or type(error).__name__
         if not isinstance(error, OSError):
-            log.error("writing to %s failed by a bug of ours", self.path, exc_info=error)
+            log.error("writing to %s failed by a bug of ours", self.place, exc_info=error)
         elif not self.broken:
-            log.error("records can't be written to %s: %s; steps go on without", self.path, why)
+            log.error("records can't be written to %s: %s; steps go on without", self.place, why)
         self.broken = why
+        self._hopeless = self._closing
         self._give_up(items, why, gap)
 
     def _give_up(self, items: list[_Item], error: str, gap: audit_pb2.AuditGap | None = None) -> None:

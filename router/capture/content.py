@@ -22,6 +22,8 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from triroute.proto import router_pb2
+from triroute.router.audit.place import Place
+from triroute.router.audit.schema import beside
 from triroute.router.errors import NotFound, StartFailed
 
 _VERSION = 1  # in the file's user_version
@@ -85,9 +87,9 @@ class Captured(NamedTuple):
     salt: bytes
 
 
-def content_file(records: Path) -> Path:
+def content_file(records: Place) -> Path:
     """Where the content of the steps in a log is kept."""
-    return records.with_name(f"{records.name}.content")
+    return beside(records, "content")
 
 
 class ContentStore:

@@ -13,6 +13,7 @@ from rich.progress import track
 from rich.table import Table
 
 from triroute.proto import router_pb2
+from triroute.router.audit.place import Place
 from triroute.router.audit.store import RecordStore
 from triroute.router.capture.content import ContentStore, Seal, content_file
 from triroute.router.capture.replay import Again, Replayed, Replayer
@@ -54,7 +55,7 @@ def replay(
         raise typer.Exit(1)
 
 
-def captured(store: RecordStore, records: Path, wanted: list[str], last: int, key: Path | None) -> list[Again]:
+def captured(store: RecordStore, records: Place, wanted: list[str], last: int, key: Path | None) -> list[Again]:
     """Steps that can run again. Raises NotFound, StartFailed."""
     contents = ContentStore(content_file(records), Seal.of(key))
     if wanted:

@@ -11,6 +11,7 @@ import typer
 from rich.markup import escape
 
 from triroute.router.audit.checkpoint import BadCheckpoint, Verifier
+from triroute.router.audit.place import Place
 from triroute.router.audit.report import Report
 from triroute.router.audit.verify import verify as verify_log
 from triroute.router.cli.exits import FAILED
@@ -48,7 +49,7 @@ def _key(text: str) -> Verifier | None:
         raise typer.BadParameter(str(error), param_hint="--key") from error
 
 
-def _show(report: Report, records: Path) -> None:
+def _show(report: Report, records: Place) -> None:
     for problem in report.problems:
         line(f"[red]{escape(problem.where)}[/red]: {escape(problem.what)}")
     if report.more:

@@ -7,9 +7,25 @@ from typing import Annotated
 
 import typer
 
+from triroute.router.audit.place import BadPlace, Place, to_place
 from triroute.router.settings import Settings
 
 DEFAULTS = Settings()
+
+
+def _place(text: str | Path) -> Place:
+    try:
+        return to_place(text)
+    except BadPlace as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+RECORDS = typer.Option(
+    parser=_place,
+    metavar="PLACE",
+    envvar="TRIROUTE_RECORDS",
+    help="The audit log: a SQLite file, or postgresql://USER@HOST/DATABASE.",
+)
 
 Listen = Annotated[str, typer.Option(help="HOST:PORT to serve on; port 0 takes a free one.")]
 PolicyFile = Annotated[Path, typer.Option("--policy", help="Policy YAML.", show_default="the one that ships")]
@@ -17,7 +33,7 @@ Adapter = Annotated[
     Path | None, typer.Option(help="Draft adapter, or `none`.", show_default="the one that ships for the checkpoint")
 ]
 Checkpoint = Annotated[Path | None, typer.Option(help="GGUF checkpoint.", show_default="the embedded SmolLM2-135M")]
-Records = Annotated[Path, typer.Option(help="SQLite file of step records.")]
+Records = Annotated[Place, RECORDS]
 AuditKey = Annotated[
     Path | None,
     typer.Option(envvar="TRIROUTE_AUDIT_KEY", help="Ed25519 key that signs the audit log.", show_default="beside it"),

@@ -12,8 +12,9 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from triroute.router.audit.place import Place
 from triroute.router.audit.store import RecordStore
-from triroute.router.cli.options import DEFAULTS
+from triroute.router.cli.options import DEFAULTS, RECORDS
 from triroute.router.cli.screen import line
 from triroute.router.cli.traffic import MOST, Last, about, traffic_of
 from triroute.router.policy import load
@@ -32,9 +33,7 @@ def diff(
         list[Path] | None,
         typer.Option(help="Test file; may be repeated.", show_default="those beside the two policies"),
     ] = None,
-    records: Annotated[
-        Path | None, typer.Option(help="SQLite file of step records.", show_default="the service's, if there is one")
-    ] = None,
+    records: Annotated[Place | None, RECORDS] = None,
     last: Last = MOST,
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
 ) -> None:

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from triroute.router.audit.place import Place
 from triroute.router.audit.store import RecordStore
 from triroute.router.classifier import classify
 from triroute.router.cli.options import DEFAULTS, Records
@@ -80,7 +81,7 @@ def _asked(request: Path, policy: Policy, now: Load) -> Account:
         raise typer.BadParameter(error.message, param_hint="REQUEST") from error
 
 
-def _recorded(wanted: str, policy: Path | None, records: Path) -> tuple[Account, dict[str, Any]]:
+def _recorded(wanted: str, policy: Path | None, records: Place) -> tuple[Account, dict[str, Any]]:
     """A recorded decision made again, and what it was. Raises NotFound, HintRefused."""
     store = RecordStore(records)
     record = store.find(wanted)

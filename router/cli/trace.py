@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,7 +10,7 @@ from google.protobuf import json_format
 from rich.table import Table
 
 from triroute.router.audit.store import RecordStore
-from triroute.router.cli.options import DEFAULTS
+from triroute.router.cli.options import DEFAULTS, Records
 from triroute.router.cli.record_tree import tree
 from triroute.router.cli.screen import console
 from triroute.router.errors import NotFound
@@ -26,7 +25,7 @@ def trace(
     ] = None,
     latest: Annotated[bool, typer.Option("--list", help="Show the latest records.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The record as JSON.")] = False,
-    records: Annotated[Path, typer.Option(help="SQLite file of step records.")] = DEFAULTS.records,
+    records: Records = DEFAULTS.records,
 ) -> None:
     """Show a step's decision and passes: accepted draft tokens in green (✓), rejected ones in red (✗)."""
     store = RecordStore(records)
@@ -43,7 +42,7 @@ def trace(
 
 
 def _listing(store: RecordStore) -> Table:
-    table = Table(title=str(store.path), title_justify="left")
+    table = Table(title=str(store.place), title_justify="left")
     for name in ("when", "trace", "rule", "tokens", "ended"):
         table.add_column(name, no_wrap=True)
     for record in store.latest(_LISTED):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from triroute.router.audit.place import Place
 from triroute.router.audit.store import RecordStore
 from triroute.router.cli.options import DEFAULTS
 from triroute.router.errors import NotFound
@@ -17,7 +17,7 @@ MOST = 10_000
 Last = Annotated[int, typer.Option(min=1, help="The newest records to look at, at most.")]
 
 
-def traffic_of(records: Path = DEFAULTS.records, last: int = MOST) -> Traffic:
+def traffic_of(records: Place = DEFAULTS.records, last: int = MOST) -> Traffic:
     """The newest records. Raises NotFound where there are none that can be decided again."""
     found = read_traffic(RecordStore(records), last)
     if not found.steps:

@@ -10,20 +10,26 @@ from typing import Any
 
 import pytest
 
+from triroute.proto import audit_pb2
+from triroute.router.audit.place import Place
 from triroute.router.audit.proof import prove
 from triroute.router.audit.schema import beside
+from triroute.router.audit.writer import RecordWriter
 from triroute.router.errors import NotFound
 
-from .logs import write
+from .logs import record, write
 
 SCRIPT = Path(__file__).parents[3] / "docs" / "check_proof.py"
 
 
-@pytest.fixture(scope="module")
-def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("proof") / "r.sqlite"
-    write(path, *range(0x100000, 0x10000C))
-    return path
+@pytest.fixture
+def log(place: Place) -> Place:
+    writer = RecordWriter(place)
+    writer.append_event("service.started", audit_pb2.ServiceStarted(version="1", host="here"))
+    for number in range(0x100000, 0x10000C):
+        writer.add(record(number))
+    writer.close()
+    return place
 
 
 def check(proof: dict[str, Any], folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -40,7 +46,7 @@ def test_script_is_short_and_alone() -> None:
 
 
 @pytest.mark.parametrize("wanted", ["0", "5", "12", f"{0x100003:032x}"])
-def test_proof_holds(log: Path, tmp_path: Path, wanted: str) -> None:
+def test_proof_holds(log: Place, tmp_path: Path, wanted: str) -> None:
     proof = prove(log, wanted)
     done = check(proof, tmp_path, beside(log, "pub").read_text())
     assert done.returncode == 0, done.stderr
@@ -69,18 +75,18 @@ def altered(proof: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", ["entry", "index", "too far", "proof", "too long", "size", "key"])
-def test_altered_proof_does_not(log: Path, tmp_path: Path, name: str) -> None:
+def test_altered_proof_does_not(log: Place, tmp_path: Path, name: str) -> None:
     done = check(altered(prove(log, "5"), name), tmp_path)
     assert done.returncode != 0
 
 
-def test_another_key_than_the_one_known(log: Path, tmp_path: Path) -> None:
+def test_another_key_than_the_one_known(log: Place, tmp_path: Path) -> None:
     write(tmp_path / "other.sqlite", 0x100000)
     done = check(prove(log, "5"), tmp_path, beside(tmp_path / "other.sqlite", "pub").read_text())
     assert done.stderr == "the checkpoint is of another log\n"
 
 
 @pytest.mark.parametrize("wanted", ["13", "99999", "abcdef12"])
-def test_no_such_entry(log: Path, wanted: str) -> None:
+def test_no_such_entry(log: Place, wanted: str) -> None:
     with pytest.raises(NotFound):
         prove(log, wanted)

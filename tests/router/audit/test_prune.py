@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from triroute.router.audit.entries import read_entries
+from triroute.router.audit.place import Place
 from triroute.router.audit.proof import prove
 from triroute.router.audit.prune import prune
 from triroute.router.audit.schema import SEGMENT
@@ -21,27 +22,27 @@ COUNT = 2 * SEGMENT + 10
 
 
 @pytest.fixture
-def log(tmp_path: Path) -> Path:
-    path = tmp_path / "r.sqlite"
-    writer = RecordWriter(path)
+def log(place: Place) -> Place:
+    writer = RecordWriter(place)
     for number in range(COUNT):
         one = record(number)
         one.error = f"secret{number:06d}"
         writer.add(one)
     writer.close()
-    return path
+    return place
 
 
-def test_bodies_go_and_proofs_stay(log: Path) -> None:
-    size, before = log.stat().st_size, verify(log)
+def test_bodies_go_and_proofs_stay(log: Place) -> None:
+    before, size = verify(log), log.stat().st_size if isinstance(log, Path) else 0
     told = prune(log, None, keep=SEGMENT)
     assert (told.before, told.bodies) == (SEGMENT, SEGMENT)
     report = verify(log)
     assert report.problems == []
     assert (report.pruned, report.records, report.events) == (SEGMENT, COUNT - SEGMENT, 1)
     assert len(report.checkpoints) == len(before.checkpoints)
-    assert b"secret000000" not in log.read_bytes()
-    assert log.stat().st_size < size
+    if isinstance(log, Path):
+        assert b"secret000000" not in log.read_bytes()
+        assert log.stat().st_size < size
     assert len(RecordStore(log).latest(9_999)) == COUNT - SEGMENT
     with pytest.raises(NotFound):
         RecordStore(log).find(f"{5:032x}")
@@ -55,13 +56,13 @@ def test_bodies_go_and_proofs_stay(log: Path) -> None:
     assert verify(log).problems == []
 
 
-def test_by_age(log: Path) -> None:
+def test_by_age(log: Place) -> None:
     assert prune(log, None, before_us=1_000 + 2 * SEGMENT - 1).before == SEGMENT
     assert prune(log, None, before_us=1_000 + 2 * SEGMENT).before == 2 * SEGMENT
     assert verify(log).problems == []
 
 
-def test_hashes_of_what_was_removed_are_checked(log: Path) -> None:
+def test_hashes_of_what_was_removed_are_checked(log: Place) -> None:
     prune(log, None, keep=SEGMENT)
     tamper(log, "UPDATE entry SET leaf = zeroblob(32) WHERE number = 7")
     (first, *_) = verify(log).problems

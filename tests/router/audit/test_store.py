@@ -9,50 +9,56 @@ import uuid
 from contextlib import closing
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from triroute.proto import engine_pb2, router_pb2
 from triroute.proto.decoding_pb2 import PassRecord
+from triroute.router.audit.place import Place
 from triroute.router.audit.store import Kind, RecordStore
 from triroute.router.audit.verify import verify
 from triroute.router.audit.writer import RecordWriter
 from triroute.router.errors import NotFound
+
+from .logs import look
 
 
 def record(request_id: str, trace_id: str = "f" * 32) -> router_pb2.Record:
     return router_pb2.Record(request_id=request_id, decision=router_pb2.Decision(trace_id=trace_id), arrived_us=1)
 
 
-def write(path: Path, *records: router_pb2.Record) -> None:
-    writer = RecordWriter(path)
+def write(place: Place, *records: router_pb2.Record) -> None:
+    writer = RecordWriter(place)
     for one in records:
         writer.add(one)
     writer.close()
 
 
-def test_found_by_request_trace_and_prefix(tmp_path: Path) -> None:
-    path = tmp_path / "deep" / "r.sqlite"
+def test_found_by_request_trace_and_prefix(place: Place) -> None:
     mine = record("abcdef" + "0" * 26, "1234567" + "0" * 25)
-    write(path, mine, record("abcdee" + "0" * 26))
-    store = RecordStore(path)
+    write(place, mine, record("abcdee" + "0" * 26))
+    store = RecordStore(place)
     for wanted in (mine.request_id, mine.decision.trace_id, "abcdef", "1234567"):
         assert store.find(wanted) == mine
     assert [found.request_id[:6] for found in store.latest(5)] == ["abcdee", "abcdef"]
 
 
-def test_ambiguous_ids_name_the_requests(tmp_path: Path) -> None:
-    path = tmp_path / "r.sqlite"
-    write(path, *(record(f"{number}" * 32) for number in range(8)))
+def test_ambiguous_ids_name_the_requests(place: Place) -> None:
+    write(place, *(record(f"{number}" * 32) for number in range(8)))
     with pytest.raises(NotFound, match=f"several records; give one of the request ids {'7' * 32}, .* and more"):
-        RecordStore(path).find("f" * 32)
+        RecordStore(place).find("f" * 32)
 
 
 @pytest.mark.parametrize("wanted", ["", "abcde", "abcdef*", "abcdef' OR 1", "abcdef"])
-def test_what_is_not_found(tmp_path: Path, wanted: str) -> None:
-    path = tmp_path / "r.sqlite"
-    write(path, record("0" * 32))
+def test_what_is_not_found(place: Place, wanted: str) -> None:
     with pytest.raises(NotFound):
-        RecordStore(path).find(wanted)
+        RecordStore(place).find(wanted)
+    write(place, record("0" * 32), record("abcdee" + "0" * 26), record("abcdeg" + "0" * 26))
+    with pytest.raises(NotFound):
+        RecordStore(place).find(wanted)
+
+
+def test_looking_makes_no_file(tmp_path: Path) -> None:
     with pytest.raises(NotFound):
         RecordStore(tmp_path / "none.sqlite").find("abcdef")
     assert not (tmp_path / "none.sqlite").exists()
@@ -65,21 +71,23 @@ def test_any_file_name(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["50% a?b#c"]
 
 
-def test_append_only(tmp_path: Path) -> None:
-    path = tmp_path / "r.sqlite"
-    write(path, record("0" * 32))
-    write(path, record("1" * 32))
-    with closing(sqlite3.connect(path)) as connection:
-        for statement in (
-            "DELETE FROM entry",
-            "UPDATE entry SET body = ''",
-            "UPDATE entry SET leaf = ''",
-            "INSERT INTO entry (number, leaf) VALUES (7, '')",
-        ):
-            with pytest.raises(sqlite3.IntegrityError, match="append-only"):
-                connection.execute(statement)
-        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-        assert connection.execute("PRAGMA user_version").fetchone() == (3,)
+def test_append_only(place: Place) -> None:
+    write(place, record("0" * 32))
+    write(place, record("1" * 32))
+    for statement in (
+        "DELETE FROM entry",
+        "UPDATE entry SET body = ''",
+        "UPDATE entry SET leaf = ''",
+        "INSERT INTO entry (number, leaf) VALUES (7, '')",
+    ):
+        with pytest.raises((sqlite3.IntegrityError, psycopg.errors.RaiseException), match="append-only"):
+            look(place, statement)
+
+
+def test_file_is_in_wal_mode(tmp_path: Path) -> None:
+    write(tmp_path / "r.sqlite", record("0" * 32))
+    assert look(tmp_path / "r.sqlite", "PRAGMA journal_mode") == ("wal",)
+    assert look(tmp_path / "r.sqlite", "PRAGMA user_version") == (3,)
 
 
 def test_newer_file_is_left_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -115,23 +123,20 @@ def test_damaged_file_is_named(tmp_path: Path) -> None:
         RecordStore(path).latest(1)
 
 
-def test_kept_once_and_for_good(tmp_path: Path) -> None:
-    path = tmp_path / "r.sqlite"
+def test_kept_once_and_for_good(place: Place) -> None:
     for _ in range(2):
-        writer = RecordWriter(path)
+        writer = RecordWriter(place)
         for _ in range(3):
             writer.keep(Kind.POLICY, "a" * 64, b"policy")
             writer.keep(Kind.ENGINE, "b" * 64, b"engine")
             writer.add(record(uuid.uuid4().hex))
         writer.close()
-    store = RecordStore(path)
+    store = RecordStore(place)
     assert (store.kept("a" * 64), store.kept("b" * 64), store.kept("c" * 64)) == (b"policy", b"engine", None)
-    connection = sqlite3.connect(path)
-    assert connection.execute("SELECT count(*) FROM kept").fetchone() == (2,)
+    assert look(place, "SELECT count(*) FROM kept") == (2,)
     for statement in ("DELETE FROM kept", "UPDATE kept SET body = ''"):
-        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
-            connection.execute(statement)
-    connection.close()
+        with pytest.raises((sqlite3.IntegrityError, psycopg.errors.RaiseException), match="append-only"):
+            look(place, statement)
 
 
 def test_what_is_kept_survives_an_outage(tmp_path: Path) -> None:
@@ -183,33 +188,31 @@ def test_file_from_before_there_was_a_log(tmp_path: Path, version: int) -> None:
     assert [str(one) for one in report.problems] == (wrong if version == 2 else [])
 
 
-def test_text_of_tokens_is_kept_once(tmp_path: Path) -> None:
-    path = tmp_path / "r.sqlite"
+def test_text_of_tokens_is_kept_once(place: Place) -> None:
     words = engine_pb2.TokenTextResponse(text=[f"<{number}>" for number in range(9)]).SerializeToString()
     digest = hashlib.sha256(words).hexdigest()
     one = record("0" * 32)
     one.token_ids.extend([1, 2])
     one.vocabulary_sha256 = digest
     one.passes.add(kind=PassRecord.KIND_VERIFY, committed_ids=[1, 2], rejected_ids=[5], duration_us=3)
-    writer = RecordWriter(path)
+    writer = RecordWriter(place)
     writer.keep(Kind.VOCABULARY, digest, words)
     writer.add(one)
     writer.close()
-    (found,) = RecordStore(path).latest(1)
+    (found,) = RecordStore(place).latest(1)
     assert dict(found.token_text) == {1: "<1>", 2: "<2>", 5: "<5>"}
     assert list(found.passes) == list(one.passes)
     assert not found.HasField("path")
-    assert verify(path).ok
+    assert verify(place).ok
 
 
-def test_two_writers_of_one_log(tmp_path: Path) -> None:
-    path = tmp_path / "r.sqlite"
-    writers = [RecordWriter(path), RecordWriter(path)]
+def test_two_writers_of_one_log(place: Place) -> None:
+    writers = [RecordWriter(place), RecordWriter(place)]
     for number in range(40):
         writers[number % 2].add(record(f"{number:032d}"))
         if number % 5 == 0:
             writers[number % 2].flush()
     for one in writers:
         one.close()
-    assert len(RecordStore(path).latest(99)) == 40
-    assert verify(path).problems == []
+    assert len(RecordStore(place).latest(99)) == 40
+    assert verify(place).problems == []

@@ -15,6 +15,7 @@ from triroute.router.audit.body import Entry
 from triroute.router.audit.entries import read_entries
 from triroute.router.audit.key import own_key
 from triroute.router.audit.log import AuditLog
+from triroute.router.audit.place import Place
 from triroute.router.audit.schema import beside
 from triroute.router.audit.verify import verify
 from triroute.router.audit.writer import RecordWriter
@@ -26,8 +27,8 @@ from .logs import record
 class Slow:
     """A real log that waits before each append, and notes it."""
 
-    def __init__(self, path: Path) -> None:
-        self.log, self.may, self.appends = AuditLog(path), threading.Event(), list[tuple[int, bool]]()
+    def __init__(self, place: Place) -> None:
+        self.log, self.may, self.appends = AuditLog(place), threading.Event(), list[tuple[int, bool]]()
 
     def append(self, entries: Sequence[Entry], kept: Mapping[str, bytes], durable: bool) -> None:
         self.may.wait(20)
@@ -38,13 +39,13 @@ class Slow:
         self.log.close()
 
 
-def kinds(path: Path) -> list[str]:
-    return [one.kind for one in read_entries(path)]
+def kinds(place: Place) -> list[str]:
+    return [one.kind for one in read_entries(place)]
 
 
-def test_durable_ones_share_a_transaction(tmp_path: Path) -> None:
-    sink = Slow(tmp_path / "r.sqlite")
-    writer = RecordWriter(sink.log.path, sink=sink)
+def test_durable_ones_share_a_transaction(place: Place) -> None:
+    sink = Slow(place)
+    writer = RecordWriter(sink.log.place, sink=sink)
     done = [writer.add_durably(record(number)) for number in range(30)]
     writer.add(record(99))
     sink.may.set()
@@ -123,7 +124,7 @@ def test_full_disk(tmp_path: Path) -> None:
 def test_queue_that_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("triroute.router.audit.writer._MOST_QUEUED", 5)
     sink = Slow(tmp_path / "r.sqlite")
-    writer = RecordWriter(sink.log.path, sink=sink)
+    writer = RecordWriter(sink.log.place, sink=sink)
     for number in range(20):
         writer.add(record(number))
     sink.may.set()
@@ -146,30 +147,28 @@ def test_file_that_is_taken_away(tmp_path: Path) -> None:
     assert any(".checkpoint.lost-" in str(problem) for problem in verify(path).problems)
 
 
-def test_another_key_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "r.sqlite"
-    writer = RecordWriter(path)
+def test_another_key_is_refused(place: Place, tmp_path: Path) -> None:
+    writer = RecordWriter(place)
     writer.add_durably(record(0)).result(20)
     writer.close()
     own_key(tmp_path / "other")
-    writer = RecordWriter(path, tmp_path / "other")
+    writer = RecordWriter(place, tmp_path / "other")
     with pytest.raises(AuditUnavailable, match="other is not the key that signs this log"):
         writer.add_durably(record(1)).result(20)
     writer.close()
-    beside(path, "key").rename(tmp_path / "away")
-    writer = RecordWriter(path)
+    beside(place, "key").rename(tmp_path / "away")
+    writer = RecordWriter(place)
     with pytest.raises(AuditUnavailable, match="the key that signs this log, is gone; bring it back"):
         writer.add_durably(record(1)).result(20)
     writer.close()
-    assert not beside(path, "key").exists()
+    assert not beside(place, "key").exists()
 
 
-def test_bug_in_an_entry_does_not_end_the_thread(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    path = tmp_path / "r.sqlite"
-    writer = RecordWriter(path)
+def test_bug_in_an_entry_does_not_end_the_thread(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+    writer = RecordWriter(place)
     writer.add(None)  # type: ignore[arg-type]
     writer.flush()
     writer.add_durably(record(1)).result(20)
     writer.close()
     assert "by a bug of ours" in caplog.text
-    assert kinds(path) == ["log.gap", "step"]
+    assert kinds(place) == ["log.gap", "step"]

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from triroute.router.audit.export import ParquetMissing
+from triroute.router.audit.place import Place
 from triroute.router.audit.schema import SEGMENT, beside
 from triroute.router.audit.writer import RecordWriter
 from triroute.router.cli.audit import audit
@@ -22,16 +23,16 @@ ID = f"{0x100001:032x}"
 
 
 @pytest.fixture
-def log(tmp_path: Path) -> Path:
-    write(tmp_path / "r.sqlite", *range(0x100000, 0x100003))
-    return tmp_path / "r.sqlite"
+def log(place: Place) -> Place:
+    write(place, *range(0x100000, 0x100003))
+    return place
 
 
-def run(log: Path, *arguments: str) -> Result:
+def run(log: Place, *arguments: str) -> Result:
     return CliRunner().invoke(audit, [*arguments, "--records", str(log)], env={"COLUMNS": "200", "NO_COLOR": "1"})
 
 
-def test_list(log: Path) -> None:
+def test_list(log: Place) -> None:
     lines = run(log, "list").stdout.splitlines()
     assert [line.split()[0] for line in lines] == ["#", "3", "2", "1", "0"]
     assert "step" in lines[1]
@@ -46,7 +47,7 @@ def test_list(log: Path) -> None:
     assert steps[1]["request_id"] == ID
 
 
-def test_show(log: Path) -> None:
+def test_show(log: Place) -> None:
     for wanted in (ID, "2"):
         assert "output" in run(log, "show", wanted).stdout
         assert json.loads(run(log, "show", wanted, "--json").stdout)["request_id"] == ID
@@ -58,7 +59,7 @@ def test_show(log: Path) -> None:
         assert why in str(error)
 
 
-def test_verify(log: Path, tmp_path: Path) -> None:
+def test_verify(log: Place, tmp_path: Path) -> None:
     done = run(log, "verify", "--key", str(beside(log, "pub")), "--checkpoint", str(beside(log, "checkpoint")))
     assert done.exit_code == 0
     assert "ok" in done.stdout
@@ -78,7 +79,7 @@ def test_verify(log: Path, tmp_path: Path) -> None:
     assert isinstance(run(tmp_path / "none", "verify").exception, NotFound)
 
 
-def test_prove(log: Path, tmp_path: Path) -> None:
+def test_prove(log: Place, tmp_path: Path) -> None:
     assert json.loads(run(log, "prove", ID).stdout)["index"] == 2
     assert "wrote" in run(log, "prove", "2", "--out", str(tmp_path / "p.json")).stdout
     assert json.loads((tmp_path / "p.json").read_text())["shown"]["record"]["request_id"] == ID
@@ -86,7 +87,7 @@ def test_prove(log: Path, tmp_path: Path) -> None:
     assert run(log, "prove", "2", "--out", str(tmp_path / "file" / "p.json")).exit_code == 2
 
 
-def test_export(log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_export(log: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(log, "export", str(tmp_path / "log.jsonl"))
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [line["kind"] for line in lines] == ["service.started", "step", "step", "step"]
@@ -102,7 +103,7 @@ def test_export(log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert "triroute[parquet]" in str(error)
 
 
-def test_prune(log: Path, tmp_path: Path) -> None:
+def test_prune(log: Place, tmp_path: Path) -> None:
     for wrong in ((), ("--keep", "1", "--before", "1d"), ("--before", "soon")):
         assert run(log, "prune", *wrong).exit_code == 2
     assert "nothing to remove" in run(log, "prune", "--keep", "0").stdout

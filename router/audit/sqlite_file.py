@@ -1,0 +1,139 @@
+"""A log in a SQLite file."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from triroute.router.audit.schema import KEEPS_SINCE, SCHEMA, VERSION
+
+_BUSY_SECONDS = 5
+_ROWS = 1000  # read at once
+
+
+class SqliteFile:
+    """As `Database`."""
+
+    def __init__(self, path: Path) -> None:
+        self.place = path
+
+    def exists(self) -> bool:
+        """As `Database`."""
+        return self.place.exists()
+
+    def read(self) -> SqliteSession:
+        """As `Database`."""
+        uri = f"{self.place.absolute().as_uri()}?mode=ro"
+        connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
+        connection.text_factory = lambda raw: raw.decode(errors="replace")  # it may be damaged
+        connection.execute("BEGIN")
+        return SqliteSession(connection, self.place)
+
+    def write(self) -> SqliteSession:
+        """As `Database`."""
+        self.place.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(self.place, timeout=_BUSY_SECONDS, isolation_level=None)
+        connection.execute("PRAGMA journal_mode = WAL")
+        return SqliteSession(connection, self.place)
+
+
+class SqliteSession:
+    """As `Session`."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._connection = connection
+        self._path = path
+        self._file = _identity(path)
+        self.execute, self.executemany = connection.execute, connection.executemany
+
+    def stream(self, sql: str, values: Sequence[Any] = (), /) -> Iterator[Any]:
+        """As `Session`."""
+        cursor = self._connection.execute(sql, values)
+        while rows := cursor.fetchmany(_ROWS):
+            yield from rows
+
+    def version(self) -> int:
+        """As `Session`."""
+        (version,) = self.execute("PRAGMA user_version").fetchone()
+        if version > VERSION:
+            raise sqlite3.DatabaseError(f"its schema version is {version}, this Triroute knows {VERSION}; upgrade it")
+        return int(version)
+
+    def make_tables(self, version: int) -> tuple[list[Any], list[Any]]:
+        """As `Session`."""
+        old = [] if not version else self.execute("SELECT body FROM record ORDER BY number").fetchall()
+        kept = [] if version < KEEPS_SINCE else self.execute("SELECT sha256, body FROM kept").fetchall()
+        for table in ("record", "kept"):
+            self.execute(f"DROP TABLE IF EXISTS {table}")
+        for statement in _statements(SCHEMA):
+            self.execute(statement)
+        self.execute(f"PRAGMA user_version = {VERSION}")
+        return [body for (body,) in old], kept
+
+    @contextmanager
+    def transaction(self, durable: bool = True) -> Iterator[None]:
+        """As `Session`."""
+        self.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        self.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            with suppress(sqlite3.Error):
+                self.execute("ROLLBACK")
+            raise
+        self.execute("COMMIT")
+
+    def is_current(self) -> bool:
+        """As `Session`."""
+        return self._file is not None and self._file == _identity(self._path)
+
+    def remove(self) -> None:
+        """As `Session`."""
+        self.execute("PRAGMA secure_delete = ON")
+
+    def compact(self) -> None:
+        """As `Session`."""
+        self.execute("VACUUM")
+        self.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def damage(self) -> Iterator[tuple[str, str]]:
+        """As `Session`."""
+        for (found,) in self.execute("PRAGMA integrity_check(3)"):
+            if found != "ok":
+                yield str(self._path), f"the file is damaged: {found}"
+        select = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite%'"
+        tables = "entry", "checkpoint", "kept", "dictionary", "log"  # others may stand beside them
+        with closing(sqlite3.connect(":memory:")) as fresh:
+            fresh.executescript(SCHEMA)
+            expected = dict(fresh.execute(select).fetchall())
+        there = dict(self.execute(f"{select} AND tbl_name IN {tables} OR type = 'view'").fetchall())
+        for name in sorted(expected.keys() | there.keys(), key=str):
+            if expected.get(name) != there.get(name):
+                yield f"schema {name}", "it is not as this version of Triroute makes it"
+
+    def close(self) -> None:
+        """As `Session`."""
+        with suppress(sqlite3.Error):
+            self._connection.close()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _statements(script: str) -> list[str]:
+    """The statements of a script, which `executescript` would run in a transaction of its own."""
+    found, statement = [], ""
+    for line in script.splitlines():
+        statement += f"{line}\n"
+        if sqlite3.complete_statement(statement):
+            found.append(statement)
+            statement = ""
+    return found
