@@ -13,7 +13,7 @@ from triroute.router.audit.chronicle import Chronicle
 from triroute.router.audit.writer import unavailable
 from triroute.router.capture.content import Captured
 from triroute.router.capture.keeper import Keeper
-from triroute.router.classifier import classify, model
+from triroute.router.classifier.cascade import Classifier
 from triroute.router.classifier.watch import Watch
 from triroute.router.convert import STEPS, from_decision, from_shadow, to_engine, to_request
 from triroute.router.engine_client import EngineLost
@@ -36,7 +36,7 @@ from triroute.router.supervisor import Supervisor
 from triroute.router.telemetry import logs
 from triroute.router.telemetry.steps import StepMetrics
 from triroute.router.telemetry.tracer import Telemetry, carried, span_id, trace_id
-from triroute.router.types import Capture, StepKind
+from triroute.router.types import Capture, Request, Step, StepKind
 
 log = logging.getLogger("triroute.pipeline")
 
@@ -54,6 +54,7 @@ class Pipeline:
         content: Keeper,
         member: Member,
         metrics: StepMetrics,
+        classifier: Classifier,
     ) -> None:
         self.settings = settings
         self.live = live
@@ -68,7 +69,7 @@ class Pipeline:
         self.running: dict[str, Run] = {}
         self.idle = asyncio.Event()
         self.idle.set()
-        model()  # the classifier's weights, before the first step
+        self.classifier = classifier
         self.watch = Watch()
         self._aborting: set[str] = set()
         self._recording: set[asyncio.Task[None]] = set()
@@ -82,7 +83,7 @@ class Pipeline:
         run.carried = carried(server)
         logs.about(logs.About(run.request_id, trace_id(server), span_id(server)))
         try:
-            self._decide(run, trace_id(server))
+            await self._decide(run, trace_id(server))
             if run.is_required and self.records.broken:
                 raise unavailable(self.records.broken)
             yield router_pb2.GenerateEvent(decision=run.decided)
@@ -118,11 +119,11 @@ class Pipeline:
             if not run.recorded:
                 self._record(run)
 
-    def decide(self, message: router_pb2.GenerateRequest) -> router_pb2.Decision:
+    async def decide(self, message: router_pb2.GenerateRequest) -> router_pb2.Decision:
         """How a request would be decoded. Raises TrirouteError."""
         logs.about(logs.About())
         request = to_request(message)
-        decision = self.live.decide(request, classify(request), self.member.load(), dry=True)
+        decision = self.live.decide(request, await self._classified(request), self.member.load(), dry=True)
         return from_decision(decision, "", "")
 
     async def abort(self, request_id: str) -> bool:
@@ -158,8 +159,14 @@ class Pipeline:
         if not self.running:
             self.idle.set()
 
-    def _decide(self, run: Run, trace: str) -> None:
-        run.step, run.load = classify(run.request), self.member.load()
+    async def _classified(self, request: Request) -> Step:
+        """By another thread where it takes long."""
+        if self.classifier.encoder is None:
+            return self.classifier.classify(request)
+        return await asyncio.to_thread(self.classifier.classify, request)
+
+    async def _decide(self, run: Run, trace: str) -> None:
+        run.step, run.load = await self._classified(run.request), self.member.load()
         run.turn = self.live.turn(run.request, run.request_id)
         run.decision = run.turn.decide(run.step, run.load)
         run.load = run.decision.load

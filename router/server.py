@@ -41,7 +41,7 @@ class RouterServicer(router_pb2_grpc.RouterServicer):
         self, message: router_pb2.GenerateRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> router_pb2.Decision:
         try:
-            return self.pipeline.decide(message)
+            return await self.pipeline.decide(message)
         except Exception as error:
             await abort(context, error)
 

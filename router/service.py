@@ -19,6 +19,7 @@ from triroute.router.audit.store import RecordStore
 from triroute.router.audit.writer import RecordWriter
 from triroute.router.capture.content import ContentStore, Seal, content_file
 from triroute.router.capture.keeper import Keeper
+from triroute.router.classifier.cascade import Classifier
 from triroute.router.errors import StartFailed
 from triroute.router.fleet.exchange import Board, Exchange, MemoryExchange
 from triroute.router.fleet.member import Member
@@ -70,6 +71,7 @@ class Service:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._stop)
             seal = Seal.of(self.settings.capture_key)
+            self.classifier = Classifier.load(self.settings.classifier, self.settings.encoder)
             telemetry = Telemetry(self.settings.otlp_endpoint)
             stack.push_async_callback(asyncio.to_thread, telemetry.close)
             writer = RecordWriter(self.settings.records, self.settings.audit_key)
@@ -95,7 +97,10 @@ class Service:
             store = ContentStore(content_file(self.settings.records), seal)
             content = await stack.enter_async_context(Keeper(store, self.settings.content_days, chronicle.purged))
             live, engine = self.keeper.live, self.supervisor
-            self.pipeline = Pipeline(self.settings, live, engine, telemetry, chronicle, content, member, metrics.steps)
+            steps, classifier = metrics.steps, self.classifier
+            self.pipeline = Pipeline(
+                self.settings, live, engine, telemetry, chronicle, content, member, steps, classifier
+            )
             metrics.steps.now = lambda: Now(
                 engine.client.load,
                 engine.restarts,

@@ -32,6 +32,8 @@ class Settings:
     engine: tuple[str, ...] = (sys.executable, "-m", "triroute.engine.server")  # the command, without its options
     checkpoint: Path | None = None
     adapter: Path | None = None  # "none" for none, None for the one that ships
+    classifier: Path | None = None  # weights of the classifier of steps; None for those that ship
+    encoder: Path | None = None  # the folder of a sentence encoder that the classifier also asks; None for none
     records: Place = field(default_factory=lambda: home() / "records.sqlite")
     audit_key: Path | None = None  # signs the audit log's checkpoints; None for a key beside `records`
     threads: int | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from itertools import pairwise
@@ -18,7 +18,7 @@ from triroute.router.classifier.sight import Sight
 from triroute.router.types import StepKind
 
 KINDS = (StepKind.PLAN, StepKind.TOOL_CALL, StepKind.CODE, StepKind.PROSE)
-SHIPPED = "weights.json"
+SHIPPED, ENCODED = "weights.json", "weights_encoded.json"  # without an encoder, and with all-MiniLM-L6-v2
 FIELDS = ("fact", "ask", "pair", "system", "last")  # the first word of a feature's name
 _VERSION = 1
 _LEAST_GAIN = 0.05  # of evidence
@@ -32,6 +32,7 @@ class Model:
 
     `weights` is [features + 1, kinds], divided by the temperature already; the last row is the bias. `gains` is the
     same less each row's mean: how much a feature speaks for a kind above the others. Under `floor`, none is claimed.
+    `meaning` [texts * width, kinds] are the weights of what the encoder with this SHA-256 makes of a request, if any.
     """
 
     rows: dict[str, dict[str, int]]
@@ -40,6 +41,8 @@ class Model:
     gains: NDArray[np.float32]
     floor: float
     revision: str
+    meaning: NDArray[np.float32] | None = None
+    encoder: str = ""
 
     @classmethod
     def parse(cls, text: str) -> Model:
@@ -50,17 +53,21 @@ class Model:
                 raise ValueError(f"it is of version {loaded['version']}, for {loaded['kinds']}; train it again")
             names = tuple(loaded["features"])
             listed = [*loaded["features"].values(), loaded["bias"]]
-            weights = np.array(listed, np.float32).reshape(len(names) + 1, len(KINDS)) / float(loaded["temperature"])
+            heat = float(loaded["temperature"])
+            weights = np.array(listed, np.float32).reshape(len(names) + 1, len(KINDS)) / heat
+            meant = np.array(loaded.get("meaning", []), np.float32).reshape(-1, len(KINDS)) / heat
             floor = float(loaded["floor"])
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not the weights of a classifier: {error!r} is wrong or missing") from error
-        if not np.isfinite(weights).all():
+        if not (np.isfinite(weights).all() and np.isfinite(meant).all()):
             raise ValueError("not the weights of a classifier: some are not numbers")
         rows: dict[str, dict[str, int]] = {field: {} for field in FIELDS}
         for row, name in enumerate(names):
             field, _, feature = name.partition(" ")
             rows.setdefault(field, {})[feature] = row
-        return cls(rows, names, weights, weights - weights.mean(axis=1, keepdims=True), floor, revision_of(text))
+        gains = weights - weights.mean(axis=1, keepdims=True)
+        encoder = str(loaded.get("encoder", ""))
+        return cls(rows, names, weights, gains, floor, revision_of(text), meant if encoder else None, encoder)
 
     def seen(self, sight: Sight) -> list[int]:
         """Rows of the features that a request has, the bias last."""
@@ -74,9 +81,12 @@ class Model:
         found.append(len(self.names))
         return found
 
-    def shares(self, seen: list[int]) -> list[float]:
-        """A probability for each of KINDS."""
-        scores: list[float] = np.add.reduce(self.weights[seen], axis=0).tolist()
+    def shares(self, seen: list[int], vectors: NDArray[np.float32] | None = None) -> list[float]:
+        """A probability for each of KINDS. `vectors` [texts * width] are the encoder's, where the weights have one."""
+        total_scores = np.add.reduce(self.weights[seen], axis=0)
+        if self.meaning is not None and vectors is not None:
+            total_scores = total_scores + vectors @ self.meaning
+        scores: list[float] = total_scores.tolist()
         most = max(scores)
         powers = [math.exp(score - most) for score in scores]
         total = sum(powers)
@@ -112,10 +122,11 @@ def revision_of(text: str) -> str:
 
 
 def dump(
-    names: Iterable[str], weights: NDArray[np.float64], temperature: float, floor: float, note: dict[str, Any]
+    names: Sequence[str], weights: NDArray[np.float64], temperature: float, floor: float, note: dict[str, Any]
 ) -> str:
-    """The file's text. `weights` [features + 1, kinds], the bias last."""
-    rows = [[round(float(value), 3) for value in row] for row in weights]
+    """The file's text. `weights` [features + 1, kinds], the bias last; after it come those of an encoder's vectors."""
+    all_rows = [[round(float(value), 3) for value in row] for row in weights]
+    rows, meant = all_rows[: len(names) + 1], all_rows[len(names) + 1 :]
     head = {
         "version": _VERSION,
         "kinds": [kind.value for kind in KINDS],
@@ -124,10 +135,12 @@ def dump(
         **note,
         "bias": rows[-1],
     }
+    if meant:
+        head["meaning"] = meant
     lines = ",\n".join(f" {json.dumps(name)}: {json.dumps(row)}" for name, row in zip(names, rows, strict=False))
     return json.dumps(head, indent=1)[:-2] + ',\n "features": {\n' + lines + "\n }\n}\n"
 
 
-def shipped() -> Model:
-    """The weights that come with Triroute."""
-    return Model.parse(resources.files("triroute.router.classifier").joinpath(SHIPPED).read_text("utf-8"))
+def shipped(name: str = SHIPPED) -> Model:
+    """Weights that come with Triroute."""
+    return Model.parse(resources.files("triroute.router.classifier").joinpath(name).read_text("utf-8"))

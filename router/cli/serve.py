@@ -49,6 +49,13 @@ def serve(
     http_token: Annotated[
         str, typer.Option(envvar="TRIROUTE_HTTP_TOKEN", help="What the viewer asks for beyond this machine.")
     ] = "",
+    classifier: Annotated[
+        Path | None, typer.Option(help="Weights of the classifier of steps.", show_default="the ones that ship")
+    ] = None,
+    encoder: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a sentence encoder that it also asks: milliseconds a step.", show_default="none"),
+    ] = None,
     capture_key: CaptureKey = None,
     content_days: Annotated[float, typer.Option(min=0, help="Days that captured requests stay.")] = (
         DEFAULTS.content_days
@@ -72,6 +79,8 @@ def serve(
         policy=policy,
         checkpoint=checkpoint,
         adapter=adapter,
+        classifier=classifier,
+        encoder=encoder,
         records=records,
         audit_key=audit_key,
         threads=threads,

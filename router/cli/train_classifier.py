@@ -20,17 +20,27 @@ def train_classifier(
     build: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="First build --steps from the public sources, kept in FOLDER.")
     ] = None,
+    encoder: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Train with what this sentence encoder says, too; takes --build."),
+    ] = None,
 ) -> None:
     """Train the classifier of steps, and measure it on sessions and a framework that it has not seen."""
+    from triroute.router.classifier.encoder import Encoder
     from triroute.router.classifier.training import steps as kept
     from triroute.router.classifier.training import train
     from triroute.router.classifier.training.build import build_steps
 
+    if encoder is not None and build is None:
+        raise typer.BadParameter("needs --build: the steps that ship hold no text", param_hint="--encoder")
     path = steps or (Path("steps.jsonl.gz") if build else kept.DATA)
+    reader = Encoder(encoder) if encoder is not None else None
+    built = None
     if build is not None:
-        build_steps(build, path, lambda line: console.print(line, highlight=False))
+        built = build_steps(build, path, lambda line: console.print(line, highlight=False), reader)
     try:
-        text, result = train.train(kept.read(path))
+        rows = built if built is not None and reader is not None else kept.read(path)
+        text, result = train.train(rows, encoder=reader.sha256 if reader is not None else "")
         train.write(text, out)
         if figures is not None:
             train.save(result, figures)

@@ -329,11 +329,11 @@ async def test_load_switches_hold_between_steps(service: Service) -> None:
     text = f"version: 1\nmetadata: {{name: t}}\nrules:\n  - {rule}\n  - {{id: rest, use: {{}}}}"
     service.pipeline.live.swap(parse(text, "p"), "a test")
 
-    def rule_at(running: int) -> str:
+    async def rule_at(running: int) -> str:
         service.supervisor.client.load = Load(running)
-        return service.pipeline.decide(ask()).rule_id
+        return (await service.pipeline.decide(ask())).rule_id
 
-    assert [rule_at(running) for running in (1, 2, 1, 0, 1)] == ["calm", "rest", "rest", "calm", "calm"]
+    assert [await rule_at(running) for running in (1, 2, 1, 0, 1)] == ["calm", "rest", "rest", "calm", "calm"]
 
 
 async def test_record_says_what_the_step_turned_out_to_be(service: Service) -> None:

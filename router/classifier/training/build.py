@@ -4,23 +4,41 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+from triroute.router.classifier.encoder import Encoder
+from triroute.router.classifier.meaning import texts
 from triroute.router.classifier.training import origins, steps
 from triroute.router.classifier.training.readers import READERS
 from triroute.router.classifier.training.sources import SOURCES
+from triroute.router.types import Request
 
 
-def build_steps(folder: Path, path: Path, tell: Callable[[str], None]) -> None:
-    """Read every source, kept in `folder`, and write the steps' features to `path`. Raises InvalidRequest."""
+def build_steps(
+    folder: Path, path: Path, tell: Callable[[str], None], encoder: Encoder | None = None
+) -> list[steps.Row]:
+    """Read every source, kept in `folder`, and write the steps' features to `path`. Raises InvalidRequest.
+
+    The rows are returned with what the encoder makes of their requests, if there is one.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     rows: list[steps.Row] = []
     for source in SOURCES:
         examples = steps.unrepeated(READERS[source.reader](source, origins.files(source, folder)))
-        kept = steps.thin((steps.to_row(one) for one in examples), source.most)
+        of = {id(row): (row, one.request) for one in examples for row in [steps.to_row(one)]}
+        kept = steps.thin((row for row, _ in of.values()), source.most)
         tell(f"{source.name}: {len(kept)} steps")
-        rows += kept
+        rows += _meant(kept, [of[id(row)][1] for row in kept], encoder) if encoder and kept else kept
     steps.write(rows, path)
+    return rows
+
+
+def _meant(rows: list[steps.Row], requests: list[Request], encoder: Encoder) -> list[steps.Row]:
+    """All in one go: texts of one length are encoded together."""
+    vectors = encoder.vectors([text for request in requests for text in texts(request)])
+    each = vectors.reshape(len(rows), -1)
+    return [replace(row, meaning=vector) for row, vector in zip(rows, each, strict=True)]
 
 
 def card(rows: list[steps.Row]) -> str:

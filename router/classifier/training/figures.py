@@ -21,7 +21,7 @@ def scored(by: Model, rows: Sequence[Row]) -> list[Scored]:
     numbers = {name: number for number, name in enumerate(by.names)}
     for row in rows:
         seen = [numbers[name] for name in row.features if name in numbers]
-        shares = by.shares([*seen, len(by.names)])
+        shares = by.shares([*seen, len(by.names)], row.meaning)
         best = shares.index(max(shares))
         if row.certain is not StepKind.UNKNOWN:
             said.append(Scored(row.certain, 0.99, row.label))

@@ -17,7 +17,7 @@ Matrix = NDArray[np.float64]
 HELD_OUT = ("pydantic-ai", "tree-of-thoughts", "mint")  # the frameworks that no weight has seen
 _TEST, _TUNE = 0.2, 0.1  # shares of the sessions
 _LEAST_SESSIONS = 6
-_PENALTY = 1e-3
+_PENALTY, _OF_MEANING = 1e-3, 0.07  # the share of it that holds for an encoder's vectors, which are small
 _ROUNDS, _RATE = 300, 0.1
 
 
@@ -49,12 +49,16 @@ def vocabulary(rows: list[Row]) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Which features each row has: a sparse matrix of ones, [rows, width]; the last column is the bias."""
+    """Which features each row has: a sparse matrix of ones, [rows, width]; the last column is the bias.
+
+    After it come the columns of `dense`, an encoder's vectors, where rows have them.
+    """
 
     columns: NDArray[np.int64]  # of all rows, one after the other
     starts: NDArray[np.int64]  # where each row begins in `columns`
     rows: NDArray[np.int64]  # the row of each of `columns`
     width: int
+    dense: Matrix
 
     @classmethod
     def of(cls, rows: list[Row], names: list[str]) -> Table:
@@ -63,16 +67,18 @@ class Table:
         lengths = np.array([len(one) for one in lists], np.int64)
         starts = np.concatenate(([0], lengths.cumsum()[:-1])).astype(np.int64)
         flat = np.array([number for one in lists for number in one], np.int64)
-        return cls(flat, starts, np.repeat(np.arange(len(rows)), lengths), len(names) + 1)
+        dense = np.array([row.meaning if row.meaning is not None else () for row in rows], np.float64)
+        return cls(flat, starts, np.repeat(np.arange(len(rows)), lengths), len(names) + 1, dense)
 
     def scores(self, weights: Matrix) -> Matrix:
-        """[rows, kinds] for weights [width, kinds]."""
-        return np.add.reduceat(weights[self.columns], self.starts, axis=0)
+        """[rows, kinds] for weights [width + dense, kinds]."""
+        found: Matrix = np.add.reduceat(weights[self.columns], self.starts, axis=0) + self.dense @ weights[self.width :]
+        return found
 
     def gather(self, slopes: Matrix) -> Matrix:
-        """[width, kinds]: the sum of the slopes [rows, kinds] of the rows that have each feature."""
+        """[width + dense, kinds]: the sum of the slopes [rows, kinds] of the rows that have each feature."""
         parts = [np.bincount(self.columns, slopes[self.rows, kind], self.width) for kind in range(slopes.shape[1])]
-        return np.stack(parts, axis=1)
+        return np.concatenate((np.stack(parts, axis=1), self.dense.T @ slopes))
 
 
 def labels(rows: list[Row]) -> NDArray[np.int64]:
@@ -81,8 +87,11 @@ def labels(rows: list[Row]) -> NDArray[np.int64]:
 
 
 def fit(table: Table, wanted: NDArray[np.int64], rows: list[Row], names: list[str]) -> Matrix:
-    """Weights [width, kinds] by Adam over all rows. A framework counts with the root of its rows' number."""
+    """Weights [width + dense, kinds] by Adam over all rows. A framework counts with the root of its rows' number."""
     before, firm = believed(names)
+    meant = table.dense.shape[1]
+    before = np.concatenate((before, np.zeros((meant, before.shape[1]))))
+    firm = np.concatenate((firm, np.full((meant, firm.shape[1]), _OF_MEANING)))
     counts = Counter(row.framework for row in rows)
     share = np.array([counts[row.framework] ** -0.5 for row in rows])
     share /= share.sum()

@@ -8,10 +8,11 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from triroute.router.classifier.certain import certain
+from triroute.router.classifier.encoder import Vectors
 from triroute.router.classifier.model import KINDS, features
 from triroute.router.classifier.sight import see
 from triroute.router.classifier.training.chats import Example
@@ -37,6 +38,7 @@ class Row:
     rules: StepKind
     certain: StepKind
     features: tuple[str, ...]
+    meaning: Vectors | None = field(default=None, repr=False, compare=False)  # an encoder's; kept in no file
 
 
 def to_row(example: Example) -> Row:

@@ -14,13 +14,16 @@ from triroute.router.classifier.training.steps import Row
 _FLOOR = 0.4  # a kind less likely than this is not claimed
 
 
-def train(rows: list[Row], held_out: tuple[str, ...] = HELD_OUT) -> tuple[str, dict[str, Any]]:
-    """The weights' text, and how well they do on sessions and on a framework that they have not seen."""
+def train(rows: list[Row], held_out: tuple[str, ...] = HELD_OUT, encoder: str = "") -> tuple[str, dict[str, Any]]:
+    """The weights' text, and how well they do on sessions and on a framework that they have not seen.
+
+    `encoder` is the SHA-256 of the one that made the rows' `meaning`, where they have any.
+    """
     parts = split(rows, held_out)
     names = vocabulary(parts.train)
     weights = fit(Table.of(parts.train, names), labels(parts.train), parts.train, names)
     heat = temperature(Table.of(parts.tune, names).scores(weights), labels(parts.tune))
-    note = {"trained_on": len(parts.train), "held_out": list(held_out)}
+    note = {"trained_on": len(parts.train), "held_out": list(held_out)} | ({"encoder": encoder} if encoder else {})
     text = dump(names, weights, heat, _FLOOR, note)
     by = Model.parse(text)
     return text, {

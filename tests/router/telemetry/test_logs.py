@@ -14,7 +14,7 @@ import grpc
 import pytest
 
 from triroute.proto import chat_pb2, router_pb2, router_pb2_grpc
-from triroute.router import pipeline
+from triroute.router.classifier.cascade import Classifier
 from triroute.router.prompts import build
 from triroute.router.service import Service
 from triroute.router.settings import Settings
@@ -105,11 +105,11 @@ async def test_engine_speaks_of_the_trace_that_it_was_given(tmp_path: Path, line
 
 
 async def test_bug_is_logged_by_its_place(tmp_path: Path, lines: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(request: object) -> None:
+    def broken(self: Classifier, request: object) -> None:
         raise KeyError(SECRET)
 
     async with serving(tmp_path) as stub:
-        monkeypatch.setattr(pipeline, "classify", broken)
+        monkeypatch.setattr(Classifier, "classify", broken)
         message = router_pb2.GenerateRequest(text=SECRET, sampling=chat_pb2.Sampling(max_tokens=1))
         assert await ask(stub, message) is grpc.StatusCode.INTERNAL
         with pytest.raises(grpc.aio.AioRpcError, match="INTERNAL"):

@@ -7,6 +7,7 @@ import random
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from typer.testing import CliRunner
 
 from triroute.router.classifier.model import KINDS, Model, shipped
@@ -17,6 +18,7 @@ from triroute.router.classifier.training.chats import Example
 from triroute.router.classifier.training.figures import agreement
 from triroute.router.classifier.training.fit import HELD_OUT, split
 from triroute.router.classifier.training.steps import Row
+from triroute.router.classifier.training.train import train
 from triroute.router.cli.app import app
 from triroute.router.errors import InvalidRequest
 from triroute.router.types import Message, Request, Role, StepKind
@@ -61,6 +63,25 @@ def test_command(tmp_path: Path) -> None:
     assert CliRunner().invoke(app, command).exit_code == 0
     assert out.read_text() == first
     assert Model.parse(first).revision == told["revision"]
+
+
+def test_meaning_is_learned_where_words_tell_nothing() -> None:
+    dice = np.random.default_rng(1)
+    means = dice.normal(size=(len(KINDS), 8))
+    rows = [
+        replace(
+            row,
+            features=("ask same",),
+            meaning=(means[KINDS.index(row.label)] + 0.2 * dice.normal(size=8)).astype(np.float32),
+        )
+        for row in _rows()
+    ]
+    text, told = train(rows, encoder="5" * 64)
+    by = Model.parse(text)
+    assert (by.encoder, by.meaning is not None and by.meaning.shape) == ("5" * 64, (8, len(KINDS)))
+    assert told["unseen_sessions"]["macro_f1"] > 0.95
+    bare = [replace(row, meaning=None) for row in rows]
+    assert train(bare)[1]["unseen_sessions"]["macro_f1"] < 0.5
 
 
 def test_a_file_that_is_none(tmp_path: Path) -> None:
