@@ -60,7 +60,12 @@ def handler_of_json() -> logging.Handler:
     handler = logging.StreamHandler()
     renamed = {"levelname": names.LOG_LEVEL, "name": names.LOG_LOGGER, "exc_info": names.LOG_EXCEPTION}
     handler.setFormatter(
-        JsonFormatter(["levelname", "name", "message"], rename_fields=dict(renamed), timestamp=names.LOG_TIME)
+        JsonFormatter(
+            ["levelname", "name", "message"],
+            rename_fields=dict(renamed),
+            timestamp=names.LOG_TIME,
+            exclude_fields=["color_message"],  # uvicorn's
+        )
     )
     return handler
 
