@@ -12,6 +12,7 @@ import traceback
 from contextvars import ContextVar
 from typing import NamedTuple
 
+from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
 from triroute.router.run import CANCELLED, Run
@@ -64,7 +65,7 @@ def handler_of_json() -> logging.Handler:
             ["levelname", "name", "message"],
             rename_fields=dict(renamed),
             timestamp=names.LOG_TIME,
-            exclude_fields=["color_message"],  # uvicorn's
+            reserved_attrs=[*RESERVED_ATTRS, "color_message"],  # the last is uvicorn's, for terminals
         )
     )
     return handler
