@@ -55,7 +55,7 @@ from triroute.router.telemetry.steps import StepMetrics
 
 log = logging.getLogger("triroute.metrics")
 
-_EXPORT_SECONDS, _CLOSE_SECONDS = 3.0, 1.0
+_EXPORT_SECONDS, _CLOSE_SECONDS, _CANCEL_SECONDS = 3.0, 1.0, 0.5
 _QUANTILES = (0.5, 0.95)
 
 
@@ -85,7 +85,9 @@ class Metrics:
         self._live = live
         self.watch = watch or Watch()
         self.registry = TracedRegistry()
-        every = [*readers, self.registry.reader, *_readers(endpoint)]
+        self._exporter = _exporter(endpoint)
+        sent = [PeriodicExportingMetricReader(self._exporter)] if self._exporter is not None else []
+        every = [*readers, self.registry.reader, *sent]
         resource = Resource.create({"service.name": SERVICE})
         self._provider = MeterProvider(every, resource, shutdown_on_exit=False)
         meter = self._provider.get_meter("triroute")
@@ -113,6 +115,9 @@ class Metrics:
         shutdown = threading.Thread(target=self._provider.shutdown, name="triroute-metrics", daemon=True)
         shutdown.start()
         shutdown.join(_CLOSE_SECONDS)
+        if shutdown.is_alive() and self._exporter is not None:
+            self._exporter.shutdown()  # no more attempts, and none that a hanging collector holds
+            shutdown.join(_CANCEL_SECONDS)
 
     def _swaps(self, options: CallbackOptions) -> Iterator[Observation]:
         yield Observation(self._live.swaps)
@@ -175,8 +180,8 @@ class Metrics:
             yield trial, {CANDIDATE: trial.candidate.revision[:12]}
 
 
-def _readers(endpoint: str) -> list[MetricReader]:
+def _exporter(endpoint: str) -> _Exporter | None:
     if not endpoint or os.environ.get("OTEL_METRICS_EXPORTER") == "none":
-        return []
+        return None
     insecure = not endpoint.startswith("https://")
-    return [PeriodicExportingMetricReader(_Exporter(endpoint=endpoint, insecure=insecure, timeout=_EXPORT_SECONDS))]
+    return _Exporter(endpoint=endpoint, insecure=insecure, timeout=_EXPORT_SECONDS)

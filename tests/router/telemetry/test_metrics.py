@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 from concurrent import futures
 from typing import Any
 
@@ -123,3 +125,11 @@ def test_what_steps_turned_out_to_be(caplog: pytest.LogCaptureFixture) -> None:
     assert seen[names.DRIFT]["crewai",] >= 10_000
     assert [record.message for record in caplog.records if "crewai" in record.message] == [caplog.records[-1].message]
     counted.close()
+
+
+def test_nothing_goes_on_behind_a_closed_service() -> None:
+    """Attempts to export would move Python's shared randomness, which other parts of a program may have seeded."""
+    with socket.create_server(("127.0.0.1", 0)) as hanging:
+        counted = Metrics(f"http://127.0.0.1:{hanging.getsockname()[1]}", ActivePolicy(policy("first")))
+        counted.close()
+        assert not [thread for thread in threading.enumerate() if thread.name == "triroute-metrics"]
