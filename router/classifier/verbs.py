@@ -114,7 +114,7 @@ LEXICONS: dict[str, frozenset[str]] = {
 
 # Whose instructions the words of a system prompt are.
 SPEAKERS: dict[str, frozenset[str]] = {
-    "planner": _words("planner planning plan decompose decomposes subtasks"),
+    "planner": _words("planner planning decompose decomposes subtasks"),
     "programmer": _words("software python coding programmer programming backend frontend developer"),
     "writer": _words("friendly support writer writing editor copywriter translator"),
 }
