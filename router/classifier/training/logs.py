@@ -6,6 +6,7 @@ import ast
 import json
 import re
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
 from triroute.router.classifier.training.chats import Example, example, steps_of
 from triroute.router.classifier.training.sources import Source
@@ -116,7 +117,7 @@ def scripts(source: Source, files: Files) -> Iterator[Example]:
     """Household tasks in steps, each asked for as raw text after another one's, as Language Planner does."""
     for path, content in files:
         listed = json.loads(content)
-        for number, (shown, wanted) in enumerate(zip(listed, listed[1:], strict=False)):
+        for number, (shown, wanted) in enumerate(pairwise(listed)):
             task, _, steps = wanted.partition("\n")
             request = Request(text=f"{shown}\n\n{task}\n", sampling=Sampling(stop=("\n\n",)))
             yield from example(request, steps, False, source.name, source.framework, f"{path}:{number}")
