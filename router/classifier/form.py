@@ -14,10 +14,24 @@ _GLANCE, _LINES = 600, 9  # characters, and lines, that tell a text's kind at a 
 _REACH = 4_000  # characters back to an example's answer
 _FORM = 300  # characters before a heading that hold the heading before it
 
+_INSTRUCTIONS, _PIECES, _LEAD, _PIECE = 4_000, 4, 20, 100  # characters; pieces; characters before and after an anchor
+_ANCHORS = (
+    "your response",
+    "your output",
+    "your answer",
+    "your code",
+    "your plan",
+    "respond with",
+    "should be",
+    "must be",
+    "enclose",
+    "following format",
+)
+
 _ORDERS = frozenset(
     "write make create generate build implement draft compose produce give prepare design develop complete add fix"
     " refactor port convert rewrite optimize outline propose devise suggest find sketch break list plan respond answer"
-    " reply return output provide should must response format enclosed wrap submit".split()
+    " reply return output provide should must response format enclose enclosed wrap wrapped submit".split()  # noqa: SIM905
 )
 _DUTIES = frozenset(("should", "must"))
 _WANTED = {
@@ -71,9 +85,15 @@ def orders(who: str, words: list[str]) -> list[str]:
             until = at + _NEAR
     if not found:
         return [f"{who} orders nothing"]
-    kinds = sorted({*found})
-    facts = [f"{who} orders {found[0]} first", f"{who} orders {found[-1]} last", *(f"{who} orders {k}" for k in kinds)]
-    return [*facts, f"{who} orders only {found[0]}"] if len(kinds) == 1 else facts
+    first, last = found[0], found[-1]
+    return [f"{who} orders {first}" if len({*found}) == 1 else f"{who} orders {first} and {last}"]
+
+
+def told(text: str) -> str:
+    """The pieces of instructions that tell what an answer should be, in lower case; of the first `_INSTRUCTIONS`."""
+    text = text[:_INSTRUCTIONS].lower()
+    places = sorted({at for anchor in _ANCHORS if (at := text.find(anchor)) >= 0})
+    return "\n".join([text[max(0, at - _LEAD) : at + _PIECE] for at in places[:_PIECES]])
 
 
 def shown(ask: str) -> list[str]:

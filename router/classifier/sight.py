@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from itertools import islice
 
-from triroute.router.classifier.form import glance, heading, orders, shown, stops
+from triroute.router.classifier.form import glance, heading, orders, shown, stops, told
 from triroute.router.classifier.verbs import IN_ENGLISH, LEXICONS, NOISE, SCRIPTS, SPEAKERS
 from triroute.router.types import Message, Request, Role, ToolCall, ToolChoiceKind
 
@@ -19,6 +19,8 @@ REACH = 24  # messages
 _TOOLS = 6  # tools whose words are compared with the ask
 _WORD = re.compile(r"[^\W\d_]{2,}|```|<\w+>|\?|\{")
 _FAILED = re.compile(r"error|exception|traceback|failed|not found|invalid|denied", re.IGNORECASE)
+_OBSERVED = re.compile(r"observation|exit ?code|output|result|error|traceback", re.IGNORECASE)
+_HEAD = 30  # characters that tell an observation from what a person writes
 _STEM = 5
 
 
@@ -43,10 +45,11 @@ def see(request: Request) -> Sight:
         facts += [*_gist(words, [], False), f"goes on from {glance(ask[-WINDOW:])}", "last: raw text"]
         return Sight(tuple(facts), tuple(words), (), cut)
     system = _instructions(messages)
-    told, cut_system = _window(system, _SYSTEM_WINDOW)
-    instructed = _WORD.findall(told.lower())
+    head, cut_system = _window(system, _SYSTEM_WINDOW)
+    instructed = _WORD.findall(head.lower())
     may_call = bool(request.tools) and request.tool_choice.kind is not ToolChoiceKind.NONE
     facts += [f"system length {_size(len(system))}", *orders("system", instructed)]
+    facts += orders("form", _WORD.findall(told(system or messages[0].content) + "\n" + told(ask)))
     facts += _of_turns(messages, may_call)
     facts += _gist(words, instructed, may_call)
     if "json" in words or "json" in instructed:
@@ -105,10 +108,11 @@ def _of_turns(messages: tuple[Message, ...], may_call: bool) -> list[str]:
     who = last.role.value
     facts = [
         f"turns {_size(len(messages) * 16)}",
-        f"last {who}, before {before}",
         f"before: {', '.join(answers) or 'nothing'}",
         f"last {who}, {'may' if may_call else 'may not'} call",
     ]
+    if last.role is Role.USER and _OBSERVED.search(last.content[:_HEAD]):
+        facts.append(f"loop of {before}")
     if depth:
         facts.append(f"tool loop {min(depth, 4)}, last {who}")
     if last.role is Role.TOOL:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triroute.router.classifier.model import KINDS
-from triroute.router.classifier.training.prior import believed
+from triroute.router.classifier.training.prior import BELIEVED, believed
 from triroute.router.classifier.training.steps import Row
 
 Matrix = NDArray[np.float64]
@@ -42,9 +42,9 @@ def split(rows: list[Row], held_out: tuple[str, ...] = HELD_OUT) -> Splits:
 
 
 def vocabulary(rows: list[Row]) -> list[str]:
-    """Features that enough sessions have."""
+    """Features that enough sessions have, and those that are believed to tell something."""
     counts: Counter[str] = Counter(name for _, name in {(row.session, name) for row in rows for name in row.features})
-    return sorted(name for name, count in counts.items() if count >= _LEAST_SESSIONS)
+    return sorted({*(name for name, count in counts.items() if count >= _LEAST_SESSIONS), *BELIEVED})
 
 
 @dataclass(frozen=True, slots=True)

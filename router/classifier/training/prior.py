@@ -14,14 +14,19 @@ from triroute.router.types import StepKind
 
 _PLAN, _TOOL, _CODE, _PROSE = StepKind.PLAN, StepKind.TOOL_CALL, StepKind.CODE, StepKind.PROSE
 _SAYS, _HINTS = 3.0, 1.0  # nats
-_BELIEVED = {
+_FACTS = {
     **{
-        f"{who} orders only {what}": (kind, _SAYS)
-        for who in ("ask", "system")
+        f"{who} orders {what}": (kind, _SAYS)
+        for who in ("ask", "system", "form")
         for what, kind in (("plan", _PLAN), ("JSON", _TOOL), ("code", _CODE), ("text", _PROSE))
     },
-    "ask orders plan first": (_PLAN, _SAYS),
-    "system orders plan first": (_PLAN, _SAYS),
+    **{
+        f"{who} orders plan and {what}": (_PLAN, _SAYS)
+        for who in ("ask", "system", "form")
+        for what in ("plan", "JSON", "code", "text")
+    },
+    "loop of code": (_CODE, _SAYS),
+    "loop of tool_call": (_TOOL, _SAYS),
     "shown: plan": (_PLAN, _SAYS),
     "shown: tool_call": (_TOOL, _SAYS),
     "shown: code": (_CODE, _SAYS),
@@ -50,6 +55,7 @@ _BELIEVED = {
     "tool names asked for: 2": (_TOOL, _HINTS),
     "tool names asked for: 3": (_TOOL, _SAYS),
 }
+BELIEVED = {f"fact {fact}": belief for fact, belief in _FACTS.items()}
 _FIRM, _WORDS = 100.0, 3.0  # times the penalty of other weights; words pass less well from framework to framework
 
 
@@ -59,11 +65,10 @@ def believed(names: list[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]
     firm = np.ones((len(names) + 1, 1))
     firm[-1] = 0
     for row, name in enumerate(names):
-        fact = name.removeprefix("fact ")
         if not name.startswith("fact "):
             firm[row] = _WORDS
-        elif fact in _BELIEVED:
-            kind, weight = _BELIEVED[fact]
+        elif name in BELIEVED:
+            kind, weight = BELIEVED[name]
             weights[row, KINDS.index(kind)] = weight
             firm[row] = _FIRM
     return weights, firm
