@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from triroute.router.classifier.verbs import ACTIONS
+from triroute.router.classifier.verbs import ACTIONS, LEXICONS, words
 
 _NEAR = 8  # words from an order to what it wants
 _GLANCE, _LINES = 600, 9  # characters, and lines, that tell a text's kind at a glance
@@ -28,59 +28,54 @@ _ANCHORS = (
     "following format",
 )
 
-_ORDERS = frozenset(
-    "write make create generate build implement draft compose produce give prepare design develop complete add fix"
-    " refactor port convert rewrite optimize outline propose devise suggest find sketch break list plan respond answer"
-    " reply return output provide should must response format enclose enclosed wrap wrapped submit".split()  # noqa: SIM905
-)
 _DUTIES = frozenset(("should", "must"))
+_ORDERS = LEXICONS["making"] | _DUTIES | words("respond answer reply return output provide response format enclose")
+_ORDERS |= words("enclosed wrap wrapped submit suggest find")
 _WANTED = {
     word: name
-    for name, words in {
-        "code": "function class method script code program test tests query queries sql snippet bash shell python"
-        " javascript typescript java rust html css react kotlin ruby php command commands programming ``` <execute>"
-        " <code> <command>",
-        "plan": "plan plans roadmap outline checklist agenda schedule itinerary steps subtasks milestones",
-        "JSON": "json schema tool tools call",
-        "text": "email letter story poem essay paragraph paragraphs article message blog post summary report note"
-        " sentence sentences announcement review words explanation passage",
+    for name, wanted in {
+        "text": LEXICONS["text"] | words("explanation passage"),
+        "JSON": LEXICONS["JSON"] | words("tool tools call"),
+        "plan": LEXICONS["steps"] - words("step recipe tutorial instructions"),
+        "code": (LEXICONS["code"] | LEXICONS["a language"] | words("command commands queries ``` <execute> <code>"))
+        - words("unit bug def import return"),
     }.items()
-    for word in words.split()
+    for word in wanted
 }
 _TOLD = _ORDERS | _WANTED.keys()
 _HEADED = {
     word: name
-    for name, words in {
+    for name, heads in {
         "plan": "plan plans steps step subtasks roadmap outline procedure",
         "code": "code sql query python program function script command bash implementation",
         "text": "answer response reply passage summary story text essay translation assistant explanation",
         "action": "action",
         "thought": "thought thoughts reasoning rationale",
     }.items()
-    for word in words.split()
+    for word in heads.split()
 }
 _HEADING = re.compile(r"[^\w\s]{0,3}[^\W\d_][\w ]{0,24}(?::|\])[*]{0,2}")
 _HEADINGS = re.compile(r"^[^\w\n]*([^\W\d_][\w ]{0,30}):", re.MULTILINE)
 _CODE_TAGS = ("```", "<execute", "<code>", "<command>", "<bash>", "<python>")
 _CALLS = ("```json", "<tool_call>", "Action Input:")
-_CODE_WORDS = frozenset(
+_CODE_WORDS = words(
     "return import from def class for if while with print #include fn let const var func function public private"
-    " static package using SELECT".split()
+    " static package using SELECT"
 )
 _CODE_ENDS = (";", "{", "}", "):", ") {")
 
 
-def orders(who: str, words: list[str]) -> list[str]:
+def orders(who: str, said: list[str]) -> list[str]:
     """What a text orders, first and last: the thing that soon follows a verb of making, or that "should be" so."""
     found: list[str] = []
     until = -1
-    for at, word in [(at, word) for at, word in enumerate(words) if word in _TOLD]:
+    for at, word in [(at, word) for at, word in enumerate(said) if word in _TOLD]:
         wanted = _WANTED.get(word)
         if wanted and at < until:
             found.append(wanted)
             until = -1
-        elif at and word in _DUTIES and words[at - 1] in _WANTED:
-            found.append(_WANTED[words[at - 1]])
+        elif at and word in _DUTIES and said[at - 1] in _WANTED:
+            found.append(_WANTED[said[at - 1]])
         elif word in _ORDERS:
             until = at + _NEAR
     if not found:
@@ -143,7 +138,7 @@ def glance(text: str) -> str:
     coded = listed = acts = 0
     for line in lines:
         first, _, rest = line.strip(" -*#(").partition(" ")
-        coded += first in _CODE_WORDS or rest.startswith("= ") or line.endswith(_CODE_ENDS)
+        coded += first.partition("(")[0] in _CODE_WORDS or rest.startswith("= ") or line.endswith(_CODE_ENDS)
         listed += (first[:1].isdigit() and first[-1:] in (".", ")", ":")) or first in ("Step", "Day", "**Day", "**Step")
         acts += first.lower() in ACTIONS
     if listed > 1:

@@ -46,7 +46,7 @@ def _is_answer(at: int, part: str) -> bool:
 
 
 def autogen(source: Source, files: Files) -> Iterator[Example]:
-    """Chats of AutoGen's agents, as its notebooks print them. `assistant` has the instructions that it has by default."""
+    """Chats of AutoGen's agents, as its notebooks print them. `assistant` has its default instructions."""
     kept = dict(files)
     code = next(content.decode() for path, content in kept.items() if path.endswith(".py"))
     default = code.split('DEFAULT_SYSTEM_MESSAGE = """', 1)[1].split('"""', 1)[0]
@@ -82,16 +82,16 @@ def aider(source: Source, files: Files) -> Iterator[Example]:
             messages = [system]
             for role, lines in _runs(chat.splitlines()[1:]):
                 said = "\n".join(lines).strip()
-                if said and (role is Role.ASSISTANT or not said.startswith("/")):
+                if said:
                     messages.append(Message(role, said))
             yield from steps_of(tuple(messages), (), source.name, source.framework, f"{path}:{number}")
 
 
 def _runs(lines: Iterable[str]) -> Iterator[tuple[Role, list[str]]]:
-    """Lines of one speaker after another."""
+    """Lines of one speaker after another, without what is for the program itself, and what it said."""
     role, held = Role.USER, list[str]()
     for line in lines:
-        if line.startswith("> "):
+        if line.startswith(("> ", "#### /")):
             continue
         speaker = Role.USER if line.startswith("####") else Role.ASSISTANT
         if speaker is not role and line.strip():

@@ -1,7 +1,7 @@
 """What is believed before any data is seen: weights that the fit begins from, and leaves only where data insist.
 
-Public data has some twenty frameworks, so what a framework's prompt says of the answer's form is seen some twenty times:
-too few to learn from, and it means the same everywhere. Words of a text come by the thousand, and are learned.
+Public data has some twenty frameworks, so what a framework's prompt says of the answer's form is seen some twenty
+times: too few to learn from, and it means the same everywhere. Words of a text come by the thousand, and are learned.
 """
 
 from __future__ import annotations
