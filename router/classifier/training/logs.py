@@ -21,6 +21,8 @@ _PEOPLE = re.compile(r"user|proxy|admin|boss|human|customer|executor|interpreter
 _SUGGESTED = re.compile(r"\*{5} Suggested (?:tool call|function call).*?: (\w+) \*{5}")
 _RETURNED = re.compile(r"\*{5} Response from calling (?:tool|function)[^\n]*\*{5}\n(.*?)\n\*{5,}", re.DOTALL)
 
+_PRINTED = re.compile(r"(```output\n.*?```\n?)", re.DOTALL)
+
 
 def openhands_log(source: Source, files: Files) -> Iterator[Example]:
     """OpenHands' integration tests: a prompt's messages, parted by lines, and the response in a file of its own."""
@@ -121,3 +123,18 @@ def scripts(source: Source, files: Files) -> Iterator[Example]:
             task, _, steps = wanted.partition("\n")
             request = Request(text=f"{shown}\n\n{task}\n", sampling=Sampling(stop=("\n\n",)))
             yield from example(request, steps, False, source.name, source.framework, f"{path}:{number}")
+
+
+def tora(source: Source, files: Files) -> Iterator[Example]:
+    """ToRA: after examples, a program for a question; after what it printed, the answer."""
+    kept = {path: content.decode("utf-8", "replace") for path, content in files}
+    shown = next(text for path, text in kept.items() if path.endswith(".md")).strip()
+    for path, text in kept.items():
+        for line in filter(None, [] if path.endswith(".md") else text.split("\n")):
+            one = json.loads(line)
+            prompt = f"{shown}\n\nQuestion: {one['question']}\n\nSolution:\n"
+            *written, last = _PRINTED.split(one["code"][0])
+            for said, printed in [*zip(written[::2], written[1::2], strict=True), (last, "")]:
+                request = Request(text=prompt, sampling=Sampling(stop=("```output",)))
+                yield from example(request, said.strip(), False, source.name, source.framework, f"{path}:{one['idx']}")
+                prompt += said + printed

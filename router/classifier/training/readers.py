@@ -231,4 +231,5 @@ READERS: dict[str, Callable[[Source, Files], Iterator[Example]]] = {
     "swe-agent": _swe_agent,
     "tau": _tau,
     "thoughts": runs.thoughts,
+    "tora": logs.tora,
 }

@@ -61,3 +61,11 @@ def test_plans() -> None:
     assert [(step.request.text, step.label) for step in read] == [
         ("Task: wash\nStep 1: Find soap\n\nTask: cook\n", "plan")
     ]
+
+
+def test_tora() -> None:
+    told = {"idx": 1, "question": "How many?", "code": ["```python\nprint(4)\n```\n```output\n4\n```\nFour."]}
+    files = [("p.md", b"Solve it."), ("o.jsonl", json.dumps(told).encode())]
+    read = list(logs.tora(_source("tora"), files))
+    assert [(step.said, step.label) for step in read] == [("```python\nprint(4)\n```", "code"), ("Four.", "prose")]
+    assert read[1].request.text.endswith("```output\n4\n```\n")

@@ -15,7 +15,7 @@ from triroute.router.classifier.training import steps
 from triroute.router.classifier.training.bootstrap import interval
 from triroute.router.classifier.training.chats import Example
 from triroute.router.classifier.training.figures import agreement
-from triroute.router.classifier.training.fit import HELD_OUT, split
+from triroute.router.classifier.training.fit import HELD_OUT, LATER, split
 from triroute.router.classifier.training.steps import Row
 from triroute.router.cli.app import app
 from triroute.router.errors import InvalidRequest
@@ -44,8 +44,9 @@ def test_splits_share_nothing() -> None:
     assert not sets[0] & sets[2]
     assert not sets[1] & sets[2]
     assert {row.framework for row in parts.held_out} == {*HELD_OUT}
-    assert not {*HELD_OUT} & {row.framework for part in (parts.train, parts.tune, parts.test) for row in part}
-    assert sum(map(len, (parts.train, parts.tune, parts.test, parts.held_out))) == len(rows)
+    assert {row.framework for row in parts.later} == {*LATER}
+    assert not {*HELD_OUT, *LATER} & {row.framework for part in (parts.train, parts.tune, parts.test) for row in part}
+    assert sum(map(len, (parts.train, parts.tune, parts.test, parts.held_out, parts.later))) == len(rows)
 
 
 def test_command(tmp_path: Path) -> None:
