@@ -84,7 +84,7 @@ def orders(who: str, said: list[str]) -> list[str]:
     return [f"{who} orders {first}" if len({*found}) == 1 else f"{who} orders {first} and {last}"]
 
 
-def told(text: str) -> str:
+def demands(text: str) -> str:
     """The pieces of instructions that tell what an answer should be, in lower case; of the first `_INSTRUCTIONS`."""
     text = text[:_INSTRUCTIONS].lower()
     places = sorted({at for anchor in _ANCHORS if (at := text.find(anchor)) >= 0})

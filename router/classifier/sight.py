@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 
-from triroute.router.classifier.form import glance, heading, orders, shown, stops, told
+from triroute.router.classifier.form import demands, glance, heading, orders, shown, stops
 from triroute.router.classifier.verbs import IN_ENGLISH, LEXICONS, NOISE, SCRIPTS, SPEAKERS
 from triroute.router.types import Message, Request, Role, ToolCall, ToolChoiceKind
 
@@ -51,7 +52,7 @@ def see(request: Request) -> Sight:
     may_call = bool(request.tools) and request.tool_choice.kind is not ToolChoiceKind.NONE
     facts += [f"system length {_size(len(system))}", *orders("system", instructed)]
     opening = system or messages[0].content
-    facts += orders("form", _tokens(told(ask) if opening is ask else told(opening) + "\n" + told(ask)))
+    facts += orders("form", _tokens(demands(ask) if opening is ask else demands(opening) + "\n" + demands(ask)))
     facts += _of_turns(messages, may_call)
     facts += _gist(words, instructed, may_call)
     if "json" in words or "json" in instructed:
@@ -158,8 +159,8 @@ def _overlap(request: Request, words: list[str]) -> list[str]:
     """How many words of the ask are in the tools' names, and how many more in their descriptions; by their stems."""
     asked = {word[:_STEM] for word in words if word not in NOISE}
     tools = request.tools[:_TOOLS]
-    named = asked.intersection(_stems(" ".join([tool.name for tool in tools])))
-    told = asked.intersection(_stems(" ".join([tool.description[:80] for tool in tools]))) - named
+    named = asked & _stems(" ".join([tool.name for tool in tools]))
+    told = (asked & _stems(" ".join([tool.description[:80] for tool in tools]))) - named
     share = 0 if not asked else 4 * len(named | told) // len(asked)
     return [
         f"tool names asked for: {min(len(named), 3)}",
@@ -168,8 +169,10 @@ def _overlap(request: Request, words: list[str]) -> list[str]:
     ]
 
 
-def _stems(text: str) -> list[str]:
-    return [word[:_STEM] for word in text.replace("_", " ").lower().split() if word not in NOISE]
+@lru_cache(maxsize=256)
+def _stems(text: str) -> frozenset[str]:
+    """Stems of tools' words; the tools of a session stay the same."""
+    return frozenset([word[:_STEM] for word in text.replace("_", " ").lower().split() if word not in NOISE])
 
 
 def _gist(words: list[str], system: list[str], may_call: bool) -> list[str]:

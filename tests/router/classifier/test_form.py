@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from triroute.router.classifier.form import glance, heading, orders, shown, stops, told
+from triroute.router.classifier.form import demands, glance, heading, orders, shown, stops
 
 FORM = "Your answer has two parts.\n\nOutline:\nthe outline\n\nStory:\nthe story\n"
 
@@ -49,8 +49,8 @@ def test_heading() -> None:
 
 def test_instructions_are_found_in_the_middle() -> None:
     text = "You may look around. " * 60 + "Your response should be code in <execute> tags. " + "Take care. " * 60
-    assert "your response should be code" in told(text)
-    assert told("Hello there") == ""
+    assert "your response should be code" in demands(text)
+    assert demands("Hello there") == ""
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_long_texts_cost_no_more(piece: str) -> None:
         start = time.thread_time()
         for _ in range(50):
             shown(text)
-            told(text)
+            demands(text)
             glance(text)
             heading(text)
         return time.thread_time() - start
