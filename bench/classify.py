@@ -2,7 +2,7 @@
 
 Run with: python -m triroute.bench.classify [--out FILE]. It trains the weights that ship again from the steps that
 ship, measures them on sessions and frameworks that they have not seen, leaves out each other framework in turn, and
-times a step with a history of 4,000 tokens: wall time, and processor time, which neighbours do not disturb.
+times a step with a history of 4,000 tokens: wall time, and processor time, which neighbours disturb less.
 """
 
 from __future__ import annotations
