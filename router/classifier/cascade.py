@@ -78,7 +78,7 @@ class Classifier:
 
 def _knows(sight: Sight, request: Request) -> bool:
     """More to go by than a lone word."""
-    return bool(len(sight.ask) > 1 or sight.last or sight.system or request.tools)
+    return bool(len(sight.ask) > 1 or len(request.messages) > 1 or request.tools)
 
 
 def _cut(sight: Sight) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -19,11 +18,10 @@ from triroute.router.types import StepKind
 
 KINDS = (StepKind.PLAN, StepKind.TOOL_CALL, StepKind.CODE, StepKind.PROSE)
 SHIPPED, ENCODED = "weights.json", "weights_encoded.json"  # without an encoder, and with all-MiniLM-L6-v2
-FIELDS = ("fact", "ask", "pair", "system", "last")  # the first word of a feature's name
+FIELDS = ("fact", "ask", "system")  # the first word of a feature's name
 _VERSION = 1
 _LEAST_GAIN = 0.05  # of evidence
 _QUOTES = "ask begins with"  # a fact that holds a word of the prompt
-_PAIRS = 12  # words of the ask's beginning that are also read in pairs
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +69,10 @@ class Model:
 
     def seen(self, sight: Sight) -> list[int]:
         """Rows of the features that a request has, the bias last."""
-        facts, asks, pairs, systems, lasts = (self.rows[field] for field in FIELDS)
-        first = sight.ask[:_PAIRS]
+        facts, asks, systems = (self.rows[field] for field in FIELDS)
         found = [facts[name] for name in facts.keys() & {*sight.facts}]
         found += [asks[word] for word in asks.keys() & {*sight.ask}]
         found += [systems[word] for word in systems.keys() & {*sight.system}]
-        found += [lasts[word] for word in lasts.keys() & {*sight.last}]
-        found += [pairs[pair] for pair in pairs.keys() & {*map(" ".join, pairwise(first))}]
         found.append(len(self.names))
         return found
 
@@ -111,9 +106,6 @@ def features(sight: Sight) -> Iterator[str]:
     yield from [f"fact {fact}" for fact in sight.facts]
     yield from [f"ask {word}" for word in sight.ask]
     yield from [f"system {word}" for word in sight.system]
-    yield from [f"last {word}" for word in sight.last]
-    first = sight.ask[:_PAIRS]
-    yield from [f"pair {one} {two}" for one, two in pairwise(first)]
 
 
 def revision_of(text: str) -> str:

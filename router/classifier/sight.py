@@ -7,73 +7,77 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 
+from triroute.router.classifier.form import demands, glance, heading, orders, shown, stops
 from triroute.router.classifier.verbs import IN_ENGLISH, LEXICONS, NOISE, SCRIPTS, SPEAKERS
 from triroute.router.types import Message, Request, Role, ToolCall, ToolChoiceKind
 
 WINDOW = 400  # characters of the last user turn: two thirds of its head, a third of its tail
-_SYSTEM_WINDOW, _LAST_WINDOW = 300, 200
+_SYSTEM_WINDOW = 300
 REACH = 24  # messages
 _TOOLS = 6  # tools whose words are compared with the ask
 _WORD = re.compile(r"[^\W\d_]{2,}|```|<\w+>|\?|\{")
+_ASCII_WORD = re.compile(r"[a-z]{2,}|```|<\w+>|\?|\{", re.ASCII)  # the same of ASCII in lower case, in half the time
 _FAILED = re.compile(r"error|exception|traceback|failed|not found|invalid|denied", re.IGNORECASE)
+_OBSERVED = re.compile(r"observation|exit ?code|output|result|error|traceback", re.IGNORECASE)
+_HEAD = 30  # characters that tell an observation from what a person writes
 _STEM = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """`facts` are whole features; `ask`, `system` and `last` are words. `cut`: characters that were not read."""
+    """`facts` are whole features; `ask` and `system` are words. `cut`: characters of the two that were not read."""
 
     facts: tuple[str, ...]
     ask: tuple[str, ...]
     system: tuple[str, ...]
-    last: tuple[str, ...]
     cut: int
 
 
 def see(request: Request) -> Sight:
     """Look at a request once."""
-    if request.text:
-        window, cut = _window(request.text, WINDOW)
-        words = _words(window)
-        facts = [
-            *_shape(request),
-            *_of_ask(window, len(request.text), words),
-            *_gist(words, [], False),
-            "last: raw text",
-        ]
-        return Sight(tuple(facts), tuple(words), (), (), cut)
     messages = request.messages
-    ask = _ask(messages)
-    system = messages[0].content if messages[0].role is Role.SYSTEM else ""
+    ask = request.text or _ask(messages)
     window, cut = _window(ask, WINDOW)
-    told, cut_system = _window(system, _SYSTEM_WINDOW)
     words = _words(window)
-    facts = [*_shape(request), *_of_ask(window, len(ask), words), f"system length {_size(len(system))}"]
+    facts = [*_shape(request), *_of_ask(window, len(ask), words), *_form(request, ask, words)]
+    if request.text:
+        facts += [*_gist(words, [], False), f"goes on from {glance(ask[-WINDOW:])}", "last: raw text"]
+        return Sight(tuple(facts), tuple(words), (), cut)
+    system = _instructions(messages)
+    head, cut_system = _window(system, _SYSTEM_WINDOW)
+    instructed = _tokens(head)
     may_call = bool(request.tools) and request.tool_choice.kind is not ToolChoiceKind.NONE
+    facts += [f"system length {_size(len(system))}", *orders("system", instructed)]
+    opening = system or messages[0].content
+    facts += orders("form", _tokens(demands(ask) if opening is ask else demands(opening) + "\n" + demands(ask)))
     facts += _of_turns(messages, may_call)
-    instructed = _WORD.findall(told.lower())
     facts += _gist(words, instructed, may_call)
     if "json" in words or "json" in instructed:
         facts.append("JSON is asked for")
     if may_call:
         facts += _overlap(request, words)
-    rest: list[str] = []
-    said = _said(messages)
-    if said:
-        tail, cut_said = _window(said, _LAST_WINDOW)
-        rest, cut = _WORD.findall(tail.lower()), cut + cut_said
-    return Sight(tuple(facts), tuple(words), tuple(instructed), tuple(rest), cut + cut_system)
+    return Sight(tuple(facts), tuple(words), tuple(instructed), cut + cut_system)
+
+
+def _form(request: Request, ask: str, words: list[str]) -> list[str]:
+    return [*orders("ask", words), *shown(ask), *heading(ask), *stops(request.sampling.stop, ask)]
 
 
 def _words(window: str) -> list[str]:
     """The words of an ask, and English ones for those of other languages."""
-    words = _WORD.findall(window.lower())
+    words = _tokens(window)
     words += [IN_ENGLISH[word] for word in words if word in IN_ENGLISH]
     if not window.isascii():
         words += [english for part, english in SCRIPTS.items() if part in window]
     return words
+
+
+def _tokens(text: str) -> list[str]:
+    text = text.lower()
+    return (_ASCII_WORD if text.isascii() else _WORD).findall(text)
 
 
 def _shape(request: Request) -> list[str]:
@@ -112,10 +116,11 @@ def _of_turns(messages: tuple[Message, ...], may_call: bool) -> list[str]:
     who = last.role.value
     facts = [
         f"turns {_size(len(messages) * 16)}",
-        f"last {who}, before {before}",
         f"before: {', '.join(answers) or 'nothing'}",
         f"last {who}, {'may' if may_call else 'may not'} call",
     ]
+    if last.role is Role.USER and _OBSERVED.search(last.content[:_HEAD]):
+        facts.append(f"loop of {before}")
     if depth:
         facts.append(f"tool loop {min(depth, 4)}, last {who}")
     if last.role is Role.TOOL:
@@ -138,14 +143,7 @@ def _verb(name: str) -> str:
 
 def _kind_of(message: Message) -> str:
     """An earlier answer's kind, by a glance."""
-    if message.tool_calls:
-        return "tool_call"
-    head = message.content[:400]
-    if "```" in head or "<code>" in head:
-        return "code"
-    if head[:1] in ("{", "["):
-        return "tool_call"
-    return "plan" if head.count("\n- ") + head.count("\n2. ") > 0 else "prose"
+    return "tool_call" if message.tool_calls else glance(message.content)
 
 
 def _result(content: str) -> str:
@@ -161,8 +159,8 @@ def _overlap(request: Request, words: list[str]) -> list[str]:
     """How many words of the ask are in the tools' names, and how many more in their descriptions; by their stems."""
     asked = {word[:_STEM] for word in words if word not in NOISE}
     tools = request.tools[:_TOOLS]
-    named = asked.intersection(_stems(" ".join([tool.name for tool in tools])))
-    told = asked.intersection(_stems(" ".join([tool.description[:80] for tool in tools]))) - named
+    named = asked & _stems(" ".join([tool.name for tool in tools]))
+    told = (asked & _stems(" ".join([tool.description[:80] for tool in tools]))) - named
     share = 0 if not asked else 4 * len(named | told) // len(asked)
     return [
         f"tool names asked for: {min(len(named), 3)}",
@@ -171,18 +169,16 @@ def _overlap(request: Request, words: list[str]) -> list[str]:
     ]
 
 
-def _stems(text: str) -> list[str]:
-    return [word[:_STEM] for word in _WORD.findall(text.replace("_", " ").lower()) if word not in NOISE]
+@lru_cache(maxsize=256)
+def _stems(text: str) -> frozenset[str]:
+    """Stems of tools' words; the tools of a session stay the same."""
+    return frozenset([word[:_STEM] for word in text.replace("_", " ").lower().split() if word not in NOISE])
 
 
 def _gist(words: list[str], system: list[str], may_call: bool) -> list[str]:
     """What the ask's words come to: something to be made, told or done; and whose the instructions are."""
     known, told = set(words), set(system)
     facts = [f"ask has {name}" for name, lexicon in LEXICONS.items() if not lexicon.isdisjoint(known)]
-    if "ask has making" in facts:
-        facts += [f"ask makes {thing}" for thing in ("code", "text", "steps") if f"ask has {thing}" in facts]
-        if "ask has a language" in facts:
-            facts.append("ask makes code")
     if may_call:
         facts += [f"may call, {fact}" for fact in facts]
     return facts + [f"system is a {who}'s" for who, lexicon in SPEAKERS.items() if not lexicon.isdisjoint(told)]
@@ -196,12 +192,12 @@ def _ask(messages: tuple[Message, ...]) -> str:
     return next((message.content for message in messages if message.role is Role.USER), messages[-1].content)
 
 
-def _said(messages: tuple[Message, ...]) -> str:
-    """What came before the ask, or after it: the newest text that is neither a user's nor instructions."""
+def _instructions(messages: tuple[Message, ...]) -> str:
+    """The newest system message within reach, else the first."""
     for message in messages[: -REACH - 1 : -1]:
-        if message.content and message.role in (Role.ASSISTANT, Role.TOOL):
+        if message.role is Role.SYSTEM:
             return message.content
-    return ""
+    return messages[0].content if messages[0].role is Role.SYSTEM else ""
 
 
 def _window(text: str, size: int) -> tuple[str, int]:

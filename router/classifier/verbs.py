@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 
-def _words(text: str) -> frozenset[str]:
+def words(text: str) -> frozenset[str]:
+    """The words of a text."""
     return frozenset(text.split())
 
 
-ACTIONS: frozenset[str] = _words(
+ACTIONS: frozenset[str] = words(
     """
     accept access achieve acquire act adapt add address adjust agree align allocate allow analyse analyze
     announce answer apply approach arrange arrive ask assemble assess assign attach attack attend avoid back
@@ -88,8 +89,8 @@ SCRIPTS: dict[str, str] = {part: word for word, parts in _PARTS.items() for part
 
 # What the words of an ask come to.
 LEXICONS: dict[str, frozenset[str]] = {
-    name: frozenset(words.split())
-    for name, words in {
+    name: frozenset(listed.split())
+    for name, listed in {
         "making": "write make create generate build implement draft compose produce give prepare design develop"
         " code complete finish add fix refactor port convert rewrite optimize outline propose devise"
         " sketch break list plan",
@@ -114,10 +115,10 @@ LEXICONS: dict[str, frozenset[str]] = {
 
 # Whose instructions the words of a system prompt are.
 SPEAKERS: dict[str, frozenset[str]] = {
-    "planner": _words("planner planning plan decompose decomposes subtasks"),
-    "programmer": _words("software python coding programmer programming backend frontend developer"),
-    "writer": _words("friendly support writer writing editor copywriter translator"),
+    "planner": words("planner planning decompose decomposes subtasks"),
+    "programmer": words("software python coding programmer programming backend frontend developer"),
+    "writer": words("friendly support writer writing editor copywriter translator"),
 }
 
 # Words that are in everything.
-NOISE = _words("the of to and in is it for on with my me you your this that be are an as at by or from")
+NOISE = words("the of to and in is it for on with my me you your this that be are an as at by or from")

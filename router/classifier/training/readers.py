@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from triroute.router.classifier.training import cassettes, runs
+from triroute.router.classifier.training import cassettes, logs, runs
 from triroute.router.classifier.training.chats import Example, example, steps_of, to_messages, to_text, to_tools
 from triroute.router.classifier.training.sources import FRAMEWORK_PATHS, Source
 from triroute.router.types import Message, Request, Role, Tool, ToolChoice, ToolChoiceKind
@@ -211,7 +211,9 @@ def _turn(turn: dict[str, str]) -> dict[str, Any]:
 
 
 READERS: dict[str, Callable[[Source, Files], Iterator[Example]]] = {
+    "aider": logs.aider,
     "arena": _arena,
+    "autogen": logs.autogen,
     "bfcl": _bfcl,
     "cassette": _cassette,
     "completion": _completion,
@@ -219,11 +221,15 @@ READERS: dict[str, Callable[[Source, Files], Iterator[Example]]] = {
     "intercode": _intercode,
     "metagpt": runs.metagpt,
     "mint": runs.mint,
+    "natural-plan": logs.natural_plan,
     "openhands": _openhands,
+    "openhands-log": logs.openhands_log,
     "planbench": _planbench,
     "preferences": runs.preferences,
+    "scripts": logs.scripts,
     "sharegpt": _sharegpt,
     "swe-agent": _swe_agent,
     "tau": _tau,
     "thoughts": runs.thoughts,
+    "tora": logs.tora,
 }

@@ -39,6 +39,7 @@ def train(rows: list[Row], held_out: tuple[str, ...] = HELD_OUT, encoder: str = 
                 for name in sorted({row.framework for row in parts.held_out})
             },
         },
+        "later_framework": figures.measure(by, parts.later, parts.train) if parts.later else {},
         "by_source": {
             name: figures.measure(by, [row for row in parts.test if row.source == name], parts.train)
             for name in sorted({row.source for row in parts.test})

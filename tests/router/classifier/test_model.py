@@ -11,7 +11,7 @@ from triroute.router.classifier.model import KINDS, Model, dump, revision_of, sh
 from triroute.router.classifier.sight import see
 from triroute.router.types import Message, Request, Role
 
-NAMES = ("ask poem", "ask function", "pair write poem", "fact format: none")
+NAMES = ("ask poem", "ask function", "system poem", "fact format: none")
 
 
 def _text(weights: object = None) -> str:
@@ -30,7 +30,7 @@ def test_what_is_written_is_read() -> None:
 def test_rows_of_a_request() -> None:
     by = Model.parse(_text())
     seen = by.seen(see(Request((Message(Role.USER, "Write a poem, a poem"),))))
-    assert sorted(seen) == [0, 2, 3, 4]
+    assert sorted(seen) == [0, 3, 4]
     assert seen[-1] == 4
     shares = by.shares(seen)
     assert sum(shares) == pytest.approx(1)

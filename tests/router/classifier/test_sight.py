@@ -9,7 +9,7 @@ from triroute.router.types import Message, Request, Role, Tool, ToolCall, ToolCh
 
 
 def _history(rounds: int, size: int) -> Request:
-    turns = [Message(Role.SYSTEM, "You plan. " * size), Message(Role.USER, "Find the bug. " * size)]
+    turns = [Message(Role.SYSTEM, "You are a planner. " * size), Message(Role.USER, "Find the bug. " * size)]
     for number in range(rounds):
         turns.append(Message(Role.ASSISTANT, "", (ToolCall(f"c{number}", "read_file", "{}"),)))
         turns.append(Message(Role.TOOL, "Error: no such file " * size, tool_call_id=f"c{number}"))
