@@ -133,3 +133,8 @@ async def test_service_asks_the_encoder(folder: Path, tmp_path: Path) -> None:
     assert decided.step == events[0].decision.step == router_pb2.STEP_KIND_PLAN
     (record,) = RecordStore(tmp_path / "r.sqlite").latest(1)
     assert record.features.classifier_revision == Model.parse(own.read_text()).revision
+
+
+def test_shipped_weights_ask_for_their_encoder(folder: Path) -> None:
+    with pytest.raises(StartFailed, match="the weights are for the encoder 53aa51172d14"):
+        Classifier.load(None, folder)
