@@ -51,7 +51,7 @@ types: setup ## Strict types
 
 WORKERS ?= 2
 unit: setup ## The tests alone, in WORKERS processes
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test: lint types unit ## The whole check
 

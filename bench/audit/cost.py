@@ -13,18 +13,13 @@ from typing import Any
 
 import grpc
 
+from triroute.bench.audit.sizes import ANY_MODE
 from triroute.bench.policy.processes import router
 from triroute.bench.policy.result import Result
 from triroute.proto import router_pb2
 from triroute.router.client import Client
 from triroute.router.prompts import build
 
-_POLICY = """
-version: 1
-metadata: {name: cost}
-hints: {allow: [mode, variant, block_length]}
-rules: [{id: all, use: {mode: self_speculation}}]
-"""
 _MODES: tuple[dict[str, Any], ...] = (
     *({"mode": "autoregressive"},) * 3,
     *({"mode": "self_speculation", "variant": "linear", "block_length": 4},) * 3,
@@ -36,7 +31,7 @@ _TARGET = 3.0
 
 def measure(folder: Path, rounds: int, tokens: int) -> list[Result]:
     """One stream and eight, in rounds that take turns at which service goes first."""
-    (folder / "cost.yaml").write_text(_POLICY)
+    (folder / "cost.yaml").write_text(ANY_MODE)
     policy = ("--policy", str(folder / "cost.yaml"))
     with (
         collector() as endpoint,

@@ -18,6 +18,8 @@ from typing import Any
 
 import psycopg
 
+from triroute.bench.server_process import ServerProcess
+
 _NOBODY = "nobody"  # PostgreSQL refuses to run as root
 _START_SECONDS = 30
 
@@ -44,14 +46,13 @@ def _within_reach(programs: Path, folder: Path) -> Path:
     return folder / "programs" / programs.relative_to(site)
 
 
-class PostgresServer:
+class PostgresServer(ServerProcess):
     """A fresh cluster in a folder that others may enter. Its superuser is `owner`; who connects is trusted."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._data = folder / "data"
         self._programs = programs()
-        self._process: subprocess.Popen[bytes] | None = None
         self._as: dict[str, Any] = {}
         if os.geteuid() == 0:
             nobody = pwd.getpwnam(_NOBODY)
@@ -100,26 +101,8 @@ class PostgresServer:
         self._process.send_signal(signal.SIGINT)
         self._process.wait()
 
-    def kill(self) -> None:
-        """As a crash would: the server and what it runs for its clients."""
-        self._signal(signal.SIGKILL)
-        assert self._process is not None
-        self._process.wait()
-
-    def freeze(self) -> None:
-        """Connections stay open, and nothing answers."""
-        self._signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """Go on."""
-        self._signal(signal.SIGCONT)
-
-    def close(self) -> None:
-        """End it, whatever its state."""
-        if self._process is not None and self._process.poll() is None:
-            self.kill()
-
     def _signal(self, number: signal.Signals) -> None:
+        """To the server and what it runs for its clients."""
         assert self._process is not None
         if self._process.poll() is not None:
             return

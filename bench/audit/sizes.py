@@ -21,9 +21,9 @@ from triroute.router.prompts import build
 from triroute.router.words import word
 
 _TARGET = 16.0
-_POLICY = """
+ANY_MODE = """
 version: 1
-metadata: {name: sizes}
+metadata: {name: any-mode}
 hints: {allow: [mode, variant, block_length]}
 rules: [{id: all, use: {mode: self_speculation}}]
 """
@@ -47,7 +47,7 @@ _FEWEST = 20  # tokens; diffusion may end at once
 def measure(folder: Path, long_tokens: int) -> tuple[list[Result], RecordStore]:
     """The demo's steps under the policy that ships, then long answers; and the store of the demo's."""
     store = demo(folder)
-    (folder / "sizes.yaml").write_text(_POLICY)
+    (folder / "sizes.yaml").write_text(ANY_MODE)
     longer = [
         build({"prompt": prompt, "max_tokens": long_tokens, "temperature": 0.8, "seed": 1, **mode}, "long")
         for mode in _MODES

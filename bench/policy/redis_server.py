@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
-import signal
 import socket
 import subprocess
 import time
 from pathlib import Path
+
+from triroute.bench.server_process import ServerProcess
 
 
 def program() -> str:
@@ -27,13 +28,12 @@ def program() -> str:
     raise RuntimeError("no Redis server: run `make setup`, or `apt-get install redis-server`")
 
 
-class RedisServer:
+class RedisServer(ServerProcess):
     """Keeps nothing on disk: a server that was killed comes back empty."""
 
     def __init__(self, folder: Path) -> None:
         self.socket = folder / "redis.sock"
         self.url = f"unix://{self.socket}"
-        self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Returns when it answers."""
@@ -44,29 +44,6 @@ class RedisServer:
             if time.monotonic() > deadline or self._process.poll() is not None:
                 raise RuntimeError(f"{program()} does not start")
             time.sleep(0.02)
-
-    def kill(self) -> None:
-        """As a crash would."""
-        self._signal(signal.SIGKILL)
-        assert self._process is not None
-        self._process.wait()
-
-    def freeze(self) -> None:
-        """Connections stay open, and nothing answers."""
-        self._signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """Go on."""
-        self._signal(signal.SIGCONT)
-
-    def close(self) -> None:
-        """End it, whatever its state."""
-        if self._process is not None and self._process.poll() is None:
-            self.kill()
-
-    def _signal(self, number: signal.Signals) -> None:
-        assert self._process is not None
-        self._process.send_signal(number)
 
     def _answers(self) -> bool:
         with socket.socket(socket.AF_UNIX) as probe:

@@ -19,7 +19,7 @@ from triroute.router.policy import load
 from triroute.router.policy.lint import lint
 from triroute.router.policy.testing import read_suite, run
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGES = {
     name: (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
     for name in ("policy", "segments", "classifier", "structured", "audit", "replay", "telemetry")

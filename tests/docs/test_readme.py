@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 # A block that begins with `# run` is executed; make targets are run by the checks themselves.
 BLOCKS = re.findall(r"```bash\n# run\n(.*?)```", README, re.DOTALL)
