@@ -25,7 +25,7 @@ POLICY = """
 version: 1
 metadata: {name: tour, owner: docs}
 hints: {allow: [step, mode, variant, block_length]}
-defaults: {mode: self_speculation, block_length: auto}
+defaults: {mode: self_speculation, block_length: 4}
 rules:
   - {id: busy, when: {load: {running: {gte: 8, resume_at: 6}}}, use: {mode: autoregressive}}
   - id: tools
