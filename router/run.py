@@ -232,6 +232,11 @@ class Run:
         """The passes that were not prefill, and what the response format forced before the first."""
         return [record for record in self.passes if record.kind != decoding_pb2.PassRecord.KIND_PREFILL]
 
+    @property
+    def reason(self) -> str:
+        """Why it failed, in the word that the caller's status has too; empty where it did not."""
+        return self.error.partition(":")[0]
+
     def segments(self) -> list[router_pb2.SegmentSummary]:
         """What each segment ran as."""
         decided = self.decided or router_pb2.Decision()

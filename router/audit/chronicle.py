@@ -7,6 +7,8 @@ import hashlib
 import platform
 import re
 import socket
+from collections.abc import Callable
+from functools import cache, partial
 from importlib.metadata import version
 from typing import Protocol
 
@@ -38,7 +40,7 @@ class Chronicle:
     def __init__(self, records: RecordWriter, settings: Settings) -> None:
         self.records = records
         self.engine_sha256 = self.vocabulary_sha256 = ""
-        self.words: dict[int, str] = {}  # the text of each token
+        self.words: Callable[[], dict[int, str]] = dict  # the text of each token, parsed when first asked for
         self._settings = settings
         self._address = self._checkpoint = ""
 
@@ -94,7 +96,7 @@ class Chronicle:
             self._checkpoint = described.checkpoint_sha256
             words = await engine.vocabulary()
             self.vocabulary_sha256 = hashlib.sha256(words).hexdigest() if words else ""
-            self.words = vocabulary(words)
+            self.words = cache(partial(vocabulary, words))
             if words:
                 self.records.keep(Kind.VOCABULARY, self.vocabulary_sha256, words)
         self.engine_sha256 = sha256

@@ -73,6 +73,8 @@ def handler_of_json() -> logging.Handler:
 
 def step_ended(run: Run) -> None:
     """One line for a step, at INFO."""
+    if not steps.isEnabledFor(logging.INFO):
+        return
     told = step_words(run)
     seconds = (run.ended_ns - run.arrived_ns) / 1e9
     outcome = told.get(names.ERROR) or told.get(names.FINISH_REASONS) or CANCELLED

@@ -139,5 +139,5 @@ def step_words(run: Run) -> dict[str, str | int]:
         told[names.ACCEPTED] = usage.accepted_prediction_tokens
         told[names.REJECTED] = usage.rejected_prediction_tokens
     if run.error:
-        told[names.ERROR] = run.error.partition(":")[0]
+        told[names.ERROR] = run.reason
     return told

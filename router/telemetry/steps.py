@@ -100,7 +100,7 @@ class StepMetrics:
             MODE: mode,
             POLICY_RULE: decided.rule_id,
         }
-        failed: Labels = {ERROR: run.error.partition(":")[0]} if run.error else {}
+        failed: Labels = {ERROR: run.reason} if run.error else {}
         seconds = (run.ended_ns - run.arrived_ns) / 1e9
         self._histograms[DURATION].record(seconds, {**labels, **failed}, context)
         own: Labels = {STEP_KIND: step, MODE: mode}

@@ -7,7 +7,7 @@ events. Prompts and outputs are not in them, unless the policy captures content.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -78,14 +78,14 @@ class Telemetry:
         if len(self._sessions) > _MOST_SESSIONS:
             del self._sessions[next(iter(self._sessions))]
 
-    def end(self, run: Run, server: trace.Span, model: str, words: Mapping[int, str]) -> None:
-        """Everything below the server span, and its end. `words`: the text of tokens."""
+    def end(self, run: Run, server: trace.Span, model: str, words: Callable[[], Mapping[int, str]]) -> None:
+        """Everything below the server span, and its end. `words`: the text of tokens, called where it may be shown."""
         here = trace.set_span_in_context(server)
         if run.decision is not None:
             self._span(names.ROUTE, here, spans.route(run), run.arrived_ns, run.decided_ns)
-            self._chat(run, here, model, words if run.captures is Capture.CONTENT else {})
+            self._chat(run, here, model, words() if run.captures is Capture.CONTENT else {})
         if run.error:
-            _fail(server, run.error)
+            _fail(server, run)
         self._remember(run, server)
         server.end(run.ended_ns)
 
@@ -109,7 +109,7 @@ class Telemetry:
         for event in rare(run):
             chat.add_event(event.name, event.attributes, event.at)
         if run.error:
-            _fail(chat, run.error)
+            _fail(chat, run)
         chat.end(run.ended_ns)
 
     def _decoding(self, run: Run, parent: Context, words: Mapping[int, str]) -> None:
@@ -161,9 +161,9 @@ def span_id(span: trace.Span) -> str:
     return trace.format_span_id(span.get_span_context().span_id)
 
 
-def _fail(span: trace.Span, error: str) -> None:
-    span.set_status(trace.Status(trace.StatusCode.ERROR, error))
-    span.set_attribute(names.ERROR, error.split(":")[0])
+def _fail(span: trace.Span, run: Run) -> None:
+    span.set_status(trace.Status(trace.StatusCode.ERROR, run.error))
+    span.set_attribute(names.ERROR, run.reason)
 
 
 def _times(run: Run) -> tuple[int, int]:

@@ -295,7 +295,7 @@ def test_overfull_queue_is_bounded_and_quiet(useless: str, caplog: pytest.LogCap
     run = Run(router_pb2.GenerateRequest(text="x"), Request(text="x"))
     run.ended_ns = run.arrived_ns
     for _ in range(5_000):
-        telemetry.end(run, telemetry.begin(run, {}), "m", {})
+        telemetry.end(run, telemetry.begin(run, {}), "m", dict)
     assert telemetry.dropped.queue_full > 0
     telemetry.close()
     dropped = telemetry.dropped
