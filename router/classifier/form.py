@@ -14,7 +14,7 @@ _GLANCE, _LINES = 600, 9  # characters, and lines, that tell a text's kind at a 
 _REACH = 4_000  # characters back to an example's answer
 _FORM = 300  # characters before a heading that hold the heading before it
 
-_INSTRUCTIONS, _PIECES, _LEAD, _PIECE = 4_000, 4, 20, 100  # characters; pieces; characters before and after an anchor
+INSTRUCTIONS, _PIECES, _LEAD, _PIECE = 4_000, 4, 20, 100  # characters; pieces; characters before and after an anchor
 _ANCHORS = (
     "your response",
     "your output",
@@ -27,6 +27,9 @@ _ANCHORS = (
     "enclose",
     "following format",
 )
+
+_YOURS = "your "
+_OTHERS = tuple(anchor for anchor in _ANCHORS if not anchor.startswith(_YOURS))
 
 _DUTIES = frozenset(("should", "must"))
 _ORDERS = LEXICONS["making"] | _DUTIES | words("respond answer reply return output provide response format enclose")
@@ -69,6 +72,8 @@ def orders(who: str, said: list[str]) -> list[str]:
     """What a text orders, first and last: the thing that soon follows a verb of making, or that "should be" so."""
     found: list[str] = []
     until = -1
+    if _WANTED.keys().isdisjoint(said):
+        return [f"{who} orders nothing"]
     for at, word in [(at, word) for at, word in enumerate(said) if word in _TOLD]:
         wanted = _WANTED.get(word)
         if wanted and at < until:
@@ -85,9 +90,10 @@ def orders(who: str, said: list[str]) -> list[str]:
 
 
 def demands(text: str) -> str:
-    """The pieces of instructions that tell what an answer should be, in lower case; of the first `_INSTRUCTIONS`."""
-    text = text[:_INSTRUCTIONS].lower()
-    places = sorted({at for anchor in _ANCHORS if (at := text.find(anchor)) >= 0})
+    """The pieces of instructions that tell what an answer should be, in lower case; of the first `INSTRUCTIONS`."""
+    text = text[:INSTRUCTIONS].lower()
+    anchors = _ANCHORS if _YOURS in text else _OTHERS
+    places = sorted({at for anchor in anchors if (at := text.find(anchor)) >= 0})
     return "\n".join([text[max(0, at - _LEAD) : at + _PIECE] for at in places[:_PIECES]])
 
 

@@ -21,22 +21,24 @@ SHIPPED, ENCODED = "weights.json", "weights_encoded.json"  # without an encoder,
 FIELDS = ("fact", "ask", "system")  # the first word of a feature's name
 _VERSION = 1
 _LEAST_GAIN = 0.05  # of evidence
-_QUOTES = "ask begins with"  # a fact that holds a word of the prompt
+_PREFIX = len("fact ")
+_QUOTES = "fact ask begins with"  # a fact that holds a word of the prompt
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
     """`rows` has, for each field of a sight, the row in `weights` of each of its features.
 
-    `weights` is [features + 1, kinds], divided by the temperature already; the last row is the bias. `gains` is the
-    same less each row's mean: how much a feature speaks for a kind above the others. Under `floor`, none is claimed.
-    `meaning` [texts * width, kinds] are the weights of what the encoder with this SHA-256 makes of a request, if any.
+    `weights` is [features + 1, kinds], divided by the temperature already; the last row is the bias. `telling` has, for
+    each kind, the rows of the facts that speak for it, and how far above the mean of all kinds. Under `floor`, no kind
+    is claimed. `meaning` [texts * width, kinds] are the weights of what the encoder with this SHA-256 makes of a
+    request, if any.
     """
 
     rows: dict[str, dict[str, int]]
     names: tuple[str, ...]
     weights: NDArray[np.float32]
-    gains: NDArray[np.float32]
+    telling: tuple[dict[int, float], ...]
     floor: float
     revision: str
     meaning: NDArray[np.float32] | None = None
@@ -63,22 +65,19 @@ class Model:
         for row, name in enumerate(names):
             field, _, feature = name.partition(" ")
             rows.setdefault(field, {})[feature] = row
-        gains = weights - weights.mean(axis=1, keepdims=True)
         encoder = str(loaded.get("encoder", ""))
-        return cls(rows, names, weights, gains, floor, revision_of(text), meant if encoder else None, encoder)
+        telling = _telling(names, weights)
+        return cls(rows, names, weights, telling, floor, revision_of(text), meant if encoder else None, encoder)
 
     def seen(self, sight: Sight) -> list[int]:
         """Rows of the features that a request has, the bias last."""
         facts, asks, systems = (self.rows[field] for field in FIELDS)
-        found = [facts[name] for name in facts.keys() & {*sight.facts}]
-        found += [asks[word] for word in asks.keys() & {*sight.ask}]
-        found += [systems[word] for word in systems.keys() & {*sight.system}]
-        found.append(len(self.names))
-        return found
+        found = {*map(facts.get, sight.facts), *map(asks.get, sight.ask), *map(systems.get, sight.system)}
+        return [*(row for row in found if row is not None), len(self.names)]
 
     def shares(self, seen: list[int], vectors: NDArray[np.float32] | None = None) -> list[float]:
         """A probability for each of KINDS. `vectors` [texts * width] are the encoder's, where the weights have one."""
-        total_scores = np.add.reduce(self.weights[seen], axis=0)
+        total_scores = np.add.reduce(self.weights.take(seen, axis=0))
         if self.meaning is not None and vectors is not None:
             total_scores = total_scores + vectors @ self.meaning
         scores: list[float] = total_scores.tolist()
@@ -89,16 +88,17 @@ class Model:
 
     def evidence(self, seen: list[int], kind: int, count: int) -> tuple[str, ...]:
         """The facts that speak most for a kind, strongest first. Words count too, but records hold none of a prompt."""
-        gains = self.gains[seen[:-1], kind]
-        name = KINDS[kind].value
-        told: list[str] = []
-        for at in gains.argsort()[::-1].tolist():
-            if gains[at] < _LEAST_GAIN or len(told) == count:
-                break
-            field, _, fact = self.names[seen[at]].partition(" ")
-            if field == "fact" and not fact.startswith(_QUOTES):
-                told.append(f"{fact} ({name} +{gains[at]:.1f})")
-        return tuple(told)
+        telling, name = self.telling[kind], KINDS[kind].value
+        spoke = sorted([(-telling[row], row) for row in seen if row in telling])[:count]
+        return tuple([f"{self.names[row][_PREFIX:]} ({name} +{-gain:.1f})" for gain, row in spoke])
+
+
+def _telling(names: tuple[str, ...], weights: NDArray[np.float32]) -> tuple[dict[int, float], ...]:
+    gains = weights - weights.mean(axis=1, keepdims=True)
+    facts = [row for row, name in enumerate(names) if name.startswith("fact ") and not name.startswith(_QUOTES)]
+    return tuple(
+        {row: float(gains[row, kind]) for row in facts if gains[row, kind] >= _LEAST_GAIN} for kind in range(len(KINDS))
+    )
 
 
 def features(sight: Sight) -> Iterator[str]:

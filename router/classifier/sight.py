@@ -10,20 +10,20 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 
-from triroute.router.classifier.form import demands, glance, heading, orders, shown, stops
-from triroute.router.classifier.verbs import IN_ENGLISH, LEXICONS, NOISE, SCRIPTS, SPEAKERS
+from triroute.router.classifier.form import INSTRUCTIONS, demands, glance, heading, orders, shown, stops
+from triroute.router.classifier.tokens import asked, tokens
+from triroute.router.classifier.verbs import LEXICONS, NOISE, SPEAKERS
 from triroute.router.types import Message, Request, Role, ToolCall, ToolChoiceKind
 
 WINDOW = 400  # characters of the last user turn: two thirds of its head, a third of its tail
 _SYSTEM_WINDOW = 300
 REACH = 24  # messages
 _TOOLS = 6  # tools whose words are compared with the ask
-_WORD = re.compile(r"[^\W\d_]{2,}|```|<\w+>|\?|\{")
-_ASCII_WORD = re.compile(r"[a-z]{2,}|```|<\w+>|\?|\{", re.ASCII)  # the same of ASCII in lower case, in half the time
 _FAILED = re.compile(r"error|exception|traceback|failed|not found|invalid|denied", re.IGNORECASE)
 _OBSERVED = re.compile(r"observation|exit ?code|output|result|error|traceback", re.IGNORECASE)
 _HEAD = 30  # characters that tell an observation from what a person writes
 _STEM = 5
+_KEPT = 256  # texts that come with each step of a session and are read once: tools, system prompts
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,43 +41,52 @@ def see(request: Request) -> Sight:
     messages = request.messages
     ask = request.text or _ask(messages)
     window, cut = _window(ask, WINDOW)
-    words = _words(window)
+    words = asked(window)
     facts = [*_shape(request), *_of_ask(window, len(ask), words), *_form(request, ask, words)]
     if request.text:
-        facts += [*_gist(words, [], False), f"goes on from {glance(ask[-WINDOW:])}", "last: raw text"]
+        facts += [*_gist(set(words), False), f"goes on from {glance(ask[-WINDOW:])}", "last: raw text"]
         return Sight(tuple(facts), tuple(words), (), cut)
     system = _instructions(messages)
     head, cut_system = _window(system, _SYSTEM_WINDOW)
-    instructed = _tokens(head)
+    instructed = _instructed(head)
     may_call = bool(request.tools) and request.tool_choice.kind is not ToolChoiceKind.NONE
-    facts += [f"system length {_size(len(system))}", *orders("system", instructed)]
+    facts += [f"system length {_size(len(system))}", *instructed.facts]
     opening = system or messages[0].content
-    facts += orders("form", _tokens(demands(ask) if opening is ask else demands(opening) + "\n" + demands(ask)))
+    facts += orders("form", tokens(demands(ask) if opening is ask else _demanded(opening) + "\n" + demands(ask)))
     facts += _of_turns(messages, may_call)
-    facts += _gist(words, instructed, may_call)
-    if "json" in words or "json" in instructed:
+    known = set(words)
+    facts += _gist(known, may_call)
+    if "json" in known or "json" in instructed.words:
         facts.append("JSON is asked for")
     if may_call:
-        facts += _overlap(request, words)
-    return Sight(tuple(facts), tuple(words), tuple(instructed), cut + cut_system)
+        facts += _overlap(request, known)
+    return Sight(tuple(facts), tuple(words), instructed.words, cut + cut_system)
+
+
+@dataclass(frozen=True, slots=True)
+class _Instructions:
+    words: tuple[str, ...]
+    facts: tuple[str, ...]
+
+
+@lru_cache(maxsize=_KEPT)
+def _instructed(window: str) -> _Instructions:
+    """What a window of a system prompt comes to; that of a session stays the same."""
+    words = tokens(window)
+    known = set(words)
+    whose = [f"system is a {who}'s" for who, lexicon in SPEAKERS.items() if not lexicon.isdisjoint(known)]
+    return _Instructions(tuple(words), (*orders("system", words), *whose))
+
+
+def _demanded(opening: str) -> str:
+    return _demands_of(opening[:INSTRUCTIONS])
+
+
+_demands_of = lru_cache(maxsize=_KEPT)(demands)
 
 
 def _form(request: Request, ask: str, words: list[str]) -> list[str]:
     return [*orders("ask", words), *shown(ask), *heading(ask), *stops(request.sampling.stop, ask)]
-
-
-def _words(window: str) -> list[str]:
-    """The words of an ask, and English ones for those of other languages."""
-    words = _tokens(window)
-    words += [IN_ENGLISH[word] for word in words if word in IN_ENGLISH]
-    if not window.isascii():
-        words += [english for part, english in SCRIPTS.items() if part in window]
-    return words
-
-
-def _tokens(text: str) -> list[str]:
-    text = text.lower()
-    return (_ASCII_WORD if text.isascii() else _WORD).findall(text)
 
 
 def _shape(request: Request) -> list[str]:
@@ -155,13 +164,13 @@ def _result(content: str) -> str:
     return "JSON" if head[:1] in "{[" else "short" if len(content) < 80 else "long"
 
 
-def _overlap(request: Request, words: list[str]) -> list[str]:
+def _overlap(request: Request, known: set[str]) -> list[str]:
     """How many words of the ask are in the tools' names, and how many more in their descriptions; by their stems."""
-    asked = {word[:_STEM] for word in words if word not in NOISE}
+    stems = {word[:_STEM] for word in known - NOISE}
     tools = request.tools[:_TOOLS]
-    named = asked & _stems(" ".join([tool.name for tool in tools]))
-    told = (asked & _stems(" ".join([tool.description[:80] for tool in tools]))) - named
-    share = 0 if not asked else 4 * len(named | told) // len(asked)
+    named = stems & _stems(" ".join([tool.name for tool in tools]))
+    told = (stems & _stems(" ".join([tool.description[:80] for tool in tools]))) - named
+    share = 0 if not stems else 4 * len(named | told) // len(stems)
     return [
         f"tool names asked for: {min(len(named), 3)}",
         f"tools described by the ask: {min(len(told), 4)}",
@@ -169,19 +178,16 @@ def _overlap(request: Request, words: list[str]) -> list[str]:
     ]
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=_KEPT)
 def _stems(text: str) -> frozenset[str]:
     """Stems of tools' words; the tools of a session stay the same."""
     return frozenset([word[:_STEM] for word in text.replace("_", " ").lower().split() if word not in NOISE])
 
 
-def _gist(words: list[str], system: list[str], may_call: bool) -> list[str]:
-    """What the ask's words come to: something to be made, told or done; and whose the instructions are."""
-    known, told = set(words), set(system)
+def _gist(known: set[str], may_call: bool) -> list[str]:
+    """What the ask's words come to: something to be made, told or done."""
     facts = [f"ask has {name}" for name, lexicon in LEXICONS.items() if not lexicon.isdisjoint(known)]
-    if may_call:
-        facts += [f"may call, {fact}" for fact in facts]
-    return facts + [f"system is a {who}'s" for who, lexicon in SPEAKERS.items() if not lexicon.isdisjoint(told)]
+    return facts + [f"may call, {fact}" for fact in facts] if may_call else facts
 
 
 def _ask(messages: tuple[Message, ...]) -> str:

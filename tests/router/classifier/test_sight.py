@@ -9,11 +9,11 @@ from triroute.router.types import Message, Request, Role, Tool, ToolCall, ToolCh
 
 
 def _history(rounds: int, size: int) -> Request:
-    turns = [Message(Role.SYSTEM, "You are a planner. " * size), Message(Role.USER, "Find the bug. " * size)]
+    turns = [Message(Role.SYSTEM, f"You are a planner of {size}. " * size), Message(Role.USER, "Find the bug. " * size)]
     for number in range(rounds):
         turns.append(Message(Role.ASSISTANT, "", (ToolCall(f"c{number}", "read_file", "{}"),)))
         turns.append(Message(Role.TOOL, "Error: no such file " * size, tool_call_id=f"c{number}"))
-    return Request(tuple(turns), "", (Tool("read_file", "Reads a file."),), ToolChoice(ToolChoiceKind.AUTO))
+    return Request(tuple(turns), "", (Tool("read_file", f"Reads a file of {size}."),), ToolChoice(ToolChoiceKind.AUTO))
 
 
 def _steps(request: Request) -> int:
