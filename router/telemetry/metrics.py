@@ -34,6 +34,7 @@ from triroute.router.telemetry.names import (
     CANARY_STOPPED,
     CANARY_TIME,
     CANDIDATE,
+    CLAIMED,
     CLASSIFIED,
     DRIFT,
     DRIFTING,
@@ -45,10 +46,12 @@ from triroute.router.telemetry.names import (
     PROBLEM,
     QUANTILE,
     REFUSED,
+    RIGHT,
     RULE,
     SERVICE,
     SHADOW_PROBLEMS,
     SHADOW_STEPS,
+    SURE,
     SWAPS,
 )
 from triroute.router.telemetry.steps import StepMetrics
@@ -98,6 +101,7 @@ class Metrics:
             (SHADOW_STEPS, self._shadow),
             (SHADOW_PROBLEMS, self._problems),
             (CLASSIFIED, self._classified),
+            (CLAIMED, self._claimed),
             (CANARY_STEPS, self._steps),
         ):
             meter.create_observable_counter(counter, [read], counter.unit, counter.what)
@@ -129,6 +133,10 @@ class Metrics:
         for (predicted, observed, framework), count in list(self.watch.counts.items()):
             named: dict[str, str] = {PREDICTED: predicted.value, OBSERVED: observed.value, FRAMEWORK: framework}
             yield Observation(count, named)
+
+    def _claimed(self, options: CallbackOptions) -> Iterator[Observation]:
+        for (sure, right, framework), count in list(self.watch.claims.items()):
+            yield Observation(count, {SURE: sure, RIGHT: right, FRAMEWORK: framework})
 
     def _drift(self, options: CallbackOptions) -> Iterator[Observation]:
         for framework, wealth in list(self.watch.drift.wealth.items()):

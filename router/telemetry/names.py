@@ -197,6 +197,8 @@ ARM = Attribute("arm", "stable or canary")
 QUANTILE = Attribute("quantile", "0.5 or 0.95")
 PREDICTED = Attribute("predicted", "what the step was taken for")
 OBSERVED = Attribute("observed", "what its output turned out to be")
+SURE = Attribute("confidence", "the upper end of a tenth of confidence: 0.1, 0.2 to 1.0")
+RIGHT = Attribute("right", "whether the output turned out to be what the step was taken for")
 FRAMEWORK = Attribute("framework", "the agent framework that seems to have sent it")
 
 _OWN = (STEP_KIND, MODE)
@@ -262,6 +264,10 @@ CANARY_TIME = Gauge(
 CLASSIFIED = Counter(
     *("triroute.classifier.steps", "{step}", (PREDICTED, OBSERVED, FRAMEWORK)),
     what="Steps by what they were taken for and turned out to be.",
+)
+CLAIMED = Counter(
+    *("triroute.classifier.claims", "{step}", (SURE, RIGHT, FRAMEWORK)),
+    what="Steps that were taken for something, by how surely; the share of right ones is to be near the confidence.",
 )
 DRIFT = Gauge(
     *("triroute.classifier.drift", "1", (FRAMEWORK,)),

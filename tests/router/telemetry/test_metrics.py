@@ -121,6 +121,7 @@ def test_what_steps_turned_out_to_be(caplog: pytest.LogCaptureFixture) -> None:
         ("crewai", "prose", "code"): 100,
         ("other", "prose", "unknown"): 1,
     }
+    assert seen[names.CLAIMED] == {(1.0, "crewai", False): 100, (1.0, "crewai", True): 100}
     assert seen[names.DRIFTING] == {("crewai",): 1}
     assert seen[names.DRIFT]["crewai",] >= 10_000
     assert [record.message for record in caplog.records if "crewai" in record.message] == [caplog.records[-1].message]
