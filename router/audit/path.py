@@ -7,6 +7,7 @@ from itertools import accumulate, pairwise
 from typing import Any, TypeVar
 
 from triroute.proto import decoding_pb2, path_pb2
+from triroute.router.audit.open_slots import OpenSlots
 
 SCALE = 1_000  # steps of a confidence
 _FIRST_SCALE = 10_000  # where a path does not say
@@ -126,17 +127,14 @@ def _rejected(path: path_pb2.Path, proposed: list[list[int]], accepted: list[int
 
 def _places(path: path_pb2.Path, fixed: list[list[int]], behind: list[list[int]]) -> Iterator[list[int]]:
     """For each pass the places in the output that its proposals are for, as far as can be told."""
-    done, open_slots = 0, list[int]()
+    done, block = 0, OpenSlots()
     plain = zip(path.kinds, path.committed_counts, path.proposed_counts, fixed, behind, strict=True)
     for kind, committed, proposed, slots, follows in plain:
         done += committed
         if kind == _Pass.KIND_DENOISE:
-            if len(open_slots) != proposed:
-                open_slots = list(range(proposed))
-            yield [done + slot for slot in open_slots]
-            open_slots = [slot for slot in open_slots if slot not in slots]
+            yield [done + slot for slot in block.denoise(proposed, slots)]
             continue
-        open_slots = []
+        block.close()
         if follows:
             depths: list[int] = []
             for before in follows:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from triroute.proto import decoding_pb2, router_pb2
 from triroute.router.audit.body import whole
 from triroute.router.audit.entries import read_entries
+from triroute.router.audit.open_slots import OpenSlots
 from triroute.router.audit.place import Place
 from triroute.router.words import word
 
@@ -111,19 +112,18 @@ def share_of(one: decoding_pb2.PassRecord) -> float:
 def confidences(record: router_pb2.Record) -> dict[int, float]:
     """How sure diffusion was of tokens of the output, by their place in it, when it fixed them."""
     found, done = dict[int, float](), 0
-    block, open_slots = dict[int, float](), list[int]()
+    written, block = dict[int, float](), OpenSlots()
     for one in record.passes:
         if one.kind == _Pass.KIND_DENOISE:
-            if len(open_slots) != len(one.proposed_ids):
-                open_slots = list(range(len(one.proposed_ids)))
-            sure = dict(zip(open_slots, one.confidences, strict=False))
-            block |= {slot: sure[slot] for slot in one.fixed_slots if slot in sure}
-            open_slots = [slot for slot in open_slots if slot not in one.fixed_slots]
+            slots = block.denoise(len(one.proposed_ids), one.fixed_slots)
+            sure = dict(zip(slots, one.confidences, strict=False))
+            written |= {slot: sure[slot] for slot in one.fixed_slots if slot in sure}
             continue
         if one.kind == _Pass.KIND_REFRESH:
-            found |= {done + slot: sure for slot, sure in block.items() if slot < len(one.committed_ids)}
+            found |= {done + slot: sure for slot, sure in written.items() if slot < len(one.committed_ids)}
         if one.kind != _Pass.KIND_PREFILL:
-            block, open_slots = {}, []
+            written = {}
+            block.close()
         done += len(one.committed_ids)
     return found
 
