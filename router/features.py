@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from triroute.proto import chat_pb2, router_pb2
-from triroute.router.convert import CHOICES, LATENCIES, ROLES, STEPS, number_of, to_hints
+from triroute.router.convert.request import to_hints
+from triroute.router.convert.words import CHOICES, LATENCIES, ROLES, STEPS, number_of
 from triroute.router.loads import from_load, to_load
 from triroute.router.types import Hints, LatencyClass, Load, Role, Step, StepKind, ToolChoiceKind
 

@@ -15,7 +15,10 @@ from triroute.router.capture.content import Captured
 from triroute.router.capture.keeper import Keeper
 from triroute.router.classifier.cascade import Classifier
 from triroute.router.classifier.watch import Watch
-from triroute.router.convert import STEPS, from_decision, from_shadow, to_engine, to_request
+from triroute.router.convert.decision import from_decision, from_shadow
+from triroute.router.convert.engine import to_engine
+from triroute.router.convert.request import to_request
+from triroute.router.convert.words import STEPS
 from triroute.router.engine_client import EngineLost
 from triroute.router.errors import (
     AuditUnavailable,

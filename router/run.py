@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from triroute.proto import chat_pb2, decoding_pb2, engine_pb2, router_pb2
 from triroute.router.classifier.framework import framework
 from triroute.router.classifier.truth import LONGEST, observe
-from triroute.router.convert import STEPS, from_plan, number_of
+from triroute.router.convert.plan import from_plan
+from triroute.router.convert.words import STEPS, number_of
 from triroute.router.features import written
 from triroute.router.fleet.rates import Grant
 from triroute.router.policy.trial.turn import Turn

@@ -11,7 +11,7 @@ from dataclasses import replace
 from triroute.proto import engine_pb2, router_pb2
 from triroute.router.audit.stats import BUCKETS, Bucket, bucket_of, confidences
 from triroute.router.capture.replay import Again
-from triroute.router.convert import to_engine
+from triroute.router.convert.engine import to_engine
 from triroute.router.engine_client import EngineClient, EngineLost
 from triroute.router.errors import EngineFailed
 from triroute.router.types import DecodePlan, Mode

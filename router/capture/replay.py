@@ -11,7 +11,10 @@ from dataclasses import dataclass, replace
 
 from triroute.proto import decoding_pb2, engine_pb2, router_pb2
 from triroute.router.capture.content import ContentStore
-from triroute.router.convert import SEGMENTS, to_engine, to_plan, to_request
+from triroute.router.convert.engine import to_engine
+from triroute.router.convert.plan import to_plan
+from triroute.router.convert.request import to_request
+from triroute.router.convert.words import SEGMENTS
 from triroute.router.errors import NotFound
 from triroute.router.run import digest
 from triroute.router.structured.attempt import Attempt

@@ -17,7 +17,7 @@ from triroute.router.audit.store import RecordStore
 from triroute.router.classifier import classify
 from triroute.router.cli.options import DEFAULTS, Records
 from triroute.router.cli.screen import line
-from triroute.router.convert import to_request
+from triroute.router.convert.request import to_request
 from triroute.router.errors import InvalidRequest, NotFound
 from triroute.router.policy import Latches, Policy, load
 from triroute.router.policy.account import DECIDES, LATER, NOTED, Account, account

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from triroute.router.convert import MOST_MESSAGES, MOST_TOKENS
+from triroute.router.convert.checks import MOST_MESSAGES, MOST_TOKENS
 from triroute.router.features import Asked
 from triroute.router.types import Hints, LatencyClass, Load, Role, SegmentKind, Step, StepKind, ToolChoiceKind
 

@@ -20,7 +20,7 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families
 
-from triroute.router.convert import to_request
+from triroute.router.convert.request import to_request
 from triroute.router.policy import load
 from triroute.router.policy.live import ActivePolicy
 from triroute.router.prompts import build

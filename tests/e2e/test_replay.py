@@ -20,7 +20,7 @@ from triroute.router.audit.verify import verify
 from triroute.router.capture.content import ContentStore, content_file
 from triroute.router.capture.replay import Again
 from triroute.router.cli.app import app
-from triroute.router.convert import to_engine
+from triroute.router.convert.engine import to_engine
 from triroute.router.errors import NotFound
 from triroute.router.prompts import build
 from triroute.router.settings import Settings

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from triroute.proto import router_pb2
 from triroute.router.classifier import classify
-from triroute.router.convert import LATENCIES, MODES, SOURCES, STEPS, VARIANTS, to_request
+from triroute.router.convert.request import to_request
+from triroute.router.convert.words import LATENCIES, MODES, SOURCES, STEPS, VARIANTS
 from triroute.router.errors import HintRefused
 from triroute.router.features import Asked, read, written
 from triroute.router.loads import from_held, to_held

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from triroute.proto import chat_pb2, decoding_pb2, engine_pb2, router_pb2, router_pb2_grpc
 from triroute.router import features
-from triroute.router.convert import from_decision
+from triroute.router.convert.decision import from_decision
 from triroute.router.policy import decide, parse
 from triroute.router.policy.traffic.recorded import kept_policy
 from triroute.router.run import digest

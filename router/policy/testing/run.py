@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from triroute.router.classifier import classify
-from triroute.router.convert import to_request
+from triroute.router.convert.request import to_request
 from triroute.router.errors import InvalidRequest
 from triroute.router.policy.decide import decide
 from triroute.router.policy.latches import Latches

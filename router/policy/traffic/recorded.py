@@ -7,7 +7,7 @@ from functools import cached_property
 
 from triroute.proto import decoding_pb2, engine_pb2, router_pb2
 from triroute.router.audit.store import RecordStore
-from triroute.router.convert import to_plan
+from triroute.router.convert.plan import to_plan
 from triroute.router.features import Features, read
 from triroute.router.loads import to_held
 from triroute.router.policy.load import Policy

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from triroute.router.convert import from_decision
+from triroute.router.convert.decision import from_decision
 from triroute.router.policy import decide, parse
 from triroute.router.policy.account import account
 from triroute.router.policy.lint import lint

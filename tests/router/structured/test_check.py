@@ -7,7 +7,7 @@ import json
 import pytest
 
 from triroute.proto import decoding_pb2, engine_pb2, router_pb2
-from triroute.router.convert import to_request
+from triroute.router.convert.request import to_request
 from triroute.router.prompts import build
 from triroute.router.run import Run
 from triroute.router.structured.check import check, unquoted

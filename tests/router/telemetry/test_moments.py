@@ -9,7 +9,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from triroute.proto import decoding_pb2, router_pb2
-from triroute.router.convert import to_request
+from triroute.router.convert.request import to_request
 from triroute.router.prompts import build
 from triroute.router.run import Run
 from triroute.router.telemetry import moments, names, spans, tracer

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from triroute.proto import decoding_pb2, engine_pb2, router_pb2
 from triroute.router.classifier import classify
-from triroute.router.convert import from_decision, to_request
+from triroute.router.convert.decision import from_decision
+from triroute.router.convert.request import to_request
 from triroute.router.features import read, written
 from triroute.router.policy import Policy, decide
 from triroute.router.policy.traffic import Recorded, Traffic

@@ -3,45 +3,19 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from triroute.proto import chat_pb2, decoding_pb2, router_pb2
-from triroute.router.convert import from_decision, from_plan, to_engine, to_plan, to_request
+from triroute.proto import router_pb2
+from triroute.router.convert.request import to_request
 from triroute.router.errors import InvalidRequest, to_status
-from triroute.router.structured.attempt import Attempt
-from triroute.router.types import (
-    Decision,
-    DecodePlan,
-    DraftSource,
-    FleetLoad,
-    FormatKind,
-    Held,
-    Load,
-    Mode,
-    Request,
-    Sampling,
-    SegmentKind,
-    Step,
-    StepKind,
-    ToolChoice,
-    ToolChoiceKind,
-    Variant,
-    Verification,
-)
+from triroute.router.types import Request
 
-Chat, Message, Call, Tool = chat_pb2.Chat, chat_pb2.ChatMessage, chat_pb2.ToolCall, chat_pb2.Tool
-Choice, Shape, Draw, Hints = chat_pb2.ToolChoice, chat_pb2.ResponseFormat, chat_pb2.Sampling, router_pb2.DecodeHints
-USER, ASSISTANT, TOOL = chat_pb2.ROLE_USER, chat_pb2.ROLE_ASSISTANT, chat_pb2.ROLE_TOOL
-SAID = Message(role=USER, content="hello")
+from .asked import ASSISTANT, SAID, TOOL, USER, Call, Chat, Choice, Draw, Hints, Message, Shape, Tool, ask, tool
+
 NAN, INFINITE = float("nan"), float("inf")
-
-
-def ask(*messages: Message, **fields: Any) -> router_pb2.GenerateRequest:
-    return router_pb2.GenerateRequest(chat=Chat(messages=messages or [SAID]), **fields)
 
 
 def violations(request: router_pb2.GenerateRequest) -> dict[str, str]:
@@ -52,10 +26,6 @@ def violations(request: router_pb2.GenerateRequest) -> dict[str, str]:
 
 def calling(**fields: str) -> Message:
     return Message(role=ASSISTANT, tool_calls=[Call(**fields)])
-
-
-def tool(name: str = "f", parameters: str = "") -> Tool:
-    return Tool(name=name, parameters_json=parameters)
 
 
 def schema(text: str) -> Shape:
@@ -153,93 +123,6 @@ def test_all_violations_at_once() -> None:
     ]
 
 
-def test_defaults() -> None:
-    request = to_request(ask())
-    assert request.sampling == Sampling()
-    assert request.tool_choice == ToolChoice(ToolChoiceKind.NONE)
-    assert to_request(ask(tools=[tool()])).tool_choice == ToolChoice(ToolChoiceKind.AUTO)
-    assert to_request(ask(response_format=Shape(regex="a+"))).response_format.kind is FormatKind.REGEX
-
-
-def test_absent_and_zero_differ() -> None:
-    assert to_request(ask(hints=Hints())).hints.block_length is None
-    hints = to_request(ask(hints=Hints(block_length=0, step=router_pb2.STEP_KIND_CODE))).hints
-    assert (hints.block_length, hints.step, hints.mode) == (0, StepKind.CODE, None)
-
-
-def test_engine_request_is_complete() -> None:
-    message = ask(SAID, tools=[tool()], sampling=Draw(seed=2**64 - 1, stop=["x"]))
-    plan = DecodePlan(Mode.SELF_SPECULATION, Variant.LINEAR, block_length=4)
-    segments = ((SegmentKind.CODE, DecodePlan(Mode.DIFFUSION)),)
-    request = to_request(message)
-    asked = to_engine(message, request, Attempt(plan, segments, request.sampling, unconstrained=False), "r")
-    assert [(own.kind, own.plan.mode) for own in asked.segments] == [
-        (decoding_pb2.SEGMENT_KIND_CODE, decoding_pb2.MODE_DIFFUSION)
-    ]
-    assert (asked.request_id, asked.chat, asked.tools) == ("r", message.chat, message.tools)
-    assert asked.tool_choice.kind == Choice.KIND_AUTO
-    assert asked.sampling == Draw(
-        max_tokens=256,
-        temperature=0,
-        top_p=1,
-        top_k=0,
-        seed=2**64 - 1,
-        stop=["x"],
-        min_p=0,
-        repetition_penalty=1,
-        presence_penalty=0,
-        frequency_penalty=0,
-    )
-    assert (asked.plan.mode, asked.plan.variant) == (decoding_pb2.MODE_SELF_SPECULATION, decoding_pb2.VARIANT_LINEAR)
-    assert asked.plan.block_length == 4
-
-
-def test_all_of_sampling_reaches_the_engine() -> None:
-    sampling = Draw(
-        max_tokens=3,
-        temperature=0.5,
-        top_p=0.75,
-        top_k=4,
-        seed=5,
-        stop=["x"],
-        min_p=0.25,
-        repetition_penalty=1.5,
-        presence_penalty=-1,
-        frequency_penalty=0.5,
-        logit_bias={9: -100, 2: 1.5},
-        logprobs=0,
-    )
-    request = to_request(ask(sampling=sampling))
-    assert request.sampling.logit_bias == ((2, 1.5), (9, -100.0))
-    assert request.sampling.logprobs == 0
-    attempt = Attempt(DecodePlan(Mode.AUTOREGRESSIVE), (), request.sampling, unconstrained=False)
-    assert to_engine(ask(sampling=sampling), request, attempt, "r").sampling == sampling
-    assert to_request(ask(sampling=Draw(repetition_penalty=0.1))).sampling.repetition_penalty < 0.11
-
-
-def test_decision_goes_out_whole() -> None:
-    step = Step(StepKind.PLAN, 0.75, ("verb plan",))
-    sent = from_decision(Decision(step, "rule", DecodePlan(Mode.AUTOREGRESSIVE), "rev"), "r", "t")
-    assert (sent.request_id, sent.trace_id, sent.rule_id, sent.policy_revision) == ("r", "t", "rule", "rev")
-    assert (sent.step, sent.confidence, list(sent.evidence)) == (router_pb2.STEP_KIND_PLAN, 0.75, ["verb plan"])
-    assert sent.plan.variant == decoding_pb2.VARIANT_UNSPECIFIED
-    assert not sent.HasField("held")
-
-
-def test_the_load_that_a_session_holds_goes_out() -> None:
-    held = Held(Load(1, 2, 0.25, fleet=FleetLoad(3, 4, 5, 0.5)), 123, "router")
-    step = Step(StepKind.PLAN, 0.75)
-    sent = from_decision(Decision(step, "rule", DecodePlan(Mode.AUTOREGRESSIVE), "rev", held=held), "r", "t").held
-    assert sent == router_pb2.HeldLoad(
-        since_us=123,
-        router="router",
-        running=1,
-        waiting=2,
-        cache_used=0.25,
-        fleet=router_pb2.FleetLoad(routers=3, running=4, waiting=5, cache_used=0.5),
-    )
-
-
 names = st.one_of(st.text(max_size=4), st.sampled_from(["f", "lookup"]))
 documents = st.one_of(
     st.text(max_size=8),
@@ -294,33 +177,3 @@ def test_any_request_converts_or_says_why(message: router_pb2.GenerateRequest) -
         _, text, details = to_status(error)
         encoded = sum(1 if 32 <= byte < 127 else 3 for byte in text.encode())
         assert encoded + len(details) * 4 / 3 < 7_900
-
-
-def test_what_only_policies_look_at() -> None:
-    asked = to_request(ask(tenant="acme", expected_tokens=0, latency_class=3, first_token_ms=250))  # type: ignore[arg-type]
-    assert (asked.tenant, asked.expected_tokens, asked.latency_class, asked.first_token_ms) == ("acme", 0, "batch", 250)
-    silent = to_request(ask())
-    assert (silent.tenant, silent.expected_tokens, silent.latency_class, silent.first_token_ms) == (
-        "",
-        None,
-        None,
-        None,
-    )
-
-
-@given(
-    mode=st.sampled_from(Mode),
-    variant=st.sampled_from([None, *Variant]),
-    numbers=st.tuples(st.integers(0, 64), st.floats(0, 1, width=32), st.integers(0, 64)),
-    sources=st.frozensets(st.sampled_from(DraftSource)),
-    others=st.tuples(st.floats(0, 1, width=32), st.integers(0, 64)),
-)
-def test_plans_come_back(
-    mode: Mode,
-    variant: Variant | None,
-    numbers: tuple[int, float, int],
-    sources: frozenset[DraftSource],
-    others: tuple[float, int],
-) -> None:
-    plan = DecodePlan(mode, variant, *numbers, Verification.EXACT, sources, *others)
-    assert to_plan(from_plan(plan)) == plan

@@ -1,0 +1,1 @@
+"""Protobufs of router.proto to the domain and back: the only reader of requests."""
