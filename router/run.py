@@ -20,7 +20,7 @@ from triroute.router.policy.trial.turn import Turn
 from triroute.router.segments import Segments, call_id, call_records, ran
 from triroute.router.structured.attempt import GRAMMAR_OFF, Attempt, may_escalate
 from triroute.router.structured.check import Checked, unquoted
-from triroute.router.types import Capture, Decision, Load, Request, Step, StepKind
+from triroute.router.types import Capture, Decision, FormatKind, Load, Request, Step, StepKind
 
 CANCELLED = "CANCELLED"
 _SALT_BYTES = 16
@@ -214,7 +214,9 @@ class Run:
         """What the output turned out to be; unknown where there is none, or it did not end by itself or its limits."""
         if self.finish is None or self.finish.reason == decoding_pb2.FINISH_REASON_ABORTED:
             return StepKind.UNKNOWN
-        return observe(self.text[:LONGEST])
+        shaped = self.request.response_format.kind is FormatKind.JSON_SCHEMA and bool(self.text)
+        held = shaped and self.attempt is not None and not self.attempt.unconstrained
+        return observe(self.text[:LONGEST], called=bool(self.calls) or held)
 
     @property
     def milliseconds_a_token(self) -> float | None:

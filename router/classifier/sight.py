@@ -21,14 +21,20 @@ REACH = 24  # messages
 _TOOLS = 6  # tools whose words are compared with the ask
 _FAILED = re.compile(r"error|exception|traceback|failed|not found|invalid|denied", re.IGNORECASE)
 _OBSERVED = re.compile(r"observation|exit ?code|output|result|error|traceback", re.IGNORECASE)
+_PRINTED = re.compile(r"```(?:output|result|console|stdout)\s*\n(?!.*```\s*\S)(.*?)```\s*\Z", re.DOTALL)
+_COUNTED = 16_000  # characters of an ask whose fences are counted
 _HEAD = 30  # characters that tell an observation from what a person writes
+_RESULT_HEAD, _RESULT_TAIL = 200, 100  # characters of a result
 _STEM = 5
 _KEPT = 256  # texts that come with each step of a session and are read once: tools, system prompts
 
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """`facts` are whole features; `ask` and `system` are words. `cut`: characters of the two that were not read."""
+    """`facts` are whole features; `ask` and `system` are words.
+
+    `cut`: characters of the two, and of a tool's result that has just come, that were not read.
+    """
 
     facts: tuple[str, ...]
     ask: tuple[str, ...]
@@ -42,9 +48,9 @@ def see(request: Request) -> Sight:
     ask = request.text or _ask(messages)
     window, cut = _window(ask, WINDOW)
     words = asked(window)
-    facts = [*_shape(request), *_of_ask(window, len(ask), words), *_form(request, ask, words)]
+    facts = [*_shape(request), *_of_ask(ask, window, words), *_form(request, ask, words)]
     if request.text:
-        facts += [*_gist(set(words), False), f"goes on from {glance(ask[-WINDOW:])}", "last: raw text"]
+        facts += [*_gist(set(words), False), f"goes on from {_written(ask)}", "last: raw text"]
         return Sight(tuple(facts), tuple(words), (), cut)
     system = _instructions(messages)
     head, cut_system = _window(system, _SYSTEM_WINDOW)
@@ -60,7 +66,7 @@ def see(request: Request) -> Sight:
         facts.append("JSON is asked for")
     if may_call:
         facts += _overlap(request, known)
-    return Sight(tuple(facts), tuple(words), instructed.words, cut + cut_system)
+    return Sight(tuple(facts), tuple(words), instructed.words, cut + cut_system + _cut_result(messages[-1]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +107,28 @@ def _shape(request: Request) -> list[str]:
     return facts
 
 
-def _of_ask(window: str, length: int, words: list[str]) -> list[str]:
-    facts = [f"ask length {_size(length)}", f"ask begins with {words[0] if words else 'nothing'}"]
+def _of_ask(ask: str, window: str, words: list[str]) -> list[str]:
+    facts = [f"ask length {_size(len(ask))}", f"ask begins with {words[0] if words else 'nothing'}"]
     if "```" in window:
-        facts.append("ask ends inside a fence" if window.count("```") % 2 else "ask has a fence")
+        facts.append("ask ends inside a fence" if _is_open(ask) else "ask has a fence")
     tail = window.rstrip()[-1:]
     if tail in "?:.{([>\"'`" and tail:
         facts.append(f"ask ends with {tail}")
     return facts
+
+
+def _is_open(ask: str) -> bool:
+    """Whether a fence is open at the end; of long asks, whether the last mark names a language."""
+    if len(ask) <= _COUNTED:
+        return ask.count("```") % 2 == 1
+    return ask[-WINDOW:].rpartition("```")[2][:1].isalpha()
+
+
+def _written(text: str) -> str:
+    """What a raw prompt ends with: what a program printed, or a text of some kind."""
+    if found := _PRINTED.search(text[-WINDOW:]):
+        return f"output, {_result(found[1])}"
+    return glance(text[-WINDOW:])
 
 
 def _of_turns(messages: tuple[Message, ...], may_call: bool) -> list[str]:
@@ -129,7 +149,7 @@ def _of_turns(messages: tuple[Message, ...], may_call: bool) -> list[str]:
         f"last {who}, {'may' if may_call else 'may not'} call",
     ]
     if last.role is Role.USER and _OBSERVED.search(last.content[:_HEAD]):
-        facts.append(f"loop of {before}")
+        facts.append(f"loop of {before}, {_result(last.content)}")
     if depth:
         facts.append(f"tool loop {min(depth, 4)}, last {who}")
     if last.role is Role.TOOL:
@@ -155,9 +175,13 @@ def _kind_of(message: Message) -> str:
     return "tool_call" if message.tool_calls else glance(message.content)
 
 
+def _cut_result(last: Message) -> int:
+    return max(0, len(last.content) - _RESULT_HEAD - _RESULT_TAIL) if last.role is Role.TOOL else 0
+
+
 def _result(content: str) -> str:
-    head = content[:200]
-    if _FAILED.search(head) or (len(content) > 200 and _FAILED.search(content[-100:])):
+    head = content[:_RESULT_HEAD]
+    if _FAILED.search(head) or (len(content) > _RESULT_HEAD and _FAILED.search(content[-_RESULT_TAIL:])):
         return "failed"
     if not head.strip():
         return "empty"

@@ -89,7 +89,7 @@ def _is_json(body: str) -> bool:
         return False
     try:
         return isinstance(json.loads(body), dict | list)
-    except ValueError:
+    except (ValueError, RecursionError):
         return re.match(r'[\[{]\s*[{\["]', body) is not None and '":' in body[:400]  # cut short by a limit
 
 

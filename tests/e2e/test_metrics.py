@@ -107,6 +107,25 @@ def test_steps_are_counted(served: Running) -> None:
     assert SECRET not in page
 
 
+def test_what_a_schema_held_is_what_it_was_taken_for(served: Running) -> None:
+    """Whatever its value is: a number is no less JSON than an object."""
+    before = claims(served)
+    step = {"prompt": "Yes or no?", "json_schema": {"enum": ["yes", "no"]}, "max_tokens": 8}
+    list(served.stub.Generate(build(step, "a step")))
+    asyncio.run_coroutine_threadsafe(served.service.pipeline.idle.wait(), served.loop).result(timeout=30)
+    assert claims(served) - before == Counter({("1.0", "true"): 1})
+
+
+def claims(service: Running) -> Counter[tuple[str, str]]:
+    """Steps by how surely they were taken for something, and whether they were that."""
+    found: Counter[tuple[str, str]] = Counter()
+    for family in text_string_to_metric_families(scrape(service)[0]):
+        for sample in family.samples:
+            if sample.name == "triroute_classifier_claims_total":
+                found[sample.labels["confidence"], sample.labels["right"]] += int(sample.value)
+    return found
+
+
 def test_every_query_names_what_there_is(served: Running) -> None:
     known = samples(scrape(served)[0])
     for metric in METRICS:  # those that nothing has happened to yet

@@ -25,8 +25,11 @@ _FACTS = {
         for who in ("ask", "system", "form")
         for what in ("plan", "JSON", "code", "text")
     },
-    "loop of code": (_CODE, _SAYS),
-    "loop of tool_call": (_TOOL, _SAYS),
+    **{
+        f"loop of {what}, {result}": (kind, weight)
+        for what, kind in (("code", _CODE), ("tool_call", _TOOL))
+        for result, weight in (("failed", _SAYS), ("long", _HINTS), ("JSON", _HINTS))  # what failed is tried again
+    },
     "shown: plan": (_PLAN, _SAYS),
     "shown: tool_call": (_TOOL, _SAYS),
     "shown: code": (_CODE, _SAYS),

@@ -86,6 +86,13 @@ def test_long_text_is_cut_and_said_so() -> None:
     assert step.evidence[-1] == f"{step.cut} characters were not looked at"
 
 
+def test_a_long_result_is_cut_and_said_so() -> None:
+    result = Message(Role.TOOL, "a row of the table; " * 50_000, tool_call_id="c")
+    step = classify(Request((Message(Role.USER, "Find it."), result)))
+    assert step.cut > 999_000
+    assert step.evidence[-1] == f"{step.cut} characters were not looked at"
+
+
 @given(
     st.lists(st.tuples(st.sampled_from(list(Role)), st.text(max_size=300)), min_size=1, max_size=6),
     st.lists(st.text(max_size=30), max_size=3),

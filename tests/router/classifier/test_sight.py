@@ -62,3 +62,31 @@ def test_words_of_the_ask_in_tools() -> None:
     ).facts
     assert "tool names asked for: 1" in facts
     assert "may call, ask has doing" in facts
+
+
+def _asked(text: str) -> tuple[str, ...]:
+    return see(Request((Message(Role.USER, text),))).facts
+
+
+def test_fences_are_counted_in_all_of_an_ask() -> None:
+    log = "```\n" + "a line of the log\n" * 50
+    assert "ask has a fence" in _asked("See:\n" + log + "```\nWhat is wrong there, and why?")
+    assert "ask ends inside a fence" in _asked("Go on:\n" + log + "```\n```python\ndef add(")
+    assert "ask has a fence" in _asked("See:\n" + log * 30 + "```\nWhat is wrong there, and why?")  # too long to count
+    assert "ask ends inside a fence" in _asked("Go on:\n" + log * 30 + "```\nNow:\n```python\ndef add(")
+
+
+def test_what_came_of_a_call_is_told_with_the_loop() -> None:
+    def after(result: str) -> tuple[str, ...]:
+        turns = (Message(Role.USER, "Go."), Message(Role.ASSISTANT, "```python\nx = f(1)\n```"))
+        return see(Request((*turns, Message(Role.USER, result)))).facts
+
+    assert "loop of code, failed" in after("Output: Traceback (most recent call last)")
+    assert "loop of code, short" in after("Output: 7")
+    assert "loop of code, long" in after("Output: " + "7 " * 100)
+
+
+def test_what_a_raw_prompt_goes_on_from() -> None:
+    assert "goes on from code" in see(Request(text="```python\nimport os\nx = 1\n")).facts
+    assert "goes on from output, short" in see(Request(text="```python\nprint(1)\n```\n```output\n1\n```\n")).facts
+    assert "goes on from prose" in see(Request(text="It printed 1.\nSo it is one, as")).facts

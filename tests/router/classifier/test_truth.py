@@ -72,6 +72,11 @@ def test_parsed_calls_are_calls() -> None:
     assert observe("", called=True) == "tool_call"
 
 
+def test_nesting_without_end_is_no_json() -> None:
+    assert observe("[" * 2_000) == "prose"
+    assert observe('{"a":' * 2_000) == "tool_call"  # as one that a limit cut
+
+
 @given(st.text(alphabet=' \n`<>[]{}();=-*#.1a:"', max_size=400))
 def test_any_output(text: str) -> None:
     assert observe(text) in {"plan", "tool_call", "code", "prose", "unknown"}
