@@ -18,7 +18,7 @@ _CALL = re.compile(
     r"|^\s*Action\s*:.*\n+\s*Action Input\s*:",
     re.MULTILINE,
 )
-_FENCE = re.compile(r"(?:```|~~~)([\w+#.-]*)[^\n]*\n(.*?)(?:\n?[ \t]*(?:```|~~~)|\Z)", re.DOTALL)
+_FENCE = re.compile(r"(?:```|~~~)([\w+#.-]*)[^\n]{0,500}\n(.*?)(?:\n?[ \t]*(?:```|~~~)|\Z)", re.DOTALL)
 _CODE_TAG = re.compile(r"<(code|command|execute(?:_\w+)?)>(.*?)(?:</\1>|\Z)", re.DOTALL)
 _NOT_CODE = frozenset({"json", "text", "txt", "markdown", "md", "plaintext", "csv", "console", "output", "tool_call"})
 _CODE_LINE = re.compile(

@@ -84,12 +84,14 @@ def test_any_output(text: str) -> None:
 
 @pytest.mark.parametrize("piece", ["```", "<code>", "<think>", "; ", "1. ", "a(", "- add\n", '"""', "[{", "\n\n", "<"])
 def test_hostile_outputs_take_no_longer(piece: str) -> None:
-    """Twice the output, at most about twice the time: measured against itself."""
+    """Four times the output, about four times the time: measured against itself, the least of three of each."""
 
     def spent(length: int) -> float:
-        text = (piece * length)[:length]
-        start = time.thread_time()
-        observe(text)
-        return time.thread_time() - start
+        text, took = (piece * length)[:length], list[float]()
+        for _ in range(3):
+            start = time.thread_time()
+            observe(text)
+            took.append(time.thread_time() - start)
+        return min(took)
 
     assert spent(LONGEST) <= 16 * spent(LONGEST // 4) + 0.05
