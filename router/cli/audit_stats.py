@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from triroute.proto import router_pb2
+from triroute.router.audit.place import Place
 from triroute.router.audit.second_look import second_look, tally
 from triroute.router.audit.stats import BY, Bucket, Group, confidences, gather, read_records
 from triroute.router.capture.content import ContentStore, Seal, content_file
@@ -20,6 +21,7 @@ from triroute.router.capture.replay import Again
 from triroute.router.cli.audit_prune import when
 from triroute.router.cli.connect import own_engine
 from triroute.router.cli.options import DEFAULTS, Adapter, CaptureKey, Checkpoint, Records, Threads
+from triroute.router.cli.output import output
 from triroute.router.cli.screen import console, line, safe
 from triroute.router.errors import NotFound, StartFailed
 from triroute.router.settings import Settings
@@ -60,7 +62,7 @@ def stats(
         contents = ContentStore(content_file(records), Seal.of(capture_key))
         asyncio.run(_look(settings, contents, steps, look, buckets))
     if plot is not None:
-        _plot(plot, groups, buckets)
+        _plot(plot, records, groups, buckets)
     if as_json:
         figures = {
             "groups": [_plain(names, key, group, price_per_hour) for key, group in groups.items()],
@@ -125,16 +127,19 @@ def _sureness(buckets: list[Bucket]) -> Table:
     return table
 
 
-def _plot(path: Path, groups: dict[tuple[str, ...], Group], buckets: list[Bucket]) -> None:
-    """Raises StartFailed without matplotlib, or for a file that can't be written."""
+def _plot(path: Path, records: Place, groups: dict[tuple[str, ...], Group], buckets: list[Bucket]) -> None:
+    """Raises StartFailed without matplotlib, BadParameter for a file that can't be written."""
     try:
         from triroute.router.audit.stats_plot import write_plot
 
-        write_plot(path, groups, buckets)
+        with output(path, records, "--plot") as file:
+            write_plot(file, groups, buckets)
     except ModuleNotFoundError as error:
         raise StartFailed("--plot needs matplotlib; install `triroute[bench]`") from error
-    except (OSError, ValueError) as error:
-        raise StartFailed(f"{path} can't be written: {error}; name a .png or .svg") from error
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"{path} can't be written: {error}; name a .png or .svg", param_hint="--plot"
+        ) from error
     line(f"plots: {escape(str(path))}")
 
 

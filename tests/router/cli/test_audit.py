@@ -96,7 +96,7 @@ def test_export(log: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     rows = pq.read_table(tmp_path / "log.parquet").to_pylist()
     assert [row["number"] for row in rows] == [1, 2, 3]
     assert rows[1]["request_id"] == ID
-    assert run(log, "export", str(tmp_path / "no" / "log.jsonl")).exit_code == 2
+    assert run(log, "export", str(tmp_path / "log.jsonl" / "other")).exit_code == 2
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     error = run(log, "export", str(tmp_path / "other"), "--format", "parquet").exception
     assert isinstance(error, ParquetMissing)
