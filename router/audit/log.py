@@ -43,7 +43,6 @@ class AuditLog:
         self._session: Session | None = None
         self._frontier = Frontier()
         self._doubt: tuple[int, bytes] | None = None  # size and root of a transaction while it is committed
-        self._dictionaries: dict[str, tuple[int, bytes]] = {}
 
     def append(self, entries: Sequence[Entry], kept: Mapping[str, bytes], durable: bool) -> None:
         """As `Sink`. Raises OSError, and no other failure of the database.
@@ -118,9 +117,9 @@ class AuditLog:
         for sha256, body in kept.items():  # a vocabulary takes a while to pack: only where it is new
             if session.execute("SELECT 1 FROM kept WHERE sha256 = ?", (sha256,)).fetchone() is None:
                 session.execute("INSERT INTO kept VALUES (?, ?, ?)", (sha256, *pack(body)))
-        rows = []
+        rows, words = [], dict[str, tuple[int, bytes]]()
         for entry in entries:
-            rows.append(row(frontier.size, entry, self._dictionary(session, entry)))
+            rows.append(row(frontier.size, entry, _dictionary(session, entry, words)))
             frontier.append(leaf_hash(entry.canonical))
         session.executemany(
             "INSERT INTO entry (number, leaf, at_us, request_id, trace_id, packing, body) VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -134,22 +133,13 @@ class AuditLog:
             keep_lost(self.place, f"it had {self._frontier.size} entries, and has {size}")
         return self._frontier.copy() if size == self._frontier.size else frontier_at(connection, size)
 
-    def _dictionary(self, connection: Session, entry: Entry) -> tuple[int, bytes] | None:
-        """What entries of its kind are packed with; the first one of a kind leaves it."""
-        if entry.template is None:
-            return None
-        name, words = entry.template
-        if name not in self._dictionaries:
-            self._dictionaries[name] = _find_or_add(connection, name, words)
-        return self._dictionaries[name]
-
     def _open(self) -> Session:
         """The connection, while it writes to the log that is there."""
         if self._session is not None and self._session.is_current():
             return self._session
         self.close()
         session = self._session = self._database.write()
-        self._frontier, self._dictionaries = Frontier(), {}
+        self._frontier = Frontier()
         with session.transaction():
             version = session.version()
             self._key = own_key(self._key_path) if version < LOG_SINCE else read_key(self._key_path)
@@ -165,16 +155,34 @@ def _has_grown_to(session: Session, size: int, doubt: tuple[int, bytes]) -> bool
     return size >= then and frontier_at(session, then).root() == root
 
 
+def _dictionary(connection: Session, entry: Entry, found: dict[str, tuple[int, bytes]]) -> tuple[int, bytes] | None:
+    """What entries of its kind are packed with; the first one of a kind leaves it.
+
+    `found` are those of this transaction: from one to the next, another process may remove some.
+    """
+    if entry.template is None:
+        return None
+    name, words = entry.template
+    if name not in found:
+        found[name] = _find_or_add(connection, name, words)
+    return found[name]
+
+
 def _find_or_add(connection: Session, name: str, words: bytes) -> tuple[int, bytes]:
-    """The dictionary of this name; the last one where there are too many."""
+    """The dictionary of this name; the last one of those named alike where there are too many."""
     select = "SELECT number, body FROM dictionary"
     found: tuple[int, bytes] | None = connection.execute(f"{select} WHERE name = ?", (name,)).fetchone()
     if found is not None:
         return found
-    (count,) = connection.execute("SELECT count(*) FROM dictionary").fetchone()
+    alike = (f"{name.partition('/')[0]}/%",)
+    (count,) = connection.execute("SELECT count(*) FROM dictionary WHERE name LIKE ?", alike).fetchone()
     if count < _MOST_DICTIONARIES:
-        values = (count + FIRST_DICTIONARY, name, words)
-        connection.execute("INSERT INTO dictionary (number, name, body) VALUES (?, ?, ?)", values)
-        return count + FIRST_DICTIONARY, words
-    last: tuple[int, bytes] = connection.execute(f"{select} ORDER BY number DESC LIMIT 1").fetchone()
+        (number,) = connection.execute(
+            "SELECT coalesce(max(number) + 1, ?) FROM dictionary", (FIRST_DICTIONARY,)
+        ).fetchone()
+        connection.execute("INSERT INTO dictionary (number, name, body) VALUES (?, ?, ?)", (number, name, words))
+        return number, words
+    last: tuple[int, bytes] = connection.execute(
+        f"{select} WHERE name LIKE ? ORDER BY number DESC LIMIT 1", alike
+    ).fetchone()
     return last
