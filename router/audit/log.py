@@ -43,6 +43,7 @@ class AuditLog:
         self._session: Session | None = None
         self._frontier = Frontier()
         self._doubt: tuple[int, bytes] | None = None  # size and root of a transaction while it is committed
+        self._dictionaries: dict[str, tuple[int, bytes] | None] = {}
 
     def append(self, entries: Sequence[Entry], kept: Mapping[str, bytes], durable: bool) -> None:
         """As `Sink`. Raises OSError, and no other failure of the database.
@@ -117,9 +118,9 @@ class AuditLog:
         for sha256, body in kept.items():  # a vocabulary takes a while to pack: only where it is new
             if session.execute("SELECT 1 FROM kept WHERE sha256 = ?", (sha256,)).fetchone() is None:
                 session.execute("INSERT INTO kept VALUES (?, ?, ?)", (sha256, *pack(body)))
-        rows, words = [], dict[str, tuple[int, bytes]]()
+        rows = []
         for entry in entries:
-            rows.append(row(frontier.size, entry, _dictionary(session, entry, words)))
+            rows.append(row(frontier.size, entry, self._dictionary(session, entry)))
             frontier.append(leaf_hash(entry.canonical))
         session.executemany(
             "INSERT INTO entry (number, leaf, at_us, request_id, trace_id, packing, body) VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -127,11 +128,21 @@ class AuditLog:
         )
 
     def _catch_up(self, connection: Session) -> Frontier:
-        """The tree of all entries, those of other processes with it."""
+        """The tree of all entries, those of other processes with it. Dictionaries, too, may be others since."""
+        self._dictionaries = {}
         (size,) = connection.execute("SELECT coalesce(max(number) + 1, 0) FROM entry").fetchone()
         if size < self._frontier.size:
             keep_lost(self.place, f"it had {self._frontier.size} entries, and has {size}")
         return self._frontier.copy() if size == self._frontier.size else frontier_at(connection, size)
+
+    def _dictionary(self, connection: Session, entry: Entry) -> tuple[int, bytes] | None:
+        """What entries of its kind are packed with; the first one of a kind leaves it."""
+        if entry.template is None:
+            return None
+        name, words = entry.template
+        if name not in self._dictionaries:
+            self._dictionaries[name] = _find_or_add(connection, name, words)
+        return self._dictionaries[name]
 
     def _open(self) -> Session:
         """The connection, while it writes to the log that is there."""
@@ -139,7 +150,7 @@ class AuditLog:
             return self._session
         self.close()
         session = self._session = self._database.write()
-        self._frontier = Frontier()
+        self._frontier, self._dictionaries = Frontier(), {}
         with session.transaction():
             version = session.version()
             self._key = own_key(self._key_path) if version < LOG_SINCE else read_key(self._key_path)
@@ -155,34 +166,18 @@ def _has_grown_to(session: Session, size: int, doubt: tuple[int, bytes]) -> bool
     return size >= then and frontier_at(session, then).root() == root
 
 
-def _dictionary(connection: Session, entry: Entry, found: dict[str, tuple[int, bytes]]) -> tuple[int, bytes] | None:
-    """What entries of its kind are packed with; the first one of a kind leaves it.
-
-    `found` are those of this transaction: from one to the next, another process may remove some.
-    """
-    if entry.template is None:
-        return None
-    name, words = entry.template
-    if name not in found:
-        found[name] = _find_or_add(connection, name, words)
-    return found[name]
-
-
-def _find_or_add(connection: Session, name: str, words: bytes) -> tuple[int, bytes]:
-    """The dictionary of this name; the last one of those named alike where there are too many."""
-    select = "SELECT number, body FROM dictionary"
-    found: tuple[int, bytes] | None = connection.execute(f"{select} WHERE name = ?", (name,)).fetchone()
+def _find_or_add(connection: Session, name: str, words: bytes) -> tuple[int, bytes] | None:
+    """The dictionary of this name; None where there are too many of its making."""
+    found: tuple[int, bytes] | None = connection.execute(
+        "SELECT number, body FROM dictionary WHERE name = ?", (name,)
+    ).fetchone()
     if found is not None:
         return found
-    alike = (f"{name.partition('/')[0]}/%",)
-    (count,) = connection.execute("SELECT count(*) FROM dictionary WHERE name LIKE ?", alike).fetchone()
-    if count < _MOST_DICTIONARIES:
-        (number,) = connection.execute(
-            "SELECT coalesce(max(number) + 1, ?) FROM dictionary", (FIRST_DICTIONARY,)
-        ).fetchone()
-        connection.execute("INSERT INTO dictionary (number, name, body) VALUES (?, ?, ?)", (number, name, words))
-        return number, words
-    last: tuple[int, bytes] = connection.execute(
-        f"{select} WHERE name LIKE ? ORDER BY number DESC LIMIT 1", alike
-    ).fetchone()
-    return last
+    alike = f"{name.partition('/')[0]}/%"
+    (count,) = connection.execute("SELECT count(*) FROM dictionary WHERE name LIKE ?", (alike,)).fetchone()
+    if count >= _MOST_DICTIONARIES:
+        return None
+    (last,) = connection.execute("SELECT max(number) FROM dictionary").fetchone()
+    number = FIRST_DICTIONARY if last is None else last + 1
+    connection.execute("INSERT INTO dictionary (number, name, body) VALUES (?, ?, ?)", (number, name, words))
+    return number, words

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from triroute.proto import router_pb2
-from triroute.router.audit.body import FIRST_DICTIONARY
+from triroute.router.audit.body import DEFLATED, FIRST_DICTIONARY
 from triroute.router.audit.entries import read_entries
 from triroute.router.audit.place import Place
 from triroute.router.audit.proof import prove
@@ -132,3 +132,16 @@ def test_dictionaries_of_other_making_are_not_used(place: Place) -> None:
     write(place, 2, begin=False)
     assert look(place, "SELECT count(*) FROM dictionary") == (2,)
     assert len(RecordStore(place).latest(9)) == 2
+
+
+def test_too_many_dictionaries(place: Place) -> None:
+    writer = RecordWriter(place)
+    for number in range(70):
+        one = record(number)
+        one.decision.rule_id = f"rule-{number}"
+        writer.add(one)
+    writer.close()
+    assert look(place, "SELECT count(*) FROM dictionary") == (64,)
+    assert look(place, "SELECT max(packing) FROM entry WHERE number >= 64") == (DEFLATED,)
+    assert len(RecordStore(place).latest(99)) == 70
+    assert verify(place).problems == []
