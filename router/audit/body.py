@@ -13,7 +13,6 @@ PLAIN, DEFLATED, FIRST_DICTIONARY = 0, 1, 2  # packings; from the last on, defla
 _RAW = -15  # deflate without header and checksum: the leaf hash is the checksum
 _LEVEL, _MEMORY = 9, 9
 _CHECK_BYTES = 4
-_TEMPLATES = 2  # how templates are made: names of dictionaries begin with it, so that none made otherwise is used
 
 # Words that records use often, in place of those of the record that a template is made of.
 _WHY = "step is , wanted ; is none, wanted any of "
@@ -62,7 +61,7 @@ class Entry:
             small.token_text.clear()
         canonical = audit_pb2.AuditEntry(record=small).SerializeToString(deterministic=True)
         decision, trace = record.decision, record.decision.trace_id or None
-        name = f"{_TEMPLATES}/{decision.policy_revision}/{decision.rule_id}/{decision.step}"
+        name = f"{decision.policy_revision}/{decision.rule_id}/{decision.step}"
         template = (name, _template(small)) if decision.rule_id else None
         return cls(canonical, record.arrived_us, record.request_id, trace, template)
 

@@ -167,17 +167,15 @@ def _has_grown_to(session: Session, size: int, doubt: tuple[int, bytes]) -> bool
 
 
 def _find_or_add(connection: Session, name: str, words: bytes) -> tuple[int, bytes] | None:
-    """The dictionary of this name; None where there are too many of its making."""
+    """The dictionary of this name; None where there are too many."""
     found: tuple[int, bytes] | None = connection.execute(
         "SELECT number, body FROM dictionary WHERE name = ?", (name,)
     ).fetchone()
     if found is not None:
         return found
-    alike = f"{name.partition('/')[0]}/%"
-    (count,) = connection.execute("SELECT count(*) FROM dictionary WHERE name LIKE ?", (alike,)).fetchone()
+    count, last = connection.execute("SELECT count(*), max(number) FROM dictionary").fetchone()
     if count >= _MOST_DICTIONARIES:
         return None
-    (last,) = connection.execute("SELECT max(number) FROM dictionary").fetchone()
-    number = FIRST_DICTIONARY if last is None else last + 1
+    number = last + 1 if count else FIRST_DICTIONARY
     connection.execute("INSERT INTO dictionary (number, name, body) VALUES (?, ?, ?)", (number, name, words))
     return number, words
