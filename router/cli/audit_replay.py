@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +15,7 @@ from rich.progress import track
 from rich.table import Table
 
 from triroute.proto import router_pb2
+from triroute.router.audit.entries import read_entries
 from triroute.router.audit.place import Place
 from triroute.router.audit.store import RecordStore
 from triroute.router.capture.content import ContentGone, ContentStore, Seal, content_file
@@ -24,7 +26,7 @@ from triroute.router.cli.screen import console, errors, line, quoted
 from triroute.router.errors import NotFound
 from triroute.router.settings import Settings
 
-_LOOKED_AT = 10_000  # records, for captured ones
+_LOOKED_AT = 10_000  # entries, for captured steps
 _AROUND = 24  # characters shown before and after a difference
 
 
@@ -61,13 +63,15 @@ def captured(store: RecordStore, records: Place, wanted: list[str], last: int, k
     contents = ContentStore(content_file(records), Seal.of(key))
     if wanted:
         return [Again.of(store.find(one), contents) for one in wanted]
-    found = [record for record in store.latest(_LOOKED_AT) if record.captured and record.decision.rule_id][:last]
+    steps = (logged.entry.record for logged in read_entries(records, newest=_LOOKED_AT) if logged.entry is not None)
+    captures = (record.request_id for record in steps if record.captured and record.decision.rule_id)
+    found = list(islice(captures, last))
     if not found:
-        raise NotFound(f"no captured step among the newest {_LOOKED_AT} of {records}; see `capture: content`")
+        raise NotFound(f"no captured step among the newest {_LOOKED_AT:,} entries of {records}; see `capture: content`")
     there = list[Again]()
-    for record in found:
+    for request_id in found:
         try:
-            there.append(Again.of(record, contents))
+            there.append(Again.of(store.find(request_id), contents))
         except ContentGone as error:
             errors.print(f"[yellow]skipped[/yellow]: {escape(str(error))}", soft_wrap=True, highlight=False)
     if not there:
