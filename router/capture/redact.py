@@ -13,17 +13,13 @@ from triroute.router.audit.log import AuditLog
 from triroute.router.audit.place import Place
 from triroute.router.audit.store import RecordStore
 from triroute.router.capture.content import ContentStore, content_file
-from triroute.router.errors import NotFound
 
 
 def find(place: Place, wanted: str) -> str:
-    """The request id of a step, of one whose record is gone by its whole request id. Raises NotFound."""
-    try:
-        return RecordStore(place).find(wanted).request_id
-    except NotFound:
-        if not ContentStore(content_file(place)).holds(wanted):
-            raise
+    """The request id of a step; of one whose record is gone or damaged, by the whole of it. Raises NotFound."""
+    if ContentStore(content_file(place)).holds(wanted):
         return wanted
+    return RecordStore(place).find(wanted).request_id
 
 
 def redact(place: Place, key: Path | None, request_ids: Sequence[str], reason: str, author: str) -> list[str]:
