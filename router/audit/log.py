@@ -43,7 +43,7 @@ class AuditLog:
         self._session: Session | None = None
         self._frontier = Frontier()
         self._doubt: tuple[int, bytes] | None = None  # size and root of a transaction while it is committed
-        self._dictionaries: dict[str, tuple[int, bytes]] = {}
+        self._dictionaries: dict[str, tuple[int, bytes] | None] = {}
 
     def append(self, entries: Sequence[Entry], kept: Mapping[str, bytes], durable: bool) -> None:
         """As `Sink`. Raises OSError, and no other failure of the database.
@@ -128,7 +128,8 @@ class AuditLog:
         )
 
     def _catch_up(self, connection: Session) -> Frontier:
-        """The tree of all entries, those of other processes with it."""
+        """The tree of all entries, those of other processes with it. Dictionaries, too, may be others since."""
+        self._dictionaries = {}
         (size,) = connection.execute("SELECT coalesce(max(number) + 1, 0) FROM entry").fetchone()
         if size < self._frontier.size:
             keep_lost(self.place, f"it had {self._frontier.size} entries, and has {size}")
@@ -165,16 +166,16 @@ def _has_grown_to(session: Session, size: int, doubt: tuple[int, bytes]) -> bool
     return size >= then and frontier_at(session, then).root() == root
 
 
-def _find_or_add(connection: Session, name: str, words: bytes) -> tuple[int, bytes]:
-    """The dictionary of this name; the last one where there are too many."""
-    select = "SELECT number, body FROM dictionary"
-    found: tuple[int, bytes] | None = connection.execute(f"{select} WHERE name = ?", (name,)).fetchone()
+def _find_or_add(connection: Session, name: str, words: bytes) -> tuple[int, bytes] | None:
+    """The dictionary of this name; None where there are too many."""
+    found: tuple[int, bytes] | None = connection.execute(
+        "SELECT number, body FROM dictionary WHERE name = ?", (name,)
+    ).fetchone()
     if found is not None:
         return found
-    (count,) = connection.execute("SELECT count(*) FROM dictionary").fetchone()
-    if count < _MOST_DICTIONARIES:
-        values = (count + FIRST_DICTIONARY, name, words)
-        connection.execute("INSERT INTO dictionary (number, name, body) VALUES (?, ?, ?)", values)
-        return count + FIRST_DICTIONARY, words
-    last: tuple[int, bytes] = connection.execute(f"{select} ORDER BY number DESC LIMIT 1").fetchone()
-    return last
+    count, last = connection.execute("SELECT count(*), max(number) FROM dictionary").fetchone()
+    if count >= _MOST_DICTIONARIES:
+        return None
+    number = last + 1 if count else FIRST_DICTIONARY
+    connection.execute("INSERT INTO dictionary (number, name, body) VALUES (?, ?, ?)", (number, name, words))
+    return number, words

@@ -176,7 +176,7 @@ class PostgresSession:
     def compact(self) -> None:
         """As `Session`."""
         self._connection.most_seconds = _LONG_SECONDS
-        self.execute("VACUUM entry")
+        self.execute("VACUUM entry, dictionary")
 
     def damage(self) -> Iterator[tuple[str, str]]:
         """As `Session`. The server itself says when it finds a damaged page."""

@@ -1,34 +1,39 @@
-"""Retention: the bodies of old entries are removed, and their hashes stay, so that every proof still holds."""
+"""Retention: the bodies of old entries are removed, with what was captured of them.
+
+Their hashes stay, so that every proof still holds.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from triroute.proto import audit_pb2
 from triroute.router.audit.begin import frontier_at
 from triroute.router.audit.body import Entry
 from triroute.router.audit.database import Failures, Session, opened
-from triroute.router.audit.events import PRUNED, event
+from triroute.router.audit.events import PRUNED, REDACTED, event
 from triroute.router.audit.log import AuditLog
 from triroute.router.audit.place import Place
 from triroute.router.audit.schema import SEGMENT
+from triroute.router.capture.content import ContentStore, content_file
 
 _AT_ONCE = 32 * SEGMENT  # entries, so that a service that writes to the log need not wait for long
 _REMOVE = (
     "UPDATE entry SET body = NULL, packing = NULL, at_us = NULL, request_id = NULL, trace_id = NULL"
     " WHERE number >= ? AND number < ? AND body IS NOT NULL"
 )
+_STEPS = "SELECT request_id FROM entry WHERE number >= ? AND number < ? AND request_id IS NOT NULL"
 _NO_KEPT: Mapping[str, bytes] = {}
 
 
 def prune(
     place: Place, key: Path | None, *, before_us: int | None = None, keep: int | None = None
 ) -> audit_pb2.AuditPruned:
-    """Remove the bodies of whole segments of entries.
+    """Remove the bodies of whole segments of entries, what was captured of their steps, and dictionaries then unused.
 
     Those that ended before a time, or all but the newest `keep` entries. The log itself tells of it, before it happens.
-    Raises NotFound for what is no log, OSError where it can't be written.
+    Raises NotFound for what is no log, OSError where it or the content can't be written.
     """
     log = AuditLog(place, key)
     try:
@@ -41,10 +46,13 @@ def prune(
             ).fetchone()
             told = audit_pb2.AuditPruned(before=end, bodies=bodies, root=frontier_at(connection, end).root())
         if bodies:
-            log.append(_entries(told), _NO_KEPT, durable=True)
+            log.append([Entry.of_event(event(PRUNED, told))], _NO_KEPT, durable=True)
             for start in range(0, end, _AT_ONCE):
+                part = start, min(start + _AT_ONCE, end)
+                _remove_content(log, part)
                 with log.changing() as connection:
-                    connection.execute(_REMOVE, (start, min(start + _AT_ONCE, end)))
+                    connection.execute(_REMOVE, part)
+            _remove_dictionaries(log)
             log.compact()
     except Failures as error:
         raise OSError(str(error)) from error
@@ -53,8 +61,29 @@ def prune(
     return told
 
 
-def _entries(told: audit_pb2.AuditPruned) -> Sequence[Entry]:
-    return [Entry.of_event(event(PRUNED, told))]
+def _remove_content(log: AuditLog, part: tuple[int, int]) -> None:
+    """Before their records, which lead to it."""
+    contents = ContentStore(content_file(log.place))
+    if not contents.path.exists():
+        return
+    with opened(log.place) as connection:
+        rows = connection.execute(_STEPS, part).fetchall()
+    with contents.removing(request_id for (request_id,) in rows) as gone:
+        if gone:
+            told = audit_pb2.ContentRedacted(count=len(gone), reason="pruned with their records", author="log.pruned")
+            log.append([Entry.of_event(event(REDACTED, told))], _NO_KEPT, durable=True)
+
+
+def _remove_dictionaries(log: AuditLog) -> None:
+    """Those that no body is packed with; most entries are looked at while others may write."""
+    used = "SELECT DISTINCT packing FROM entry WHERE number >= ? AND body IS NOT NULL"
+    with opened(log.place) as connection:
+        (size,) = connection.execute("SELECT coalesce(max(number) + 1, 0) FROM entry").fetchone()
+        needed = set(connection.execute(used, (0,)).fetchall())
+    with log.changing() as connection:
+        needed |= set(connection.execute(used, (size,)).fetchall())
+        unused = set(connection.execute("SELECT number FROM dictionary").fetchall()) - needed
+        connection.executemany("DELETE FROM dictionary WHERE number = ?", sorted(unused))
 
 
 def _end(connection: Session, before_us: int | None, keep: int | None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from pathlib import Path
 
 from triroute.router.audit.merkle import HASH_BYTES
@@ -47,6 +48,26 @@ CREATE TRIGGER kept_kept BEFORE DELETE ON kept BEGIN SELECT RAISE(ABORT, 'append
 def split_peaks(raw: bytes) -> list[bytes]:
     """The hashes in `checkpoint.peaks`."""
     return [raw[at : at + HASH_BYTES] for at in range(0, len(raw), HASH_BYTES)]
+
+
+_BESIDE = ("key", "pub", "checkpoint", "content")
+_OF_A_DATABASE = ("", "-wal", "-shm", "-journal")
+
+
+def belongs(place: Place, file: Path) -> bool:
+    """Whether a file is the log, or one beside it, by whatever name; also where it is not there yet."""
+    names = [beside(place, what) for what in _BESIDE]
+    databases = [beside(place, "content"), *([place] if isinstance(place, Path) else [])]
+    names += [database.with_name(database.name + ending) for database in databases for ending in _OF_A_DATABASE]
+    names += names[0].parent.glob(f"{glob.escape(place.name)}.checkpoint.lost-*")
+    return any(_same(name, file) for name in names)
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:  # one of them is not there
+        return one.resolve() == other.resolve()
 
 
 def beside(place: Place, what: str) -> Path:

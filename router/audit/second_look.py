@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
 from triroute.proto import engine_pb2, router_pb2
-from triroute.router.audit.stats import BUCKETS, Bucket, bucket_of, confidences
+from triroute.router.audit.stats import Bucket, bucket_of, confidences
 from triroute.router.capture.replay import Again
 from triroute.router.convert.engine import to_engine
 from triroute.router.engine_client import EngineClient, EngineLost
@@ -19,13 +19,20 @@ from triroute.router.types import DecodePlan, Mode
 _AT_ONCE = 16
 
 
-def tally(records: Iterable[router_pb2.Record]) -> list[Bucket]:
-    """How sure diffusion was of the tokens that it committed; nothing is looked at yet."""
-    buckets = [Bucket(least) for least in BUCKETS]
+def tallied(
+    records: Iterable[router_pb2.Record], buckets: list[Bucket], captured: list[str]
+) -> Iterator[router_pb2.Record]:
+    """The records, counted as they pass: how sure diffusion was of what it committed, and whom one could look at again.
+
+    `captured` gets the request ids of the latter.
+    """
     for record in records:
-        for sure in confidences(record).values():
+        found = confidences(record)
+        for sure in found.values():
             buckets[bucket_of(sure)].tokens += 1
-    return buckets
+        if found and record.captured and not record.finish.escalations:
+            captured.append(record.request_id)
+        yield record
 
 
 async def second_look(engine: EngineClient, again: Again, buckets: list[Bucket]) -> None:

@@ -13,7 +13,7 @@ import os
 import sqlite3
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -36,6 +36,10 @@ CREATE INDEX IF NOT EXISTS content_age ON content (at_us);
 _KEY_BYTES, _NONCE_BYTES, _KEY_ID_DIGITS = 32, 12, 16
 _BUSY_SECONDS = 5
 _DAY_US = 86_400_000_000
+
+
+class ContentGone(NotFound):
+    """There is no such request in the store."""
 
 
 class Seal:
@@ -108,19 +112,12 @@ class ContentStore:
             connection.execute("INSERT OR REPLACE INTO content VALUES (?, ?, ?, ?)", values)
 
     def get(self, request_id: str) -> Captured:
-        """Raises NotFound where it was never captured, was redacted or grew old, or can't be opened."""
-        gone = f"the content of {request_id} is not in {self.path}: it was not captured, was redacted, or grew old"
-        if not self.path.exists():
-            raise NotFound(gone)
-        try:
-            with closing(sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-                found = connection.execute(
-                    "SELECT key_id, body FROM content WHERE request_id = ?", (request_id,)
-                ).fetchone()
-        except sqlite3.Error as error:
-            raise NotFound(f"{self.path} can't be read as a content store: {error}") from error
+        """Raises ContentGone where it was not captured, was redacted or grew old, NotFound where it can't be opened."""
+        found = self._row(request_id)
         if found is None:
-            raise NotFound(gone)
+            raise ContentGone(
+                f"the content of {request_id} is not in {self.path}: it was not captured, was redacted, or grew old"
+            )
         key_id, sealed = found
         body = self.seal.open(request_id, sealed, key_id)
         try:
@@ -129,12 +126,21 @@ class ContentStore:
         except (zlib.error, ValueError, IndexError) as error:
             raise NotFound(f"the content of {request_id} is damaged: {error}") from error
 
-    def redact(self, request_ids: Sequence[str]) -> list[str]:
-        """Remove requests for good; those that were there. Raises OSError."""
+    def holds(self, request_id: str) -> bool:
+        """Whether it is there, opened or sealed. Raises NotFound for what is no content store."""
+        return self._row(request_id) is not None
+
+    @contextmanager
+    def removing(self, request_ids: Iterable[str]) -> Iterator[list[str]]:
+        """Removes requests for good, at the end of the block, and none if it raises; says which of them are there.
+
+        Raises OSError.
+        """
         if not self.path.exists():
-            return []
+            yield []
+            return
         with self._changing() as connection:
-            return [
+            yield [
                 one
                 for one in request_ids
                 if connection.execute("DELETE FROM content WHERE request_id = ?", (one,)).rowcount
@@ -145,8 +151,20 @@ class ContentStore:
         if not self.path.exists():
             return 0
         with self._changing() as connection:
-            oldest = time.time_ns() // 1000 - int(days * _DAY_US)
+            oldest = int(max(0.0, time.time_ns() / 1000 - days * _DAY_US))
             return connection.execute("DELETE FROM content WHERE at_us < ?", (oldest,)).rowcount
+
+    def _row(self, request_id: str) -> tuple[str, bytes] | None:
+        if not self.path.exists():
+            return None
+        try:
+            with closing(sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+                found: tuple[str, bytes] | None = connection.execute(
+                    "SELECT key_id, body FROM content WHERE request_id = ?", (request_id,)
+                ).fetchone()
+        except sqlite3.Error as error:
+            raise NotFound(f"{self.path} can't be read as a content store: {error}") from error
+        return found
 
     @contextmanager
     def _changing(self) -> Iterator[sqlite3.Connection]:

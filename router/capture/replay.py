@@ -76,9 +76,17 @@ class Again:
     @property
     def is_exact(self) -> bool:
         """Whether autoregression must give the same."""
+        return all(p.mode is not Mode.DIFFUSION and p.verification is Verification.EXACT for p in self._plans)
+
+    @property
+    def may_differ(self) -> bool:
+        """Whether it need not come out the same: relaxed drafts go by their blocks, and those by measured times."""
+        return any(p.verification is Verification.RELAXED and not p.block_length for p in self._plans)
+
+    @property
+    def _plans(self) -> tuple[DecodePlan, ...]:
         attempt = self.attempt
-        plans = (attempt.plan, *(plan for _, plan in attempt.segments))
-        return all(p.mode is not Mode.DIFFUSION and p.verification is Verification.EXACT for p in plans)
+        return (attempt.plan, *(plan for _, plan in attempt.segments))
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +144,11 @@ class Replayer:
         if again.is_exact and (again.attempt.plan.mode is not Mode.AUTOREGRESSIVE or again.attempt.segments):
             plain = replace(again.attempt, plan=DecodePlan(Mode.AUTOREGRESSIVE), segments=())
             runs.append(await self._compared("autoregression", again, plain))
-        return Replayed(again, tuple(runs), tuple(differences(engine, self._supervisor.description)))
+        return Replayed(again, tuple(runs), self.differences(engine))
+
+    def differences(self, engine: bytes | None) -> tuple[str, ...]:
+        """What is another about this engine than about one with this Description, in words."""
+        return tuple(differences(engine, self._supervisor.description))
 
     async def run(self, again: Again, attempt: Attempt) -> Ran:
         """The step by another plan. Raises TrirouteError."""

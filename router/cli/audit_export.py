@@ -10,6 +10,7 @@ import typer
 
 from triroute.router.audit.export import to_json_lines, to_parquet
 from triroute.router.cli.options import DEFAULTS, Records
+from triroute.router.cli.output import output
 from triroute.router.cli.screen import errors
 
 
@@ -30,8 +31,6 @@ def export(
     """Write all entries to a file: JSON lines with everything, or Parquet with a row of figures a step."""
     if format_ is None:
         format_ = Format.PARQUET if out.suffix == ".parquet" else Format.JSONL
-    try:
-        count = (to_parquet if format_ is Format.PARQUET else to_json_lines)(records, out)
-    except OSError as error:
-        raise typer.BadParameter(f"{out} can't be written: {error}", param_hint="OUT") from error
+    with output(out, records, "OUT") as file:
+        count = (to_parquet if format_ is Format.PARQUET else to_json_lines)(records, file)
     errors.print(f"wrote {count} entries to {out}")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime
 import json
 import re
+import sys
+from itertools import islice
 from typing import Annotated, Any
 
 import typer
@@ -27,8 +29,8 @@ def list_entries(
 ) -> None:
     """Show the newest entries, newest first: steps, and what happened to the service."""
     if kind:
-        every = [one for one in read_entries(records) if one.kind == kind]
-        found = every[-last:][::-1]
+        every = read_entries(records, newest=sys.maxsize)
+        found = list(islice((one for one in every if one.kind == kind), last))
     else:
         found = list(read_entries(records, newest=last))
     if as_json:

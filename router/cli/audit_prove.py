@@ -10,8 +10,8 @@ import typer
 
 from triroute.router.audit import proof
 from triroute.router.cli.options import DEFAULTS, Records
+from triroute.router.cli.output import output
 from triroute.router.cli.screen import line
-from triroute.router.policy.whole import write_whole
 
 
 def prove(
@@ -24,8 +24,6 @@ def prove(
     if out is None:
         print(text)  # noqa: T201
         return
-    try:
-        write_whole(out, f"{text}\n")
-    except OSError as error:
-        raise typer.BadParameter(f"{out} can't be written: {error}", param_hint="--out") from error
+    with output(out, records, "--out") as file:
+        file.write_text(f"{text}\n", encoding="utf-8")
     line(f"wrote {out}")

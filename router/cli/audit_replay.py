@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,9 +15,10 @@ from rich.progress import track
 from rich.table import Table
 
 from triroute.proto import router_pb2
+from triroute.router.audit.entries import read_entries
 from triroute.router.audit.place import Place
 from triroute.router.audit.store import RecordStore
-from triroute.router.capture.content import ContentStore, Seal, content_file
+from triroute.router.capture.content import ContentGone, ContentStore, Seal, content_file
 from triroute.router.capture.replay import Again, Replayed, Replayer
 from triroute.router.cli.connect import own_engine
 from triroute.router.cli.options import DEFAULTS, Adapter, CaptureKey, Checkpoint, Records, Threads
@@ -23,7 +26,7 @@ from triroute.router.cli.screen import console, errors, line, quoted
 from triroute.router.errors import NotFound
 from triroute.router.settings import Settings
 
-_LOOKED_AT = 10_000  # records, for captured ones
+_LOOKED_AT = 10_000  # entries, for captured steps
 _AROUND = 24  # characters shown before and after a difference
 
 
@@ -56,14 +59,24 @@ def replay(
 
 
 def captured(store: RecordStore, records: Place, wanted: list[str], last: int, key: Path | None) -> list[Again]:
-    """Steps that can run again. Raises NotFound, StartFailed."""
+    """Steps that can run again. Of the `last` ones, those without content are skipped. Raises NotFound, StartFailed."""
     contents = ContentStore(content_file(records), Seal.of(key))
     if wanted:
         return [Again.of(store.find(one), contents) for one in wanted]
-    found = [record for record in store.latest(_LOOKED_AT) if record.captured][:last]
+    steps = (logged.entry.record for logged in read_entries(records, newest=_LOOKED_AT) if logged.entry is not None)
+    captures = (record.request_id for record in steps if record.captured and record.decision.rule_id)
+    found = list(islice(captures, last))
     if not found:
-        raise NotFound(f"no captured step among the newest {_LOOKED_AT} of {records}; see `capture: content`")
-    return [Again.of(record, contents) for record in found]
+        raise NotFound(f"no captured step among the newest {_LOOKED_AT:,} entries of {records}; see `capture: content`")
+    there = list[Again]()
+    for request_id in found:
+        try:
+            there.append(Again.of(store.find(request_id), contents))
+        except ContentGone as error:
+            errors.print(f"[yellow]skipped[/yellow]: {escape(str(error))}", soft_wrap=True, highlight=False)
+    if not there:
+        raise NotFound(f"nothing to replay: of the newest {len(found)} captured steps of {records}, no content is left")
+    return there
 
 
 async def _replay(again: list[Again], store: RecordStore, settings: Settings) -> list[Replayed]:
@@ -78,7 +91,7 @@ def _show(replayed: list[Replayed]) -> None:
     for name in ("step", "tokens", "as it ran", "autoregression"):
         table.add_column(name, justify="right" if name == "tokens" else "left")
     for one in replayed:
-        verdicts = [_verdict(compared.same) for compared in one.runs]
+        verdicts = [_verdict(compared.same, one.again) for compared in one.runs]
         missing = ["[dim]not comparable[/dim]"] * (2 - len(verdicts))
         table.add_row(one.again.record.request_id[:12], str(len(one.again.record.token_ids)), *verdicts, *missing)
     console.print(table)
@@ -87,14 +100,23 @@ def _show(replayed: list[Replayed]) -> None:
             if not compared.same:
                 where = _where(one.again.record, compared.ran.text, compared.differs_at)
                 line(f"[red]✗[/red] {one.again.record.request_id[:12]}, {compared.how}: {where}")
-    for words in dict.fromkeys(words for one in replayed for words in one.engine):
-        line(f"[yellow]another build[/yellow]: {escape(words)}")
+    if any(one.again.may_differ and not one.same for one in replayed):
+        line("[yellow]as it may[/yellow]: relaxed verification with `block_length: auto` is not the same each time")
+    tell_builds(words for one in replayed for words in one.engine)
     same = sum(one.same for one in replayed)
     line(f"{same} of {len(replayed)} steps gave the same bytes")
 
 
-def _verdict(same: bool) -> str:
-    return "[green]✓ the same[/green]" if same else "[red]✗ differs[/red]"
+def tell_builds(differences: Iterable[str]) -> None:
+    """What is another about the engine, each once."""
+    for words in dict.fromkeys(differences):
+        line(f"[yellow]another build[/yellow]: {escape(words)}")
+
+
+def _verdict(same: bool, again: Again) -> str:
+    if same:
+        return "[green]✓ the same[/green]"
+    return "[yellow]✗ differs, as it may[/yellow]" if again.may_differ else "[red]✗ differs[/red]"
 
 
 def _where(record: router_pb2.Record, text: str, differs_at: int | None) -> str:
@@ -115,6 +137,7 @@ def _plain(one: Replayed) -> dict[str, Any]:
     return {
         "request_id": one.again.record.request_id,
         "same": one.same,
+        "may_differ": one.again.may_differ,
         "runs": [
             {
                 "how": compared.how,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,26 +13,38 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from triroute.proto import router_pb2
-from triroute.router.audit.second_look import second_look, tally
-from triroute.router.audit.stats import BY, Bucket, Group, confidences, gather, read_records
+from triroute.router.audit.place import Place
+from triroute.router.audit.second_look import second_look, tallied
+from triroute.router.audit.stats import BUCKETS, BY, Bucket, Group, gather, read_records
+from triroute.router.audit.store import RecordStore
 from triroute.router.capture.content import ContentStore, Seal, content_file
 from triroute.router.capture.replay import Again
-from triroute.router.cli.audit_prune import when
 from triroute.router.cli.connect import own_engine
+from triroute.router.cli.moments import METAVAR, moment
 from triroute.router.cli.options import DEFAULTS, Adapter, CaptureKey, Checkpoint, Records, Threads
+from triroute.router.cli.output import output
 from triroute.router.cli.screen import console, line, safe
 from triroute.router.errors import NotFound, StartFailed
 from triroute.router.settings import Settings
 
 _MONEY = 6  # digits behind the point
 _NAME_WIDTH = 18
+_DEAREST = 1_000_000_000
+
+
+def _price(price: float) -> float:
+    if not 0 <= price <= _DEAREST:  # not a number neither
+        raise typer.BadParameter(f"{price:g} is no price: it takes 0 to {_DEAREST:,}")
+    return price
 
 
 def stats(
-    since: Annotated[str | None, typer.Option(help="What is newer than this: 30d, 12h, or a date.")] = None,
+    since: Annotated[
+        int | None,
+        typer.Option(parser=moment, metavar=METAVAR, help="What is newer than this: 30d, 12h, 4w, or a date."),
+    ] = None,
     by: Annotated[str, typer.Option(help="Some of step, mode, rule, tenant, with commas.")] = "step,mode",
-    price_per_hour: Annotated[float, typer.Option(min=0, help="Price of an hour of the device.")] = 0.0,
+    price_per_hour: Annotated[float, typer.Option(callback=_price, help="Price of an hour of the device.")] = 0.0,
     look: Annotated[
         int, typer.Option("--second-look", min=0, help="So many captured diffusion outputs, token by token again.")
     ] = 0,
@@ -52,15 +65,14 @@ def stats(
         raise typer.BadParameter(
             f"{by!r}: name some of {', '.join(BY)}, each once, with commas between", param_hint="--by"
         )
-    steps = list(read_records(records, when(since) if since else 0))
-    groups = gather(steps, names)
-    buckets = tally(steps)
+    buckets, sure = [Bucket(least) for least in BUCKETS], list[str]()
+    groups = gather(tallied(read_records(records, since or 0), buckets, sure), names)
     if look:
         settings = Settings(records=records, checkpoint=checkpoint, adapter=adapter, threads=threads)
         contents = ContentStore(content_file(records), Seal.of(capture_key))
-        asyncio.run(_look(settings, contents, steps, look, buckets))
+        asyncio.run(_look(settings, contents, sure, look, buckets))
     if plot is not None:
-        _plot(plot, groups, buckets)
+        _plot(plot, records, groups, buckets)
     if as_json:
         figures = {
             "groups": [_plain(names, key, group, price_per_hour) for key, group in groups.items()],
@@ -74,18 +86,15 @@ def stats(
 
 
 async def _look(
-    settings: Settings, contents: ContentStore, steps: list[router_pb2.Record], count: int, buckets: list[Bucket]
+    settings: Settings, contents: ContentStore, steps: list[str], count: int, buckets: list[Bucket]
 ) -> None:
     """At the newest so many. Raises NotFound where there are none."""
-    chosen: list[Again] = []
-    for record in reversed(steps):  # the newest first
+    chosen, store = list[Again](), RecordStore(settings.records)
+    for request_id in reversed(steps):  # the newest first
         if len(chosen) == count:
             break
-        if record.captured and not record.finish.escalations and confidences(record):
-            try:
-                chosen.append(Again.of(record, contents))
-            except NotFound:
-                continue
+        with suppress(NotFound):
+            chosen.append(Again.of(store.find(request_id), contents))
     if not chosen:
         raise NotFound("no captured diffusion output to look at; a rule with `use: {capture: content}` makes some")
     async with own_engine(settings) as engine:
@@ -125,16 +134,19 @@ def _sureness(buckets: list[Bucket]) -> Table:
     return table
 
 
-def _plot(path: Path, groups: dict[tuple[str, ...], Group], buckets: list[Bucket]) -> None:
-    """Raises StartFailed without matplotlib, or for a file that can't be written."""
+def _plot(path: Path, records: Place, groups: dict[tuple[str, ...], Group], buckets: list[Bucket]) -> None:
+    """Raises StartFailed without matplotlib, BadParameter for a file that can't be written."""
     try:
         from triroute.router.audit.stats_plot import write_plot
 
-        write_plot(path, groups, buckets)
+        with output(path, records, "--plot") as file:
+            write_plot(file, groups, buckets)
     except ModuleNotFoundError as error:
         raise StartFailed("--plot needs matplotlib; install `triroute[bench]`") from error
-    except (OSError, ValueError) as error:
-        raise StartFailed(f"{path} can't be written: {error}; name a .png or .svg") from error
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"{path} can't be written: {error}; name a .png or .svg", param_hint="--plot"
+        ) from error
     line(f"plots: {escape(str(path))}")
 
 

@@ -16,7 +16,7 @@ from rich.table import Table
 from triroute.router.audit.store import RecordStore
 from triroute.router.capture.replay import Again, Ran, Replayer
 from triroute.router.classifier import classify
-from triroute.router.cli.audit_replay import captured
+from triroute.router.cli.audit_replay import captured, tell_builds
 from triroute.router.cli.connect import own_engine
 from triroute.router.cli.options import DEFAULTS, Adapter, CaptureKey, Checkpoint, Records, Threads
 from triroute.router.cli.screen import console, line, quoted
@@ -45,7 +45,9 @@ def what_if(
     """Run a captured step as it ran and otherwise: time, passes, and what becomes of the text."""
     if (policy is None) == (mode is None):
         raise typer.BadParameter("give --policy or --mode", param_hint="--mode")
-    (again,) = captured(RecordStore(records), records, [wanted], 0, capture_key)
+    _check(policy, mode, variant, block_length)
+    store = RecordStore(records)
+    (again,) = captured(store, records, [wanted], 0, capture_key)
     if policy is not None:
         other, rule = _by(policy, again)
     else:
@@ -53,11 +55,12 @@ def what_if(
         plan = DecodePlan(chosen, variant_for(chosen, Variant(variant) if variant else None), block_length)
         other, rule = replace(again.attempt, plan=plan, segments=()), ""
     settings = Settings(checkpoint=checkpoint, adapter=adapter, threads=threads)
-    was, now = asyncio.run(_both(again, other, settings))
+    was, now, builds = asyncio.run(_both(again, other, store.kept(again.record.engine_sha256), settings))
     told: dict[str, Any] = {
         "request_id": again.record.request_id,
         "was": _plain(again.attempt, was),
         "now": _plain(other, now),
+        "another_build": list(builds),
     }
     if rule:
         told["now"]["rule"] = rule
@@ -73,12 +76,23 @@ def _by(file: Path, again: Again) -> tuple[Attempt, str]:
     return Attempt.first(decision, again.request), decision.rule_id
 
 
-async def _both(again: Again, other: Attempt, settings: Settings) -> tuple[Ran, Ran]:
-    """As it was, and otherwise, each after a run that warms the prefix cache."""
+def _check(policy: Path | None, mode: ModeName | None, variant: str | None, block_length: int) -> None:
+    """Raises BadParameter for what would have no effect."""
+    if variant is not None and mode != Mode.SELF_SPECULATION.value:
+        raise typer.BadParameter("it belongs to --mode self_speculation", param_hint="--variant")
+    if block_length and (policy is not None or mode == Mode.AUTOREGRESSIVE.value):
+        raise typer.BadParameter("it belongs to --mode diffusion or self_speculation", param_hint="--block-length")
+
+
+async def _both(
+    again: Again, other: Attempt, engine_then: bytes | None, settings: Settings
+) -> tuple[Ran, Ran, tuple[str, ...]]:
+    """As it was, and otherwise, each after a run that warms the prefix cache; and how the engine differs from then."""
     async with own_engine(settings) as engine:
         runs = Replayer(engine)
         await runs.run(again, again.attempt)
-        return await runs.run(again, again.attempt), await runs.run(again, other)
+        was, now = await runs.run(again, again.attempt), await runs.run(again, other)
+        return was, now, runs.differences(engine_then)
 
 
 def _plain(attempt: Attempt, ran: Ran) -> dict[str, Any]:
@@ -109,6 +123,7 @@ def _show(told: dict[str, Any], was: Ran, now: Ran) -> None:
     line(f"{ratio:.2f} times as fast, " + ("with the same text" if was.text == now.text else "with another text:"))
     if was.text != now.text:
         line(_difference(was.text, now.text))
+    tell_builds(told["another_build"])
 
 
 def _difference(was: str, now: str) -> str:

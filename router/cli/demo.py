@@ -15,6 +15,7 @@ from rich.table import Table
 from triroute.router.cli.connect import own_service
 from triroute.router.cli.options import DEFAULTS, Checkpoint, PolicyFile, Records, Threads
 from triroute.router.cli.outcome import Outcome, run
+from triroute.router.cli.output import output
 from triroute.router.cli.screen import console, safe
 from triroute.router.client import Client
 from triroute.router.errors import EngineFailed
@@ -47,7 +48,8 @@ async def _demo(settings: Settings, report: Path | None) -> None:
         if report is not None:
             rows = [_row(step, outcome) for step, outcome in zip(steps, outcomes, strict=True)]
             figures = {"steps": rows, "revision": service.policy.revision, "model": model}
-            await asyncio.to_thread(report.write_text, json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+            with output(report, settings.records, "--json") as file:
+                file.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     console.print(
         f"Look into one: [b]triroute trace {outcomes[0].decision.trace_id}[/b]", highlight=False, soft_wrap=True
     )

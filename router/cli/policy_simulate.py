@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from triroute.router.cli.options import DEFAULTS, Records
+from triroute.router.cli.output import output
 from triroute.router.cli.screen import console, line
 from triroute.router.cli.traffic import MOST, Last, about, traffic_of
 from triroute.router.policy import load
@@ -43,8 +44,9 @@ def simulate(
     ]
     if plot is not None:
         try:
-            draw(plot, [was, *forecasts])
-        except (ImportError, ValueError, OSError) as error:
+            with output(plot, records, "--plot") as file:
+                draw(file, [was, *forecasts])
+        except (ImportError, ValueError) as error:
             raise typer.BadParameter(f"{plot}: {error}", param_hint="--plot") from error
     if as_json:
         told = {

@@ -123,6 +123,7 @@ def test_what_if(captured: Path) -> None:
     told = json.loads(run(captured, "what-if", record.request_id, "--mode", "autoregressive", "--json").stdout)
     assert told["was"]["mode"] == "diffusion"
     assert told["now"]["passes"] == told["now"]["tokens"]
+    assert told["another_build"] == []
     shown = run(captured, "what-if", record.request_id, "--policy", str(Path("policies/latency-first.yaml").resolve()))
     assert "times as fast" in shown.stdout
     assert run(captured, "what-if", record.request_id).exit_code == 2
@@ -135,6 +136,9 @@ def test_redacted(captured: Path, tmp_path: Path) -> None:
     record = next(one for one in RecordStore(copy).latest(99) if one.captured)
     assert "removed" in run(copy, "redact", record.request_id, "--reason", "asked for", "--author", "me").stdout
     assert "redacted" in str(run(copy, "replay", record.request_id).exception)
+    skipping = run(copy, "replay", "--last", "2", "--json")
+    assert (skipping.exit_code, len(skipping.stdout.splitlines())) == (0, 1)
+    assert f"skipped: the content of {record.request_id}" in skipping.stderr
     assert "nothing" in run(copy, "redact", record.request_id, "--reason", "again").stdout
     assert not verify(copy).problems
     listed = run(copy, "list", "--kind", "content.redacted", "--json").stdout.splitlines()

@@ -15,9 +15,9 @@ from triroute.router.audit.place import Place
 from triroute.router.audit.proof import prove
 from triroute.router.audit.schema import beside
 from triroute.router.audit.writer import RecordWriter
-from triroute.router.errors import NotFound
+from triroute.router.errors import NotFound, TrirouteError
 
-from .logs import record, write
+from .logs import record, tamper, write
 
 SCRIPT = Path(__file__).parents[3] / "docs" / "check_proof.py"
 
@@ -90,3 +90,19 @@ def test_another_key_than_the_one_known(log: Place, tmp_path: Path) -> None:
 def test_no_such_entry(log: Place, wanted: str) -> None:
     with pytest.raises(NotFound):
         prove(log, wanted)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE entry SET leaf = (SELECT leaf FROM entry WHERE number = 4) WHERE number = 9",
+        "UPDATE entry SET body = (SELECT body FROM entry WHERE number = 4) WHERE number = 5",
+        "DELETE FROM entry WHERE number = 12",
+        "UPDATE checkpoint SET note = 'none'",
+        "UPDATE log SET key = 'none'",
+    ],
+)
+def test_no_proof_from_a_log_that_was_altered(log: Place, change: str) -> None:
+    tamper(log, change)
+    with pytest.raises(TrirouteError, match=r"altered|no checkpoint|no public key|was hashed"):
+        prove(log, "5")

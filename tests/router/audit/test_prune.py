@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from triroute.proto import router_pb2
+from triroute.router.audit.body import DEFLATED, FIRST_DICTIONARY
 from triroute.router.audit.entries import read_entries
 from triroute.router.audit.place import Place
 from triroute.router.audit.proof import prove
@@ -16,7 +18,7 @@ from triroute.router.audit.verify import verify
 from triroute.router.audit.writer import RecordWriter
 from triroute.router.errors import NotFound
 
-from .logs import record, tamper, write
+from .logs import look, record, tamper, write
 
 COUNT = 2 * SEGMENT + 10
 
@@ -72,3 +74,66 @@ def test_hashes_of_what_was_removed_are_checked(log: Place) -> None:
 def test_no_log(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="there is no"):
         prune(tmp_path / "none", None, keep=0)
+
+
+def test_dictionaries_say_nothing_of_a_caller(place: Place) -> None:
+    one = record(0)
+    decision = one.decision
+    decision.evidence.append("stops at 'private'")
+    decision.passed_over.add(rule_id="first", why="tenant is private, wanted any of others")
+    decision.hints.add(hint="mode", why="private")
+    features = one.features
+    features.CopyFrom(router_pb2.Features(tenant="private", tags=["private"], tool_names=["private"]))
+    features.evidence.append("private")
+    one.session_id = one.error = "private"
+    one.finish.unenforced.append("$.private")
+    one.finish.check.problem = "private"
+    one.finish.tool_calls.add(name="private", arguments_json='{"private": 1}')
+    one.finish.escalations.add().check.problem = "private"
+    one.calls.add(name="private", arguments_json='{"private": 1}')
+    one.shadow.error = "private"
+    writer = RecordWriter(place)
+    writer.add(one)
+    writer.close()
+    (words,) = look(place, "SELECT body FROM dictionary")
+    assert b"private" not in words
+    assert one.request_id.encode() not in words
+    assert b"first" in words
+
+
+def test_dictionaries_go_with_what_needed_them(log: Place) -> None:
+    other = record(0x300000)
+    other.decision.rule_id = "other"
+    writer = RecordWriter(log)  # goes on over what is removed under it
+    writer.add(other)
+    writer.flush()
+    prune(log, None, keep=11)
+    assert look(log, "SELECT count(*), max(number) FROM dictionary") == (2, FIRST_DICTIONARY + 1)
+    for number in range(SEGMENT):
+        again = record(0x300001 + number)
+        again.decision.rule_id = "third"
+        writer.add(again)
+    writer.flush()
+    prune(log, None, keep=0)
+    assert look(log, "SELECT name FROM dictionary")[0].split("/")[1] == "third"
+    writer.add(record(0x400000))
+    again = record(0x400001)
+    again.decision.rule_id = "other"
+    writer.add(again)
+    writer.close()
+    assert look(log, "SELECT count(*) FROM dictionary") == (3,)
+    assert verify(log).problems == []
+    assert RecordStore(log).find(f"{0x400000:032x}").decision.rule_id == "all"
+
+
+def test_too_many_dictionaries(place: Place) -> None:
+    writer = RecordWriter(place)
+    for number in range(70):
+        one = record(number)
+        one.decision.rule_id = f"rule-{number}"
+        writer.add(one)
+    writer.close()
+    assert look(place, "SELECT count(*) FROM dictionary") == (64,)
+    assert look(place, "SELECT max(packing) FROM entry WHERE number >= 64") == (DEFLATED,)
+    assert len(RecordStore(place).latest(99)) == 70
+    assert verify(place).problems == []

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from triroute.proto import decoding_pb2, router_pb2
-from triroute.router.audit.stats import BUCKETS, bucket_of, confidences, gather, share_of
+from triroute.router.audit.second_look import tallied
+from triroute.router.audit.stats import BUCKETS, Bucket, bucket_of, confidences, gather, share_of
 
 Pass, Mode, Variant = decoding_pb2.PassRecord, decoding_pb2.Mode, decoding_pb2.Variant
 Plan, Check = decoding_pb2.DecodePlan, router_pb2.Check
@@ -92,3 +95,21 @@ def test_confidences_of_diffusion_in_their_places() -> None:
 )
 def test_buckets(sure: float, least: float) -> None:
     assert BUCKETS[bucket_of(sure)] == least
+
+
+def test_a_log_is_counted_as_it_passes() -> None:
+    """Each step before the next is read: none has to be held."""
+    buckets, captured = [Bucket(least) for least in BUCKETS], list[str]()
+
+    def steps() -> Iterator[router_pb2.Record]:
+        for number in range(20):
+            assert sum(one.tokens for one in buckets) == number
+            passes = [
+                Pass(kind=Pass.KIND_DENOISE, proposed_ids=[5], confidences=[0.5], fixed_slots=[0]),
+                Pass(kind=Pass.KIND_REFRESH, committed_ids=[5]),
+            ]
+            yield record(Plan(mode=Mode.MODE_DIFFUSION), passes, captured=bool(number % 2), request_id=str(number))
+
+    (group,) = gather(tallied(steps(), buckets, captured), ("step",)).values()
+    assert group.steps == 20
+    assert captured == [str(number) for number in range(1, 20, 2)]

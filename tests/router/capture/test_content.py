@@ -52,7 +52,9 @@ def test_comes_back(store: ContentStore) -> None:
 def test_nothing_yet(store: ContentStore) -> None:
     with pytest.raises(NotFound):
         store.get(ID)
-    assert store.redact([ID]) == []
+    with store.removing([ID]) as removed:
+        assert removed == []
+    assert not store.holds(ID)
     assert store.purge(1) == 0
     assert not store.path.exists()
 
@@ -65,10 +67,30 @@ def test_redacted_is_gone_from_the_file(tmp_path: Path) -> None:
         (body,) = connection.execute("SELECT body FROM content").fetchone()
     connection.close()
     assert body[100:400] in _bytes(store)
-    assert store.redact([ID, "f" * 32]) == [ID]
+    assert store.holds(ID)
+    with store.removing([ID, "f" * 32, ID]) as removed:
+        assert removed == [ID]
     assert body[100:140] not in _bytes(store)
     with pytest.raises(NotFound, match="redacted"):
         store.get(ID)
+
+
+def test_what_fails_in_between_removes_nothing(store: ContentStore) -> None:
+    store.put(ID, _request())
+
+    def fail() -> None:
+        with store.removing([ID]):
+            raise OSError("the log is not to be written")
+
+    with pytest.raises(OSError, match="not to be written"):
+        fail()
+    assert store.get(ID) == _request()
+
+
+@pytest.mark.parametrize("days", [1e300, float("inf")])
+def test_content_that_never_grows_old(store: ContentStore, days: float) -> None:
+    store.put(ID, _request())
+    assert store.purge(days) == 0
 
 
 def test_old_content_goes(store: ContentStore) -> None:

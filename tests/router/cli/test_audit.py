@@ -96,7 +96,7 @@ def test_export(log: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     rows = pq.read_table(tmp_path / "log.parquet").to_pylist()
     assert [row["number"] for row in rows] == [1, 2, 3]
     assert rows[1]["request_id"] == ID
-    assert run(log, "export", str(tmp_path / "no" / "log.jsonl")).exit_code == 2
+    assert run(log, "export", str(tmp_path / "log.jsonl" / "other")).exit_code == 2
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     error = run(log, "export", str(tmp_path / "other"), "--format", "parquet").exception
     assert isinstance(error, ParquetMissing)
@@ -116,3 +116,29 @@ def test_prune(log: Place, tmp_path: Path) -> None:
     assert "removed" in run(log, "list", "-n", str(SEGMENT + 9)).stdout
     assert isinstance(run(log, "show", "5").exception, NotFound)
     assert run(log, "prune", "--before", "12h").exit_code == 0
+    assert "nothing to remove" in run(log, "prune", "--before", "99999999999d").stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "wrong", "value"),
+    [
+        ("prune", "--before", "soon"),
+        ("prune", "--before", "0001-01-01T00:00:00+14:00"),
+        ("prune", "--before", "9" * 5_000 + "d"),
+        ("stats", "--since", "30x"),
+        ("stats", "--price-per-hour", "inf"),
+        ("stats", "--price-per-hour", "nan"),
+        ("stats", "--price-per-hour", "1e300"),
+    ],
+)
+def test_values_that_are_none(log: Path, command: str, wrong: str, value: str) -> None:
+    done = run(log, command, wrong, value)
+    assert done.exit_code == 2
+    assert f"Invalid value for '{wrong}'" in done.output
+
+
+def test_stats_since(log: Path) -> None:
+    """The steps of this log are from 1970."""
+    for since, steps in (("99999999999d", 3), ("1970-01-02", 0), ("30d", 0)):
+        groups = json.loads(run(log, "stats", "--since", since, "--json").stdout)["groups"]
+        assert sum(group["steps"] for group in groups) == steps
