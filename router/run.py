@@ -6,10 +6,11 @@ import hashlib
 import secrets
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from triroute.proto import chat_pb2, decoding_pb2, engine_pb2, router_pb2
+from triroute.router.capture.drafts import HIDDEN, own_drafts
 from triroute.router.classifier.framework import framework
 from triroute.router.classifier.truth import LONGEST, observe
 from triroute.router.convert.plan import from_plan
@@ -268,9 +269,9 @@ class Run:
             request_salt=salt,
             session_id=self.request.session_id or "" if salt else "",
             unconstrained=self.decision is not None and self.decision.extras.grammar == GRAMMAR_OFF,
-            decision=self.decided,
+            decision=self.told_decision(),
             token_ids=self.token_ids,
-            passes=self.passes,
+            passes=self._told(self.passes),
             finish=self.told_finish(),
             error=self.error,
             token_text=token_text,
@@ -283,8 +284,30 @@ class Run:
             framework=framework(self.request),
         )
 
+    def told_decision(self) -> router_pb2.Decision | None:
+        """The decision as records and spans tell it: where nothing is captured, without what the caller said."""
+        if self.decided is None or self.decision is None or self.captures is not Capture.NONE:
+            return self.decided
+        told = router_pb2.Decision()
+        told.CopyFrom(self.decided)
+        for over, own in zip(told.passed_over, self.decision.passed_over_unquoted, strict=True):
+            over.why = own.why
+        return told
+
+    def _told(self, passes: Sequence[decoding_pb2.PassRecord]) -> Sequence[decoding_pb2.PassRecord]:
+        """Passes as records tell them: where content is not captured, without drafts that may quote the request."""
+        return passes if self.captures is Capture.CONTENT or not self._may_quote else own_drafts(passes)
+
+    @property
+    def _may_quote(self) -> bool:
+        """Whether drafts may come from the prompt, or from a schema."""
+        decided = self.decided or router_pb2.Decision()
+        plans = [decided.plan, *(own.plan for own in decided.segments), *(one.plan for one in self.escalations)]
+        lookup = decoding_pb2.DRAFT_SOURCE_PROMPT_LOOKUP
+        return self.request.has_format or self.request.may_call or any(lookup in p.draft_sources for p in plans)
+
     def told_finish(self) -> router_pb2.Finish | None:
-        """The end as records tell it: where content is not captured, without quotes of the output or its schema."""
+        """The end as records tell it: where content is not captured, without quotes of the request or the output."""
         if self.finish is None or self.captures is Capture.CONTENT:
             return self.finish
         told = router_pb2.Finish()
@@ -293,13 +316,17 @@ class Run:
             told.check.CopyFrom(unquoted(told.check))
         for escalation in told.escalations:
             escalation.check.CopyFrom(unquoted(escalation.check))
+            passes = self._told(list(escalation.passes))
+            del escalation.passes[:]
+            escalation.passes.extend(passes)
         return told
 
     def known_tokens(self) -> list[int]:
         """Every token that the record names."""
-        passes = [*self.passes, *(record for escalation in self.escalations for record in escalation.passes)]
+        paths = [self.passes, *(escalation.passes for escalation in self.escalations)]
+        passes = [record for path in paths for record in self._told(path)]
         named = (ids for one in passes for ids in (one.proposed_ids, one.committed_ids, one.rejected_ids))
-        return sorted({*self.token_ids, *(token for ids in named for token in ids)})
+        return sorted({*self.token_ids, *(token for ids in named for token in ids)} - {HIDDEN})
 
 
 def digest(salt: bytes, message: router_pb2.GenerateRequest) -> str:

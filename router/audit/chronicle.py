@@ -113,8 +113,8 @@ class Chronicle:
 
 
 def plain(settings: Settings) -> dict[str, str]:
-    """Settings as text, without what stands before the @ of an address."""
-    values = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
+    """Settings as text, without those that are secrets and what stands before the @ of an address."""
+    values = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings) if field.repr}
     return {name: _SECRET.sub("", _text(value)) for name, value in values.items() if value not in (None, "")}
 
 

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.tree import Tree
 
 from triroute.proto import decoding_pb2, router_pb2
+from triroute.router.capture.drafts import shown
 from triroute.router.cli.screen import quoted, safe
 from triroute.router.words import word
 
@@ -199,7 +200,7 @@ def _tokens(record: router_pb2.Record, tokens: Iterable[int]) -> str:
 
 
 def _text(record: router_pb2.Record, token: int) -> str:
-    return quoted(record.token_text.get(token, f"<{token}>"))
+    return quoted(shown(record.token_text, token))
 
 
 def _output(record: router_pb2.Record) -> str:
@@ -207,7 +208,7 @@ def _output(record: router_pb2.Record) -> str:
     parts = []
     for made in record.passes:
         for index, token in enumerate(made.committed_ids):
-            text = escape(safe(record.token_text.get(token, f"<{token}>")))
+            text = escape(safe(shown(record.token_text, token)))
             parts.append(f"[green]{text}[/green]" if index < made.accepted else text)
     return "".join(parts) or "[dim]none[/dim]"
 

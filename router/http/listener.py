@@ -12,6 +12,7 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 
 from triroute.router.errors import StartFailed
+from triroute.router.http.door import Door
 
 AUTO = "auto"
 _LOCAL = "127.0.0.1"
@@ -42,8 +43,12 @@ class HttpListener:
         """Take requests."""
         if self._socket is None:
             return
+        app = Starlette(routes=list(routes))
+        app.router.redirect_slashes = False  # it would lead to whatever host the caller names
         config = uvicorn.Config(
-            Starlette(routes=list(routes)),
+            Door(app),
+            http="h11",  # bounds headers
+            ws="none",
             log_config=None,
             access_log=False,
             lifespan="off",

@@ -15,7 +15,10 @@ def metrics_page(registry: CollectorRegistry) -> Route:
     """In the text format, or as OpenMetrics for who asks for that."""
 
     async def answer(request: Request) -> Response:
-        encode, kind = choose_encoder(request.headers.get("accept", ""))
+        try:
+            encode, kind = choose_encoder(request.headers.get("accept", ""))
+        except (TypeError, ValueError):  # it asks for a version that is no number
+            encode, kind = choose_encoder("")
         return Response(await asyncio.to_thread(encode, registry), headers={"content-type": kind})
 
     return Route("/metrics", answer)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from triroute.router.policy import formula
 from triroute.router.policy.conditions import SWITCHES, Places, Test, Values, compiled, failure
-from triroute.router.policy.facts import FACTS, TRIPPED, Read
+from triroute.router.policy.facts import ASKED, FACTS, TRIPPED, Read
 from triroute.router.policy.formula import Formula, OneOf, Switched
 from triroute.router.policy.plan import clamped, extras_of, merged, plan_of
 from triroute.router.policy.vocabulary import PolicyFile
@@ -52,7 +52,8 @@ class Compiled:
 class Trace:
     """Which test failed first in each rule that was passed over (-1: none, a shadow rule), in words when called.
 
-    `values` are those of the moment, `held` those that a session holds; the same where it holds none.
+    `values` are those of the moment, `held` those that a session holds; the same where it holds none. The words
+    leave out what the caller said where they are not `quoting`.
     """
 
     policy: Compiled
@@ -60,15 +61,15 @@ class Trace:
     values: Values
     held: Values
 
-    def __call__(self) -> tuple[PassedOver, ...]:
-        rules = zip(self.policy.rules, self.failed, strict=False)
-        return tuple(PassedOver(rule.id, self._why(rule, number)) for rule, number in rules)
+    def __call__(self, quoting: bool) -> tuple[PassedOver, ...]:
+        rules, withheld = zip(self.policy.rules, self.failed, strict=False), frozenset() if quoting else ASKED
+        return tuple(PassedOver(rule.id, self._why(rule, number, withheld)) for rule, number in rules)
 
-    def _why(self, rule: CompiledRule, number: int) -> str:
+    def _why(self, rule: CompiledRule, number: int, withheld: frozenset[str]) -> str:
         if number < 0:
             return _SHADOW
         values = self.values if rule.urgent else self.held
-        why = failure(rule.parts[number], values, self.policy.places)
+        why = failure(rule.parts[number], values, self.policy.places, withheld)
         return f"{why} ({_HELD})" if values is not self.values and "load." in why else why
 
 

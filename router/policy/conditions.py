@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeAlias
 
 from triroute.router.policy.formula import Atom, Either, Every, Formula, Named, Not, OneOf, Switched, Within
@@ -15,6 +15,7 @@ Test: TypeAlias = Callable[[Values], bool]
 Places: TypeAlias = dict[str, int]
 
 SWITCHES = "switches"  # where `Values` hold the load's switches
+_MISSED = {"any": "not any of", "all": "not all of", "none": "some of"}
 
 
 def compiled(formula: Formula, places: Places) -> Test:
@@ -112,19 +113,21 @@ def as_regex(glob: str) -> str:
     return fnmatch.translate(glob.replace("[", "[[]"))
 
 
-def failure(formula: Formula, values: Values, places: Places) -> str:
-    """Why a formula that does not hold does not, in words."""
+def failure(formula: Formula, values: Values, places: Places, withheld: Collection[str] = ()) -> str:
+    """Why a formula that does not hold does not, in words; without the values of facts that are `withheld`."""
     match formula:
         case Every(parts):
             return next(
-                (failure(part, values, places) for part in parts if not compiled(part, places)(values)), "it holds"
+                (failure(part, values, places, withheld) for part in parts if not compiled(part, places)(values)),
+                "it holds",
             )
         case Either(parts):
-            return "none of any: " + "; ".join(failure(part, values, places) for part in parts)
+            return "none of any: " + "; ".join(failure(part, values, places, withheld) for part in parts)
         case Not(part):
-            facts = sorted({atom.fact for atom in _atoms(part)})
-            return "not: holds, with " + ", ".join(f"{fact} {_actual(values[places[fact]])}" for fact in facts)
-    return _why(formula, values[places[formula.fact]])
+            facts = sorted({atom.fact for atom in _atoms(part)} - {*withheld})
+            told = ", ".join(f"{fact} {_actual(values[places[fact]])}" for fact in facts)
+            return f"not: holds, with {told}" if told else "not: holds"
+    return _unquoted(formula) if formula.fact in withheld else _why(formula, values[places[formula.fact]])
 
 
 def _atoms(formula: Formula) -> list[Atom]:
@@ -142,6 +145,12 @@ def _why(atom: Atom, actual: Any) -> str:
     if actual is None:
         return f"{atom.fact} is not given, wanted {_wanted(atom, actual)}"
     return f"{atom.fact} is {_actual(actual)}, wanted {_wanted(atom, actual)}"
+
+
+def _unquoted(atom: Atom) -> str:
+    if isinstance(atom, Named):
+        return f"{_subject(atom.fact)} {_MISSED[atom.how]} {', '.join(atom.patterns)}"
+    return f"{atom.fact} is not {_wanted(atom, None)}"
 
 
 def _wanted(atom: OneOf | Within | Switched, actual: Any) -> str:
@@ -169,10 +178,13 @@ def _bound(atom: Within, actual: Any) -> str:
 
 
 def _are(fact: str, names: Any) -> str:
-    listed = ", ".join(sorted(names)) or "none"
+    return f"{_subject(fact)} {', '.join(sorted(names)) or 'none'}"
+
+
+def _subject(fact: str) -> str:
     if fact == "tenant":
-        return f"tenant is {listed}"
-    return f"{'tools' if fact == 'tool' else fact} are {listed}"
+        return "tenant is"
+    return f"{'tools' if fact == 'tool' else fact} are"
 
 
 def _actual(value: Any) -> str:

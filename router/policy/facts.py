@@ -99,5 +99,10 @@ FACTS: dict[str, Fact] = {
     "load.fleet.cache_used": Numbers(0, 1, False, lambda request, step, load: (load.fleet or load).cache_used),
 }
 
+# What the caller says; all else is the service's own.
+ASKED = frozenset(
+    name for name in FACTS if name not in ("step", "segment", "confidence") and not name.startswith("load.")
+)
+
 # Not a field of its own: the switches that `resume_at` needs.
 TRIPPED: Read = lambda request, step, load: load.tripped  # noqa: E731

@@ -1,15 +1,16 @@
 """The few moments of a step that a trace names: where drafts were thrown away, blocks ended, work began again.
 
-Bounded, whatever the length of the output; the record has all of it. Tokens are told as text only where that is given.
+Bounded, whatever the length of the output; the record has all of it. Drafts that may quote the request, and the text of
+any, are told only where content is captured.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from types import MappingProxyType
 from typing import NamedTuple
 
 from triroute.proto import decoding_pb2
+from triroute.router.capture.drafts import HIDDEN, own_rejected
 from triroute.router.run import Run
 from triroute.router.structured.check import unquoted
 from triroute.router.telemetry import names
@@ -28,12 +29,12 @@ class Moment(NamedTuple):
 
 
 def moments(
-    passes: Sequence[decoding_pb2.PassRecord], admitted: int, words: Mapping[int, str] = MappingProxyType({})
+    passes: Sequence[decoding_pb2.PassRecord], admitted: int, words: Mapping[int, str] | None = None
 ) -> list[Moment]:
     """Of a segment: the verifications that threw away most, and the diffusion blocks that took most steps, in order.
 
-    `admitted` is when the engine began with the step, in nanoseconds since 1970; `words` the text of tokens, where a
-    trace may show it.
+    `admitted` is when the engine began with the step, in nanoseconds since 1970; `words` the text of tokens, None where
+    content is not captured.
     """
     found = [*_most(_rejections(passes, admitted, words)), *_most(_blocks(passes, admitted))]
     return sorted(found, key=lambda moment: moment.at)
@@ -52,14 +53,16 @@ def rare(run: Run) -> Iterator[Moment]:
 
 
 def _rejections(
-    passes: Sequence[decoding_pb2.PassRecord], admitted: int, words: Mapping[int, str]
+    passes: Sequence[decoding_pb2.PassRecord], admitted: int, words: Mapping[int, str] | None
 ) -> list[tuple[int, Moment]]:
     found = []
     for one in passes:
         if one.kind == _VERIFY and one.rejected_ids:
-            first = list(one.rejected_ids[:_MOST_TOKENS])
             told: dict[str, int | str | list[int]] = {names.PASS: one.index, names.COUNT: len(one.rejected_ids)}
-            told[names.TOKEN_IDS] = first
+            rejected = own_rejected(one) if words is None else one.rejected_ids
+            first = [token for token in rejected if token != HIDDEN][:_MOST_TOKENS]
+            if first:
+                told[names.TOKEN_IDS] = first
             if words:
                 told[names.TEXT] = "".join(words.get(token, "") for token in first)
             found.append((len(one.rejected_ids), Moment(names.REJECTION, told, _end(one, admitted))))

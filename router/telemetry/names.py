@@ -92,7 +92,10 @@ STEP_CONFIDENCE = Attribute("triroute.step.confidence", "how sure, 0 to 1")
 EVIDENCE = Attribute("triroute.step.evidence", "what that rests on")
 POLICY_RULE = Attribute("triroute.policy.rule", "the rule that decided")
 POLICY_REVISION = Attribute("triroute.policy.revision", "SHA-256 of the policy")
-PASSED_OVER = Attribute("triroute.policy.passed_over", "the rules before it, and why each did not")
+PASSED_OVER = Attribute(
+    "triroute.policy.passed_over",
+    "the rules before it, and why each did not; under `capture: none` without what the caller said",
+)
 CLAMPS = Attribute("triroute.policy.clamps", "parameters that limits moved")
 HINTS = Attribute("triroute.policy.hints", "the caller's hints, and what became of them")
 POLICY_ARM = Attribute("triroute.policy.arm", "stable or canary, while there is one")
@@ -108,8 +111,8 @@ TEMPERATURE = Attribute("gen_ai.request.temperature", "0 draws the likeliest")
 TOP_P = Attribute("gen_ai.request.top_p", "share of probability to draw from")
 TOP_K = Attribute("gen_ai.request.top_k", "so many of the likeliest tokens to draw from")
 SEED = Attribute("gen_ai.request.seed", "of the draws; left out beyond 63 bits")
-STOP = Attribute("gen_ai.request.stop_sequences", "texts that end the output")
-CONVERSATION = Attribute("gen_ai.conversation.id", "the agent's session")
+STOP = Attribute("gen_ai.request.stop_sequences", "texts that end the output; not under `capture: none`")
+CONVERSATION = Attribute("gen_ai.conversation.id", "the agent's session; not under `capture: none`")
 RESPONSE_MODEL = Attribute("gen_ai.response.model", "the model that answered")
 RESPONSE_ID = Attribute("gen_ai.response.id", "the same as `triroute.request.id`")
 FINISH_REASONS = Attribute("gen_ai.response.finish_reasons", "why the output ended")
@@ -169,7 +172,10 @@ SPANS: dict[Span, tuple[Attribute, ...]] = {
 
 PASS = Attribute("triroute.pass", "number of the pass, as in the record")
 COUNT = Attribute("triroute.count", "how many")
-TOKEN_IDS = Attribute("triroute.token_ids", "the first of the rejected tokens, at most 16")
+TOKEN_IDS = Attribute(
+    "triroute.token_ids",
+    "the first of the rejected tokens, at most 16; those that may quote the request where the policy captures content",
+)
 TEXT = Attribute("triroute.text", "their text, where the policy captures content")
 STEPS = Attribute("triroute.refinement_steps", "refinement steps that the block took")
 WHY = Attribute("triroute.why", "what was wrong")

@@ -8,6 +8,7 @@ from triroute.proto import decoding_pb2, router_pb2
 from triroute.router.run import Run
 from triroute.router.structured.check import unquoted
 from triroute.router.telemetry import names
+from triroute.router.types import Capture
 from triroute.router.words import word
 
 Attributes = dict[str, str | int | float | bool | list[str]]
@@ -18,7 +19,7 @@ _MOST_SEED = 2**63 - 1  # OTLP's integers are signed
 
 def route(run: Run) -> Attributes:
     """Of the decision."""
-    decided = run.decided or router_pb2.Decision()
+    decided = run.told_decision() or router_pb2.Decision()
     attributes: Attributes = {
         names.STEP_KIND: word(router_pb2.StepKind, decided.step),
         names.STEP_CONFIDENCE: decided.confidence,
@@ -58,9 +59,9 @@ def chat(run: Run, operation: str, model: str) -> Attributes:
     }
     if sampling.seed <= _MOST_SEED:
         attributes[names.SEED] = sampling.seed
-    if sampling.stop:
+    if sampling.stop and run.captures is not Capture.NONE:
         attributes[names.STOP] = list(sampling.stop)
-    if run.request.session_id:
+    if run.request.session_id and run.captures is not Capture.NONE:
         attributes[names.CONVERSATION] = run.request.session_id
     if run.finish is not None:
         reason = word(decoding_pb2.FinishReason, run.finish.reason)

@@ -1,7 +1,8 @@
 """Runs to OpenTelemetry spans.
 
 Five spans a step and one a segment, of which the last stands for all from the sixteenth on; never one a pass, and few
-events. Prompts and outputs are not in them, unless the policy captures content.
+events. Prompts and outputs are not in them, unless the policy captures content; where it captures nothing, neither is
+any other word of the caller's.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ class Telemetry:
         here = trace.set_span_in_context(server)
         if run.decision is not None:
             self._span(names.ROUTE, here, spans.route(run), run.arrived_ns, run.decided_ns)
-            self._chat(run, here, model, words() if run.captures is Capture.CONTENT else {})
+            self._chat(run, here, model, words() if run.captures is Capture.CONTENT else None)
         if run.error:
             _fail(server, run)
         self._remember(run, server)
@@ -99,7 +100,7 @@ class Telemetry:
         if self._export is not None:
             self._export.close()
 
-    def _chat(self, run: Run, parent: Context, model: str, words: Mapping[int, str]) -> None:
+    def _chat(self, run: Run, parent: Context, model: str, words: Mapping[int, str] | None) -> None:
         operation = "text_completion" if run.request.text else "chat"
         chat = self._tracer.start_span(
             f"{operation} {model}", parent, attributes=spans.chat(run, operation, model), start_time=run.decided_ns
@@ -112,7 +113,7 @@ class Telemetry:
             _fail(chat, run)
         chat.end(run.ended_ns)
 
-    def _decoding(self, run: Run, parent: Context, words: Mapping[int, str]) -> None:
+    def _decoding(self, run: Run, parent: Context, words: Mapping[int, str] | None) -> None:
         admitted, prefilled = _times(run)
         decoding, segments = run.decoding, run.segments()
         self._span(names.QUEUE, parent, {}, run.decided_ns, admitted)

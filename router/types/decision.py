@@ -67,6 +67,10 @@ class HintOutcome:
     why: str
 
 
+def _nothing(quoting: bool) -> tuple[PassedOver, ...]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """How a step will be decoded, and why. `trace` is called for words only where somebody reads them.
@@ -79,7 +83,7 @@ class Decision:
     rule_id: str
     plan: DecodePlan
     policy_revision: str
-    trace: Callable[[], tuple[PassedOver, ...]] = field(default=tuple, compare=False, repr=False)
+    trace: Callable[[bool], tuple[PassedOver, ...]] = field(default=_nothing, compare=False, repr=False)
     clamps: tuple[Clamp, ...] = ()
     hints: tuple[HintOutcome, ...] = ()
     shadow: tuple[str, ...] = ()
@@ -93,7 +97,12 @@ class Decision:
     @property
     def passed_over(self) -> tuple[PassedOver, ...]:
         """The rules before the one that fired, in order, and why each did not."""
-        return self.trace()
+        return self.trace(True)
+
+    @property
+    def passed_over_unquoted(self) -> tuple[PassedOver, ...]:
+        """The same, without what the caller said."""
+        return self.trace(False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
@@ -13,17 +14,8 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 
 COOKIE = "triroute_ui"
 LOCAL = ("127.0.0.1", "localhost", "::1")
+_LOCAL_HOSTS = ("127.0.0.1", "localhost", "[::1]")  # as a Host header has them
 _WEEK = 7 * 86_400
-_HEADERS = {
-    "content-security-policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
-        " base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-    ),
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cache-control": "no-store",
-    "cross-origin-opener-policy": "same-origin",
-}
 _PAGE = (
     '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
     '<title>Triroute</title><link rel="stylesheet" href="/ui/static/app.css">'
@@ -58,48 +50,54 @@ class Gate:
         """The answer for who may look; else what to do about it, as a `page` or as JSON."""
 
         async def guarded(request: Request) -> Response:
-            refused = self._refusal(request, page)
-            return secured(refused or await answer(request))
+            return self._refusal(request, page) or await answer(request)
 
         return guarded
 
     async def login(self, request: Request) -> Response:
         """Take the token of a form, and remember that it was right."""
-        form = await request.body()
-        given = _field(form.decode(errors="replace"))
-        if not self.token or not hmac.compare_digest(given.encode(), self.token.encode()):
-            return secured(HTMLResponse(_PAGE.format(_FORM.format('<p role="alert">That is another token.</p>')), 401))
+        given = _field(await request.body())
+        if not self.token or not hmac.compare_digest(given, self._bytes):
+            return HTMLResponse(_PAGE.format(_FORM.format('<p role="alert">That is another token.</p>')), 401)
         answer = RedirectResponse("/ui/", 303)
         answer.set_cookie(COOKIE, self._mark(), max_age=_WEEK, httponly=True, samesite="strict", path="/ui")
-        return secured(answer)
+        return answer
 
     def _refusal(self, request: Request, page: bool) -> Response | None:
-        host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
-        if self.local and host not in LOCAL:  # a name that a page of somebody else has pointed here
+        host = re.sub(r":\d*$", "", request.headers.get("host", "")).lower()
+        if self.local and host not in _LOCAL_HOSTS:  # a name that a page of somebody else has pointed here
             return _say("ask by the address that the service names, such as 127.0.0.1", 421, page)
         if self.local and not self.token:
             return None
         if not self.token:
             return HTMLResponse(_PAGE.format(_CLOSED), 403) if page else _say("there is no token", 403, page)
-        bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
-        shown = request.cookies.get(COOKIE, "")
-        if hmac.compare_digest(bearer.encode(), self.token.encode()) or hmac.compare_digest(shown, self._mark()):
+        if any(hmac.compare_digest(given, self._bytes) for given in _bearer(request)):
+            return None
+        if hmac.compare_digest(request.cookies.get(COOKIE, "").encode(), self._mark().encode()):
             return None
         return HTMLResponse(_PAGE.format(_FORM.format("")), 401) if page else _say("show the token", 401, page)
 
+    @property
+    def _bytes(self) -> bytes:
+        """The token as the environment or the command line had it."""
+        return self.token.encode(errors="surrogateescape")
+
     def _mark(self) -> str:
-        return hashlib.sha256(f"triroute viewer {self.token}".encode()).hexdigest()
-
-
-def secured(answer: Response) -> Response:
-    """With the headers that all of the viewer has."""
-    answer.headers.update(_HEADERS)
-    return answer
+        return hashlib.sha256(b"triroute viewer " + self._bytes).hexdigest()
 
 
 def _say(what: str, status: int, page: bool) -> Response:
     return HTMLResponse(_PAGE.format(f"<p>{what}</p>"), status) if page else JSONResponse({"error": what}, status)
 
 
-def _field(form: str) -> str:
-    return next(iter(parse_qs(form, max_num_fields=4).get("token", [""])))
+def _bearer(request: Request) -> tuple[bytes, bytes]:
+    """The token of the Authorization header, empty where it has none: as sent, and for callers that write Latin-1."""
+    kind, _, shown = request.headers.get("authorization", "").encode("latin-1").partition(b" ")
+    given = shown.strip(b" \t") if kind.lower() == b"bearer" else b""
+    return given, given.decode("latin-1").encode()
+
+
+def _field(form: bytes) -> bytes:
+    """The token of a form, byte by byte: it may be in any encoding."""
+    fields = parse_qs(form.decode("latin-1"), encoding="latin-1")
+    return fields.get("token", [""])[0].encode("latin-1")

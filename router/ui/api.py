@@ -52,7 +52,7 @@ class Viewer:
         path = _FILES.get(request.path_params["name"])
         if path is None or path.suffix == ".html":
             return JSONResponse({"error": "there is no such file"}, 404)
-        return FileResponse(path, headers={"x-content-type-options": "nosniff", "cache-control": "no-cache"})
+        return FileResponse(path, headers={"cache-control": "no-cache"})
 
     async def _steps(self, request: Request) -> Response:
         """The newest steps: of a `session`, `mode`, `step` kind or `rule`, before a time in ms (`before`)."""

@@ -8,6 +8,7 @@ from typing import Any
 from google.protobuf import json_format
 
 from triroute.proto import decoding_pb2, router_pb2
+from triroute.router.capture.drafts import shown
 from triroute.router.words import word
 
 _Pass = decoding_pb2.PassRecord
@@ -112,7 +113,7 @@ class _Words:
     def _of(self, token: int) -> int:
         number = self._numbers.setdefault(token, len(self.texts))
         if number == len(self.texts):
-            self.texts.append(self._text.get(token, f"<{token}>"))
+            self.texts.append(shown(self._text, token))
         return number
 
 

@@ -60,6 +60,13 @@ STEPS: list[dict[str, Any]] = [
     {"prompt": "Tell me a short story about a lighthouse.", "mode": "diffusion", "block_length": 8, "max_tokens": 64},
     {"prompt": "Tell me a short story about a lighthouse.", "max_tokens": 60, "mode": "autoregressive"},
     {"prompt": "Say it.", "regex": r"<script>alert\(1\)</script><img src=x onerror=alert\(2\)>", "max_tokens": 60},
+    {
+        "prompt": "The patient is Zebulon Quixfeather, of 12 Wombat Lane. The cat sat. Again:\nThe patient is",
+        "raw": True,
+        "temperature": 2.5,
+        "seed": 9,
+        "max_tokens": 12,
+    },
 ]
 LONG = {"prompt": "Count.", "regex": "[a-z ]{9000,}", "max_tokens": 4000, "mode": "self_speculation"}
 

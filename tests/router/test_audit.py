@@ -162,8 +162,10 @@ async def test_log_tells_of_the_service(given_settings: Settings) -> None:
 
 
 def test_no_secrets_among_the_settings(given_settings: Settings) -> None:
-    told = plain(replace(given_settings, redis="rediss://user:secret@host:6379/0"))
+    settings = replace(given_settings, redis="rediss://user:secret@host:6379/0", http_token="sesame")
+    told = plain(settings)
     assert told["redis"] == "rediss://host:6379/0"
+    assert "sesame" not in f"{told}{settings!r}"
     assert told["engine"].startswith(given_settings.engine[0])
 
 

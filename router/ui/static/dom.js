@@ -21,7 +21,7 @@ export const tag = (text, kind = "") => el("span", { class: `tag ${kind}` }, tex
 export async function get(path) {
   const answer = await fetch(`api/${path}`, { headers: { accept: "application/json" } });
   if (answer.status === 401) location.reload();
-  const told = await answer.json();
+  const told = await answer.json().catch(() => ({}));
   if (!answer.ok) throw new Error(told.error || `the service answered ${answer.status}`);
   return told;
 }

@@ -99,7 +99,7 @@ function figures(record) {
 function legend(record) {
   const parts = [["held", "draft that held"], ["forced", "forced by the format"], ["fixed", "fixed by diffusion"], ["draft", "draft"], ["no", "rejected"], ["mask", "▯ mask"]];
   const used = record.mode === "autoregressive" && record.segments.length < 2 ? parts.slice(0, 2) : parts;
-  return el("div", { class: "legend" }, used.map(([kind, words]) => el("span", {}, el("span", { class: `t ${kind}` }, kind === "mask" ? "▯" : "ab"), ` ${words.replace("▯ ", "")}`)), el("span", {}, "underline: mode"));
+  return el("div", { class: "legend" }, used.map(([kind, words]) => el("span", {}, el("span", { class: `t ${kind}` }, kind === "mask" ? "▯" : "ab"), ` ${words.replace("▯ ", "")}`)), record.vocab.includes("▒") ? el("span", {}, "▒ from the request, and not kept") : null, el("span", {}, "underline: mode"));
 }
 
 function timeline(record) {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 
 from triroute.proto import decoding_pb2, router_pb2
+from triroute.router.capture.drafts import HIDDEN
 from triroute.router.cli.record_tree import tree
 from triroute.router.cli.screen import quoted, safe
 
@@ -54,6 +55,14 @@ def _shown(record: router_pb2.Record, *, colour: bool = False) -> str:
     with console.capture() as capture:
         console.print(tree(record))
     return capture.get()
+
+
+def test_drafts_that_were_not_kept() -> None:
+    record = _record()
+    record.passes[1].proposed_ids[1] = record.passes[2].rejected_ids[0] = HIDDEN
+    shown = _shown(record)
+    assert "✗▒" in shown
+    assert str(HIDDEN) not in shown
 
 
 def test_tells_the_story() -> None:

@@ -91,6 +91,33 @@ def test_condition(when: dict[str, Any], fields: dict[str, Any], why: str) -> No
 
 
 @pytest.mark.parametrize(
+    ("when", "fields", "why"),
+    [
+        ({"tenant": ["acme", "b*"]}, {"tenant": "zebulon"}, "tenant is not any of acme, b*"),
+        ({"tags": {"all": ["x", "y"]}}, {"tags": frozenset({"zebulon", "x"})}, "tags are not all of x, y"),
+        ({"tags": {"none": ["x", "y"]}}, {"tags": frozenset({"zebulon", "x"})}, "tags are some of x, y"),
+        ({"tool": "get_*"}, {"tools": (Tool("zebulon"),)}, "tools are not any of get_*"),
+        ({"max_tokens": {"gte": 5, "lt": 9}}, {}, "max_tokens is not at least 5 and less than 9"),
+        ({"latency": {"class": ["batch", "standard"]}}, {}, "latency.class is not batch or standard"),
+        ({"step": "plan"}, {}, "step is code, wanted plan"),
+        ({"load": {"running": {"gt": 5}}}, {}, "load.running is 0, wanted more than 5"),
+        ({"not": {"step": "code", "tenant": "z*"}}, {"tenant": "zebulon"}, "not: holds, with step code"),
+        ({"not": {"tenant": "z*"}}, {"tenant": "zebulon"}, "not: holds"),
+        (
+            {"any": [{"tenant": "a"}, {"all": [{"step": "code"}, {"tags": {"any": ["x"]}}]}]},
+            {"tenant": "zebulon", "tags": frozenset({"zebulon"})},
+            "none of any: tenant is not any of a; tags are not any of x",
+        ),
+    ],
+)
+def test_unquoted(when: dict[str, Any], fields: dict[str, Any], why: str) -> None:
+    asked = Request(**{"messages": (Message(USER, "hello"),), **fields})
+    decision = decide(parse(_policy(when), "p"), asked, Step(StepKind.CODE, 0.7), Load())
+    assert [over.why for over in decision.passed_over_unquoted] == [why]
+    assert ("zebulon" in decision.passed_over[0].why) == ("zebulon" in str(fields))
+
+
+@pytest.mark.parametrize(
     ("bounds", "loads", "holds"),
     [
         ({"lt": 8}, [7, 8, 7], [True, False, True]),

@@ -130,6 +130,18 @@ def test_rejected_text_is_told_where_content_is_captured() -> None:
     assert [one.get(names.TEXT) for one in told] == [None, "leftout"]
 
 
+def test_rejected_drafts_of_the_prompt_are_counted_alone() -> None:
+    one = verify(0, 20)
+    one.sources[:] = [decoding_pb2.DRAFT_SOURCE_PROMPT_LOOKUP] * 20
+    (told,) = moments.moments([one], 0)
+    assert told.attributes == {names.PASS: 0, names.COUNT: 20}
+    one.sources[3] = decoding_pb2.DRAFT_SOURCE_DIFFUSION
+    (told,) = moments.moments([one], 0)
+    assert told.attributes == {names.PASS: 0, names.COUNT: 20, names.TOKEN_IDS: [3]}
+    (told,) = moments.moments([one], 0, {})
+    assert told.attributes[names.TOKEN_IDS] == list(range(16))
+
+
 def test_spans_carry_what_their_mode_heeds() -> None:
     plans = [
         decoding_pb2.DecodePlan(mode=decoding_pb2.MODE_AUTOREGRESSIVE),

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote_from_bytes
 
 import grpc
 import pytest
@@ -152,6 +153,59 @@ async def test_beyond_this_machine_nobody_looks_without_the_token(settings: Sett
         assert "SameSite=strict" in cookie
         assert "sesame" not in cookie
         assert (await get(service, "/ui/api/steps", cookie=cookie.split(";")[0]))[0] == 200
+
+
+async def raw(service: Service, line: str, *headers: bytes, body: bytes = b"") -> tuple[int, str]:
+    """The status and the headers that a request made of bytes gets."""
+    host, port = service.http.address.split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    head = [f"{line} HTTP/1.1".encode(), b"Connection: close", b"Content-Length: %d" % len(body), *headers]
+    writer.write(b"\r\n".join(head) + b"\r\n\r\n" + body)
+    async with asyncio.timeout(20):
+        told = (await reader.read()).decode("latin-1")
+    writer.close()
+    return int(told.split()[1]), told.partition("\r\n\r\n")[0]
+
+
+ODD_HOSTS = (b"[", b"[::1", b"[127.0.0.1]", b"::1", b"", b"\xff\xfe", b"a@127.0.0.1", b"127.0.0.1:x", b"localhost.")
+
+
+async def test_no_host_is_a_failure(service: Service, caplog: pytest.LogCaptureFixture) -> None:
+    for host in ODD_HOSTS:
+        for path in ("/ui/", "/ui/api/live"):
+            status, head = await raw(service, f"GET {path}", b"Host: " + host)
+            assert (status, "content-security-policy" in head) == (421, True), host
+    for host in (b"LOCALHOST", b"[::1]:80", b"127.0.0.1:"):
+        assert (await raw(service, "GET /ui/api/live", b"Host: " + host))[0] == 200
+    assert "Traceback" not in caplog.text
+
+
+TOKEN = "öffne dich, Sesam \udce4"  # its last byte is in no encoding: a command line may hold such
+TOKEN_BYTES = TOKEN.encode(errors="surrogateescape")
+
+
+async def test_tokens_of_any_bytes(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    local = b"Host: 127.0.0.1"
+    async with Service(replace(settings, http_token=TOKEN)) as service:
+        for kind in (b"Bearer ", b"bearer ", b"BEARER  "):
+            asked = (local, b"Authorization: " + kind + TOKEN_BYTES)
+            assert (await raw(service, "GET /ui/api/live", *asked))[0] == 200
+        for kind in (b"", b"Basic ", b"Bearer"):
+            asked = (local, b"Authorization: " + kind + TOKEN_BYTES)
+            assert (await raw(service, "GET /ui/api/live", *asked))[0] == 401
+        for cookie in (b"triroute_ui=\xc3\xa4", b'triroute_ui="\\377"', b"triroute_ui", b"=;=,\xff"):
+            assert (await raw(service, "GET /ui/api/live", local, b"Cookie: " + cookie))[0] == 401
+        for given in (quote_from_bytes(TOKEN_BYTES).encode(), TOKEN_BYTES.replace(b" ", b"+")):
+            many = b"&".join(b"f%d=1" % number for number in range(99))
+            assert (await raw(service, "POST /ui/login", local, body=many + b"&token=" + given))[0] == 303
+        for form in (b"", b"token", b"\xff\xfe\xfd", b"token=%ff%", b"&" * 9_000, b"token=x&token=y"):
+            assert (await raw(service, "POST /ui/login", local, body=form))[0] == 401
+        assert (await raw(service, "POST /ui/login", local, body=b"x" * 20_000))[0] == 413
+    async with Service(replace(settings, http_token="Schlüssel")) as service:
+        for encoding in ("utf-8", "latin-1"):
+            asked = (local, b"Authorization: Bearer " + "Schlüssel".encode(encoding))
+            assert (await raw(service, "GET /ui/api/live", *asked))[0] == 200
+    assert "Traceback" not in caplog.text
 
 
 @pytest.mark.parametrize(
