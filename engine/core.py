@@ -60,7 +60,9 @@ class Core:
 
         track = Track(plans, start)
         if request.segments or request.may_call:
-            segmenter = Segmenter(self.tokenizer, request.prompt_ids, may_call=request.may_call)
+            segmenter = Segmenter(
+                self.tokenizer, request.prompt_ids, may_call=request.may_call, parameters=request.parameters
+            )
             track.watch(segmenter, {kind: number for number, (kind, _) in enumerate(request.segments, start=1)})
         return track
 

@@ -67,7 +67,7 @@ class Answer:
                 self.text += event.text
                 self.logprobs += event.logprobs
                 self.records.append(event.record)
-                self.calls += event.calls
+                self.calls += [call for call in event.calls if isinstance(call, WrittenCall)]
                 if event.record.segment == len(self.segments):
                     self.segments.append((event.kind, event.plan))
             case Finished():

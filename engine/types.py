@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
 
@@ -116,13 +117,17 @@ class ResponseFormat:
     source: str
 
 
+Parameters = Mapping[str, Mapping[str, frozenset[str]]]
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """One request, tokenized.
 
     `resume_ids` are output tokens that an interrupted run has committed, `resume_characters` the code points of
     text that it delivered: neither is sent again. `segments` has other plans for parts of the output. Where it
-    `may_call` tools, the output may also be nothing but a call. `trace_id` (32 hex digits) names it in the log.
+    `may_call` tools, the output may also be nothing but a call. `parameters` has the JSON types that each parameter of
+    each tool may have. `trace_id` (32 hex digits) names it in the log.
     """
 
     request_id: str
@@ -134,6 +139,7 @@ class Request:
     resume_characters: int = 0
     segments: tuple[tuple[SegmentKind, Plan], ...] = ()
     may_call: bool = False
+    parameters: Parameters = field(default_factory=dict)
     trace_id: str = ""
 
 
@@ -205,6 +211,19 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
+class CallPiece:
+    """What came of a tool call while it is written: its name alone, then text of its arguments, up to token `end`.
+
+    `number` says which of the calls that the output began, from 0. One that breaks off later has a number, too.
+    """
+
+    name: str
+    arguments: str
+    end: int
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class WrittenCall:
     """A tool call in the output: `arguments` is JSON text, the tokens from `first` to before `end` hold it."""
 
@@ -212,13 +231,26 @@ class WrittenCall:
     arguments: str
     first: int
     end: int
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenCall:
+    """What was opened as a tool call at token `first`, and turned out before `end` to be none that can be read."""
+
+    first: int
+    end: int
+
+
+CallEvent = CallPiece | WrittenCall | BrokenCall
 
 
 @dataclass(frozen=True, slots=True)
 class Committed:
     """Tokens and text that became final, and the pass behind them; log-probabilities of the tokens where asked for.
 
-    `plan` ran in a segment of that `kind`: 0 is the request's, n the n-th of its segments. `calls` became complete.
+    `plan` ran in a segment of that `kind`: 0 is the request's, n the n-th of its segments. `calls`: what came of tool
+    calls, in order.
     """
 
     token_ids: tuple[int, ...]
@@ -227,7 +259,7 @@ class Committed:
     logprobs: tuple[TokenLogprob, ...] = ()
     kind: SegmentKind = SegmentKind.UNSPECIFIED
     plan: int = 0
-    calls: tuple[WrittenCall, ...] = ()
+    calls: tuple[CallEvent, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

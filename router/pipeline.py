@@ -33,8 +33,7 @@ from triroute.router.policy.live import ActivePolicy
 from triroute.router.run import CANCELLED, Run
 from triroute.router.settings import Settings
 from triroute.router.structured.attempt import Attempt
-from triroute.router.structured.calls import CallStream
-from triroute.router.structured.check import Checked, check, is_checked
+from triroute.router.structured.check import Checked, Written, check, is_checked
 from triroute.router.supervisor import Supervisor
 from triroute.router.telemetry import logs
 from triroute.router.telemetry.steps import StepMetrics
@@ -90,18 +89,11 @@ class Pipeline:
             if run.is_required and self.records.broken:
                 raise unavailable(self.records.broken)
             yield router_pb2.GenerateEvent(decision=run.decided)
-            calls = CallStream(run.request_id) if run.request.may_call else None
             async with aclosing(self._decode(run)) as events:
                 async for event in events:
                     if run.is_required and event.HasField("finish"):
                         await self._secure(run)
-                    if calls is not None:
-                        for piece in calls.complete(run.calls) if event.HasField("finish") else ():
-                            yield router_pb2.GenerateEvent(tool_call=piece)
                     yield event
-                    if calls is not None:
-                        for piece in calls.feed(event.delta.text):
-                            yield router_pb2.GenerateEvent(tool_call=piece)
         except TrirouteError as error:
             run.error = f"{error.reason}: {error.message if run.captures is Capture.CONTENT else error.unquoted}"
             raise
@@ -197,21 +189,23 @@ class Pipeline:
                                 yield router_pb2.GenerateEvent(warning=warning)
                             continue
                         case "commit":
-                            delta = run.take(event.commit)
+                            told = run.take(event.commit)
                         case _:
                             finish = event.finish
-                            delta = run.say(finish.text)
-                    if delta is not None and run.holds:
-                        run.hold(delta)
-                    elif delta is not None:
-                        yield router_pb2.GenerateEvent(delta=delta)
+                            told = run.say(finish.text)
+                    if run.holds:
+                        run.hold(told)
+                        continue
+                    for one in told:
+                        yield one
             checked = Checked(router_pb2.Check())
             if is_checked(run.request):
-                checked = await asyncio.to_thread(check, run.request, run.text, run.calls, finish.reason)
+                written = Written(run.calls, run.broken_calls)
+                checked = await asyncio.to_thread(check, run.request, run.text, written, finish.reason)
             if not run.escalates(checked):
                 break
-        for delta in run.held():
-            yield router_pb2.GenerateEvent(delta=delta)
+        for one in run.held():
+            yield one
         yield router_pb2.GenerateEvent(finish=run.end(finish, checked.told))
 
     async def _started(self, run: Run, started: engine_pb2.Started) -> router_pb2.Warning | None:

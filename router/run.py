@@ -20,6 +20,7 @@ from triroute.router.fleet.rates import Grant
 from triroute.router.policy.trial.turn import Turn
 from triroute.router.segments import Segments, call_id, call_records, ran
 from triroute.router.structured.attempt import GRAMMAR_OFF, Attempt, may_escalate
+from triroute.router.structured.calls import deltas
 from triroute.router.structured.check import Checked, unquoted
 from triroute.router.types import Capture, Decision, FormatKind, Load, Request, Step, StepKind
 
@@ -35,6 +36,7 @@ class Mark:
     characters: int = 0
     passes: int = 0
     calls: int = 0
+    broken_calls: int = 0
 
     def within(self, characters: int, tokens: int | None) -> bool:
         """Whether no more than so much had been written: in tokens, where they are known."""
@@ -64,6 +66,7 @@ class Run:
     characters: int = 0
     passes: list[decoding_pb2.PassRecord] = field(default_factory=list)
     calls: list[engine_pb2.WrittenCall] = field(default_factory=list)
+    broken_calls: list[int] = field(default_factory=list)  # the tokens that opened them
     resumes: int = 0
     finish: router_pb2.Finish | None = None
     error: str = ""
@@ -74,10 +77,10 @@ class Run:
     _segments: Segments = field(default_factory=Segments)
     _text: list[str] = field(default_factory=list)
     _marks: list[Mark] = field(default_factory=list)
-    _held: list[tuple[int, router_pb2.Delta]] = field(default_factory=list)  # after so many commits
+    _held: list[tuple[int, router_pb2.GenerateEvent]] = field(default_factory=list)  # after so many commits
 
-    def take(self, commit: engine_pb2.Commit) -> router_pb2.Delta | None:
-        """Note a commit; the delta for the client, where there is one."""
+    def take(self, commit: engine_pb2.Commit) -> list[router_pb2.GenerateEvent]:
+        """Note a commit; what the client hears of it."""
         if self.escalations and self.decided is not None:
             commit.plan = len(self.decided.segments) + 1
         segment = self._segments.number(commit)
@@ -87,23 +90,28 @@ class Run:
             self.passes.append(record)
         self.token_ids += commit.token_ids
         self.calls += commit.calls
-        delta = self.say(commit.text, commit.token_ids, commit.logprobs)
-        self._marks.append(Mark(len(self.token_ids), self.characters, len(self.passes), len(self.calls)))
-        return delta
+        self.broken_calls += commit.broken_calls
+        events = self.say(commit.text, commit.token_ids, commit.logprobs)
+        if self.request.may_call:
+            events += [router_pb2.GenerateEvent(tool_call=d) for d in deltas(self.request_id, commit.call_pieces)]
+        self._marks.append(
+            Mark(len(self.token_ids), self.characters, len(self.passes), len(self.calls), len(self.broken_calls))
+        )
+        return events
 
     def say(
         self,
         text: str,
         token_ids: Iterable[int] = (),
         logprobs: Iterable[decoding_pb2.TokenLogprob] = (),
-    ) -> router_pb2.Delta | None:
+    ) -> list[router_pb2.GenerateEvent]:
         """A delta of the present segment, where there is anything to say."""
         self.characters += len(text)
         self._text.append(text)
         delta = router_pb2.Delta(text=text, token_ids=token_ids, logprobs=logprobs)
         if self._segments.known:
             delta.segment, delta.kind = len(self._segments.known) - 1, self._segments.known[-1][0]
-        return delta if text or delta.token_ids else None
+        return [router_pb2.GenerateEvent(delta=delta)] if text or delta.token_ids else []
 
     def interrupt(self) -> None:
         """The engine was lost; another one goes on."""
@@ -127,14 +135,14 @@ class Run:
             return False
         return self.attempt.unconstrained or bool(self.unenforced) or bool(self.escalations)
 
-    def hold(self, delta: router_pb2.Delta) -> None:
-        """Keep a delta back, until `held` gives it out."""
-        self._held.append((len(self._marks), delta))
+    def hold(self, events: list[router_pb2.GenerateEvent]) -> None:
+        """Keep events back, until `held` gives them out."""
+        self._held += [(len(self._marks), event) for event in events]
 
-    def held(self) -> list[router_pb2.Delta]:
+    def held(self) -> list[router_pb2.GenerateEvent]:
         """All that was kept back and still stands."""
-        deltas, self._held = [delta for _, delta in self._held], []
-        return deltas
+        events, self._held = [event for _, event in self._held], []
+        return events
 
     def escalates(self, checked: Checked) -> bool:
         """Whether what is wrong is written again; if so, what comes before it is kept, and `attempt` is the next."""
@@ -172,9 +180,10 @@ class Run:
         last.passes.extend(passes)
         last.kept_tokens = mark.tokens
         self._text = [self.text[: mark.characters]]
-        self._held = [(number, delta) for number, delta in self._held if number <= kept]
+        self._held = [(number, event) for number, event in self._held if number <= kept]
         self.characters = mark.characters
-        del self._marks[kept:], self.token_ids[mark.tokens :], self.passes[mark.passes :], self.calls[mark.calls :]
+        del self._marks[kept:], self.token_ids[mark.tokens :], self.passes[mark.passes :]
+        del self.calls[mark.calls :], self.broken_calls[mark.broken_calls :]
         self._segments.cut(max((record.segment for record in self.passes), default=-1) + 1)
 
     def end(self, finish: engine_pb2.Finish, check: router_pb2.Check) -> router_pb2.Finish:
@@ -205,8 +214,8 @@ class Run:
             unenforced=self.unenforced,
             escalations=self.escalations,
             tool_calls=[
-                chat_pb2.ToolCall(id=call_id(self.request_id, number), name=c.name, arguments_json=c.arguments_json)
-                for number, c in enumerate(self.calls)
+                chat_pb2.ToolCall(id=call_id(self.request_id, c.number), name=c.name, arguments_json=c.arguments_json)
+                for c in self.calls
             ],
         )
         return self.finish

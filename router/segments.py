@@ -84,14 +84,14 @@ def call_records(
     segments = [record.segment for record in passes for _ in record.committed_ids]
     return [
         router_pb2.CallRecord(
-            id=call_id(request_id, number),
+            id=call_id(request_id, call.number),
             name=call.name,
             arguments_json=call.arguments_json,
             segments=sorted(set(segments[call.first_token : call.end_token])),
             first_token=call.first_token,
             end_token=call.end_token,
         )
-        for number, call in enumerate(calls)
+        for call in calls
     ]
 
 

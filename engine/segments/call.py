@@ -7,18 +7,22 @@
 | PYTHON (Llama) | `<|python_tag|>` | objects, or code | with the objects, or the output |
 | BRACKET (Mistral) | `[TOOL_CALLS]` | a list of objects, or `NAME[ARGS]` and an object | with it |
 | BARE (Llama) | nothing, at the beginning | an object that has a name, or a list of them | with it |
+| PYTHONIC (Llama) | nothing, at the beginning | `[NAME(KEY=VALUE), ...]` | with it |
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from enum import Enum, auto
 
 from triroute.engine.segments.json_scan import JsonScan
 from triroute.engine.segments.marks import Marks
+from triroute.engine.segments.news import News
 from triroute.engine.segments.part import CODE_NAMES
-from triroute.engine.segments.written import arguments_in, call_in, code_call, parameters_json
-from triroute.engine.types import SegmentKind, WrittenCall
+from triroute.engine.segments.pythonic import PythonScan, calls_in
+from triroute.engine.segments.written import arguments_in, call_in, code_call, head_of, parameters_json
+from triroute.engine.types import CallEvent, Parameters, SegmentKind
 
 _LONGEST_NAME = 256
 _CALL, _CODE = (SegmentKind.TOOL_CALL,), (SegmentKind.CODE, SegmentKind.TOOL_CALL)
@@ -32,30 +36,35 @@ class Style(Enum):
     PYTHON = auto()
     BRACKET = auto()
     BARE = auto()
+    PYTHONIC = auto()
 
 
+_UNOPENED = (Style.BARE, Style.PYTHONIC)
 _BETWEEN_TAGS = Marks(b"</tool_call>", b"<function=", b"{", b"[")
 _IN_FUNCTION = Marks(b"</function>", b"<parameter=", b"{", b"</tool_call>")
 _NAME_END, _PARAMETER_END, _OBJECT = Marks(b">"), Marks(b"</parameter>"), Marks(b"{")
 
 
 class Call:
-    """One or more calls behind one opening. `first`: the token that the first began with, where that was earlier."""
+    """One or more calls behind one opening, which token `opened_at` completed. Without one, the first begins there."""
 
     opened = None
 
-    def __init__(self, style: Style, first: int | None = None) -> None:
-        self.calls: list[WrittenCall] = []
-        self._style = style
-        self._text = bytearray()
+    def __init__(self, style: Style, opened_at: int, parameters: Parameters) -> None:
+        self.style = style
+        self.calls: list[CallEvent] = []
+        self._news = News(self.calls)
+        self._types = parameters
+        self.text = bytearray()  # behind the opening
         self._at = 0  # looked at so far
-        self._token, self._first, self._earlier = 0, 0, first
-        self._scan = JsonScan()
+        self._opened_at = self._token = self._first = opened_at
+        self._leads = style in _UNOPENED  # the next call begins where it opened
+        self._scan, self._list = JsonScan(), PythonScan()
         self._start = self._base = 0  # of the object that is being read; the depth around it
         self._name = self._parameter = ""
         self._parameters: dict[str, str] = {}
-        self._over = self._read = False  # `_read`: some JSON
-        begins = {Style.TAGS: self._between, Style.FUNCTION: self._function}
+        self._over = self._read = False  # `_read`: something that may be in it
+        begins = {Style.TAGS: self._between, Style.FUNCTION: self._function, Style.PYTHONIC: self._pythonic}
         self._step: Callable[[], bool] = begins.get(style, self._first_mark)
 
     @property
@@ -67,64 +76,70 @@ class Call:
         return _CODE if self._step == self._code else _CALL
 
     def feed(self, data: bytes, token: int) -> bytes | None:
-        self._text += data
+        self.text += data
         self._token = token
         while not self._over and self._step():
             pass
-        return bytes(self._text[self._at :]) if self._over else None
+        return bytes(self.text[self._at :]) if self._over else None
+
+    def copy(self) -> Call:
+        return copy.deepcopy(self, {id(self._types): self._types})
 
     def end(self, token: int) -> None:
-        if self._step == self._code and self._text.strip():
-            self._token = token - 1
-            self._emit(code_call(self._string(0, len(self._text))))
+        self._token = token - 1
+        if self._step == self._code and self.text.strip():
+            self._news.end(code_call(self._string(0, len(self.text))), self._first, token)
+        elif self._name or not self._read or self._step in (self._json, self._function):
+            self._broken()
 
     def _first_mark(self) -> bool:
         """What follows an opening that ends with nothing but its object; and what follows that."""
-        rest = bytes(self._text[self._at :]).lstrip(b" \t\r\n;")
+        rest = bytes(self.text[self._at :]).lstrip(b" \t\r\n;")
         if not rest:
             return False
-        at = len(self._text) - len(rest)
+        at = len(self.text) - len(rest)
         if rest[:1] in (b"{", b"["):
             self._at = at
             return self._open_json()
-        if self._style is Style.PYTHON and not self._read:
-            self._first = self._token
+        if self.style is Style.PYTHON and not self._read:
+            self._first, self._read = self._token, True
             return self._go(self._code)
-        if self._style is Style.BRACKET:
+        if self.style is Style.BRACKET:
             self._first = self._token
             return self._go(self._bracket_name)
         return self._stop()
 
     def _bracket_name(self) -> bool:
         """NAME, maybe [CALL_ID] and an id, maybe [ARGS], up to the arguments."""
-        found, start = _OBJECT.find(self._text, 0)
+        found, start = _OBJECT.find(self.text, 0)
         if not found:
-            return len(self._text) > _LONGEST_NAME and self._stop()
+            return len(self.text) > _LONGEST_NAME and self._stop(broken=True)
         self._name, self._at = self._string(0, start).partition("[")[0].strip(), start
         return self._open_json()
 
     def _between(self) -> bool:
-        mark, start = _BETWEEN_TAGS.find(self._text, self._at)
+        mark, start = _BETWEEN_TAGS.find(self.text, self._at)
         self._at = start + len(mark)
         if mark in (b"{", b"["):
             self._at = start
             return self._open_json()
         if mark == b"<function=":
-            self._first = self._token
+            self._read = True
             return self._go(self._function)
-        return bool(mark) and self._stop()
+        return bool(mark) and self._stop(broken=not self._read)
 
     def _function(self) -> bool:
         """NAME>"""
-        mark, end = _NAME_END.find(self._text, self._at)
+        mark, end = _NAME_END.find(self.text, self._at)
         if not mark:
-            return len(self._text) - self._at > _LONGEST_NAME and self._stop()
+            return len(self.text) - self._at > _LONGEST_NAME and self._stop(broken=True)
         self._name, self._at, self._parameters, self._first = self._string(self._at, end), end + 1, {}, self._token
+        self._read = bool(self._name) or self._broken()
         return self._go(self._arguments)
 
     def _arguments(self) -> bool:
         """An object, or parameters in tags."""
-        mark, start = _IN_FUNCTION.find(self._text, self._at)
+        mark, start = _IN_FUNCTION.find(self.text, self._at)
         self._at = start + len(mark)
         if mark == b"{" and self._name:
             self._at = start
@@ -133,22 +148,23 @@ class Call:
             return self._go(self._parameter_name)
         if mark == b"</function>":
             if self._name:
-                self._emit((self._name, parameters_json(self._parameters)))
+                arguments = parameters_json(self._parameters, self._types.get(self._name, {}))
+                self._news.end((self._name, arguments), self._first, self._token + 1)
             self._name = ""
-            return self._go(self._between) if self._style is Style.TAGS else self._stop()
-        return self._stop() if mark == b"</tool_call>" else bool(mark)
+            return self._go(self._between) if self.style is Style.TAGS else self._stop()
+        return self._stop(broken=bool(self._name)) if mark == b"</tool_call>" else bool(mark)
 
     def _parameter_name(self) -> bool:
         """KEY>"""
-        mark, end = _NAME_END.find(self._text, self._at)
+        mark, end = _NAME_END.find(self.text, self._at)
         if not mark:
-            return len(self._text) - self._at > _LONGEST_NAME and self._stop()
+            return len(self.text) - self._at > _LONGEST_NAME and self._stop(broken=True)
         self._parameter, self._start, self._at = self._string(self._at, end), end + 1, end + 1
         return self._go(self._value)
 
     def _value(self) -> bool:
         """A parameter's value, without the line ends around it."""
-        mark, end = _PARAMETER_END.find(self._text, self._at)
+        mark, end = _PARAMETER_END.find(self.text, self._at)
         self._at = end + len(mark)
         if not mark:
             return False
@@ -157,62 +173,93 @@ class Call:
         return self._go(self._arguments)
 
     def _code(self) -> bool:
-        self._at = len(self._text)
+        self._at = len(self.text)
         return False
 
+    def _pythonic(self) -> bool:
+        self._at, ended = self._list.feed(self.text, self._at)
+        if not ended:
+            return False
+        for call in calls_in(self._string(0, self._at)) or []:
+            self._news.end(call, self._first, self._token + 1)
+        return self._stop()
+
     def _open_json(self) -> bool:
-        self._scan, self._base, self._read = JsonScan(), 0, True
+        self._scan, self._base, self._read, self._start = JsonScan(), 0, True, self._at
         return self._go(self._json)
 
     def _json(self) -> bool:
         """An object, or a list of them."""
         scan = self._scan
-        self._at, mark = scan.feed(self._text, self._at)
+        self._at, mark = scan.feed(self.text, self._at)
+        depth = scan.depth - self._base
         match mark:
             case 0:
+                self._news.more(self.text, self._at, self._token + 1)
                 return False
             case 0x3C:  # `<`: no JSON any more
+                self._news.more(self.text, self._at, self._token + 1)
+                self._broken()
                 return self._go(self._after_json())
             case 0x5B if scan.depth == 1 and not self._name:
                 self._base = 1
-            case 0x7B if scan.depth == self._base + 1:
-                self._start = self._at - 1
-                if not self._name:
-                    self._first, self._earlier = self._token if self._earlier is None else self._earlier, None
-            case 0x7D if scan.depth == self._base:
+            case 0x7B if depth == 1:
+                self._begin()
+            case 0x7B if depth == 2 and not self._name:
+                name = head_of(self._string(self._start, self._at - 1))
+                if name:
+                    self._news.begin(name, self._at - 1, self._token + 1)
+            case 0x7D | 0x5D if depth == 1:
+                self._news.close(self.text, self._at, self._token + 1)
+            case 0x7D if depth == 0:
                 self._object()
+            case 0x5D if not scan.depth and self.text[self._start : self._start + 1] == b"[":
+                if self.text[self._start + 1 : self._at - 1].strip():
+                    self._broken()  # a list of something else
         return scan.depth > 0 or self._go(self._after_json())
 
+    def _begin(self) -> None:
+        """An object begins: a call, or the arguments of one whose name is known."""
+        self._start = self._at - 1
+        if self._name:
+            self._news.begin(self._name, self._start, self._token + 1)
+        elif self._leads:
+            self._leads = False
+        else:
+            self._first = self._token
+
     def _object(self) -> None:
-        """An object has ended: a call, or the arguments of one."""
-        text = self._string(self._start, self._at)
-        if not self._name:
-            self._emit(call_in(text))
-            return
-        arguments = arguments_in(text)
-        self._emit((self._name, arguments) if arguments is not None else None)
+        """An object has ended."""
+        text, name = self._string(self._start, self._at), self._name
+        self._news.close(self.text, self._at, self._token + 1)
+        arguments = arguments_in(text) if name else None
+        call = call_in(text) if not name else (name, arguments) if arguments is not None else None
         self._name = ""
+        if not self._news.end(call, self._first, self._token + 1):
+            self._broken()
 
     def _after_json(self) -> Callable[[], bool]:
-        if self._style is Style.TAGS:
+        if self.style is Style.TAGS:
             return self._between
-        if self._style is Style.FUNCTION:
+        if self.style is Style.FUNCTION:
             return self._arguments
-        return self._stop if self._style is Style.BRACKET else self._first_mark
+        return self._stop if self.style is Style.BRACKET else self._first_mark
 
-    def _emit(self, call: tuple[str, str] | None) -> None:
-        """Note a call; escapes may have made it no Unicode text."""
-        if call is not None:
-            name, arguments = (part.encode("utf-8", errors="replace").decode() for part in call)
-            self.calls.append(WrittenCall(name, arguments, self._first, self._token + 1))
+    def _broken(self) -> bool:
+        """Note that something in it is no call that can be read. Without an opening, it may be no call at all."""
+        if self._news.begun or self.style not in _UNOPENED:
+            self._news.broken(self._opened_at, self._token + 1)
+        return False
 
     def _go(self, step: Callable[[], bool]) -> bool:
         self._step = step
         return True
 
-    def _stop(self) -> bool:
+    def _stop(self, *, broken: bool = False) -> bool:
+        if broken:
+            self._broken()
         self._over = True
         return True
 
     def _string(self, start: int, end: int) -> str:
-        return self._text[start:end].decode("utf-8", errors="replace")
+        return self.text[start:end].decode("utf-8", errors="replace")

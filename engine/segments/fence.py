@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import re
 
-from triroute.engine.types import SegmentKind, WrittenCall
+from triroute.engine.types import CallEvent, SegmentKind
 
 _OPENING = re.compile(rb"[ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)?(?P<fence>`{3,}(?=[^`]*$)|~{3,})")
 _CLOSING = re.compile(rb"[ \t>]*(?P<fence>`{3,}|~{3,})[ \t\r]*")
@@ -20,7 +21,7 @@ class Fence:
     def __init__(self, fence: bytes) -> None:
         self._fence = fence
         self._line = b""
-        self.calls: list[WrittenCall] = []
+        self.calls: list[CallEvent] = []
 
     def feed(self, data: bytes, token: int) -> bytes | None:
         while True:
@@ -32,6 +33,9 @@ class Fence:
             found = _CLOSING.fullmatch(line)
             if found and found["fence"].startswith(self._fence):
                 return data
+
+    def copy(self) -> Fence:
+        return copy.copy(self)  # it has no calls, ever
 
     def end(self, token: int) -> None:
         """Nothing to do."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from triroute.engine.types import SegmentKind, WrittenCall
+from triroute.engine.types import CallEvent, SegmentKind
 
 # Arguments of tools that hold code.
 CODE_NAMES = frozenset(
@@ -16,7 +16,7 @@ CODE_NAMES = frozenset(
 class Part(Protocol):
     """A part that bytes are fed to. Where it ends depends on the bytes alone, not on how they were divided."""
 
-    calls: list[WrittenCall]
+    calls: list[CallEvent]
 
     @property
     def opened(self) -> Part | None:
@@ -29,8 +29,11 @@ class Part(Protocol):
     def feed(self, data: bytes, token: int) -> bytes | None:
         """Take bytes of the output's token with that number. The rest that is not of this part, once it ends.
 
-        Complete tool calls are added to `calls`.
+        What becomes known of tool calls is added to `calls`; the segmenter numbers them.
         """
+
+    def copy(self) -> Part:
+        """Another one, at the same place."""
 
     def end(self, token: int) -> None:
         """The output ends before that token."""

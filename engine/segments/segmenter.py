@@ -2,37 +2,54 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
+from dataclasses import replace
 
 from triroute.engine.segments.fence import fence_at_end
 from triroute.engine.segments.part import Part
 from triroute.engine.segments.text import Text
 from triroute.engine.segments.thinking import thinking_at_end
 from triroute.engine.tokenizer import Tokenizer
-from triroute.engine.types import SegmentKind, WrittenCall
+from triroute.engine.types import CallEvent, CallPiece, Parameters, SegmentKind, WrittenCall
 
 _PROMPT_TAIL = 24  # tokens of the prompt that may leave something open
 
 
 class Segmenter:
-    """Pushing tokens one by one or many at once comes to the same."""
+    """Pushing tokens one by one or many at once comes to the same. `parameters`: see Request."""
 
-    def __init__(self, tokenizer: Tokenizer, prompt_ids: Sequence[int], *, may_call: bool) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, prompt_ids: Sequence[int], *, may_call: bool, parameters: Parameters | None = None
+    ) -> None:
         self._tokenizer = tokenizer
-        self._text = Text(may_call=may_call)
+        self._text = Text(may_call=may_call, parameters=parameters or {})
         tail = b"".join(map(self._bytes, prompt_ids[-_PROMPT_TAIL:]))
         self._part: Part = thinking_at_end(tail) or fence_at_end(tail) or self._text
         self._tokens = 0
+        self.begun = 0  # calls, so far
 
     @property
     def kinds(self) -> tuple[SegmentKind, ...]:
         """What the next token is in, innermost first."""
         return self._part.kinds
 
-    def push(self, token: int) -> tuple[WrittenCall, ...]:
-        """Take the next token of the output; the tool calls that it completed."""
+    @property
+    def part(self) -> Part:
+        """The part that the text has come to."""
+        return self._part
+
+    def copy(self) -> Segmenter:
+        """Another one, at the same place."""
+        twin = copy.copy(self)
+        twin._text = copy.copy(self._text)
+        twin._part = twin._text if self._part is self._text else self._part.copy()
+        return twin
+
+    def push(self, token: int) -> tuple[CallEvent, ...]:
+        """Take the next token of the output; what becomes known of tool calls with it."""
         rest: bytes | None = self._bytes(token)
-        calls: tuple[WrittenCall, ...] = ()
+        calls: tuple[CallEvent, ...] = ()
         while rest:
             part = self._part
             rest = part.feed(rest, self._tokens)
@@ -42,17 +59,22 @@ class Segmenter:
         self._tokens += 1
         return calls
 
-    def end(self) -> tuple[WrittenCall, ...]:
-        """The output is over; the tool calls that this completed."""
+    def end(self) -> tuple[CallEvent, ...]:
+        """The output is over; what becomes known of tool calls with that."""
         self._part.end(self._tokens)
         return self._calls()
 
-    def _calls(self) -> tuple[WrittenCall, ...]:
-        calls = self._part.calls
-        if not calls:
+    def _calls(self) -> tuple[CallEvent, ...]:
+        if not self._part.calls:
             return ()
-        told, self._part.calls = tuple(calls), []
+        told = tuple(map(self._numbered, self._part.calls))
+        self._part.calls.clear()
         return told
+
+    def _numbered(self, event: CallEvent) -> CallEvent:
+        if isinstance(event, CallPiece):
+            self.begun += bool(event.name)
+        return replace(event, number=self.begun - 1) if isinstance(event, (CallPiece, WrittenCall)) else event
 
     def _bytes(self, token: int) -> bytes:
         """What a token says: its text, or the name of a control token, which may open a part."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import re
 
 from triroute.engine.segments.call import Call, Style
 from triroute.engine.segments.fence import fence_in
 from triroute.engine.segments.part import Part
 from triroute.engine.segments.thinking import CLOSINGS, Thinking
-from triroute.engine.types import SegmentKind, WrittenCall
+from triroute.engine.types import CallEvent, Parameters, SegmentKind
 
 _STYLES = {
     b"<tool_call>": Style.TAGS,
@@ -18,9 +19,15 @@ _STYLES = {
 }
 _TAG = re.compile(b"(?<!`)(?:" + b"|".join(map(re.escape, [*_STYLES, *CLOSINGS])) + b")")  # `<tag>` only names it
 _LONGEST_TAG = 16
-_BARE = re.compile(rb'\s*\[?\s*\{\s*"(?:(?:name|tool_name|tool|function)"\s*:|type"\s*:\s*"function")')
-_MAYBE_BARE = re.compile(rb'\s*(?:\[\s*)?(?:\{\s*(?:"[a-z_]{0,9}(?:"\s*(?::\s*(?:"[a-z]{0,8})?)?)?)?)?')
-_LONGEST_BARE = 64
+_BARE = re.compile(
+    rb'\s*\[?\s*\{\s*"'
+    rb'(?:(?:name|tool_name|tool|function)"\s*:|type"\s*:\s*"function"|(?:arguments|parameters)"\s*:\s*\{)'
+)
+_PYTHONIC = re.compile(rb"\s*\[\s*(?P<name>[A-Za-z_][\w.-]*)\(")
+_MAYBE_LEAD = re.compile(
+    rb'\s*(?:\[\s*)?(?:[A-Za-z_][\w.-]*|\{\s*(?:"[a-z_]{0,10}(?:"\s*(?::\s*(?:"[a-z]{0,8})?)?)?)?)?'
+)
+_LONGEST_LEAD = 64
 _ITEM = re.compile(rb"[ \t]*(?:[-*+]|\xe2\x80\xa2|\d{1,3}[.)])[ \t]+[^ \t\r]|(?:#{1,6} |\*\*)?[Ss]tep \d")
 _KNOWN_AFTER = 16  # bytes of a line that tell whether it is an item
 _PROSE, _PLAN = (SegmentKind.PROSE,), (SegmentKind.PLAN,)
@@ -29,13 +36,15 @@ _PROSE, _PLAN = (SegmentKind.PROSE,), (SegmentKind.PLAN,)
 class Text:
     """A list goes on over lines that are blank or indented. Calls without an opening are seen where they `may_call`."""
 
-    def __init__(self, *, may_call: bool) -> None:
+    def __init__(self, *, may_call: bool, parameters: Parameters) -> None:
         self.opened: Part | None = None
-        self.calls: list[WrittenCall] = []
+        self.calls: list[CallEvent] = []
         self.kinds = _PROSE
-        self._line = b""
-        self._lead: bytes | None = b"" if may_call else None  # all of the output, while it may be a call
+        self.line = b""  # so far
+        self._parameters = parameters
+        self._lead: bytes | None = b"" if may_call else None  # all of the answer, while it may be a call
         self._lead_token = 0
+        self._blank = may_call  # nothing but thinking so far
 
     def feed(self, data: bytes, token: int) -> bytes | None:
         self.opened = None
@@ -46,24 +55,36 @@ class Text:
             data = lead
         while True:
             chunk, newline, rest = data.partition(b"\n")
-            known = len(self._line)
-            self._line += chunk
-            tag = _TAG.search(self._line, max(0, known - _LONGEST_TAG))
+            known = len(self.line)
+            self.line += chunk
+            tag = _TAG.search(self.line, max(0, known - _LONGEST_TAG))
             if tag:
-                after, self._line = self._line[tag.end() :], b""
-                self.opened = Thinking(tag.group()) if tag.group() in CLOSINGS else Call(_STYLES[tag.group()])
+                self.opened = self._open(tag, token)
+                after, self.line = self.line[tag.end() :], b""
                 return after + newline + rest
             if not newline:
-                self._judge(self._line, whole=False)
+                self._judge(self.line, whole=False)
                 return None
-            line, self._line, data = self._line, b"", rest
+            line, self.line, data = self.line, b"", rest
+            self._blank = self._blank and not line.strip()
             self._judge(line, whole=True)
             self.opened = fence_in(line)
             if self.opened:
                 return data
 
+    def copy(self) -> Text:
+        return copy.copy(self)  # it has no calls, ever
+
     def end(self, token: int) -> None:
         """Nothing to do."""
+
+    def _open(self, tag: re.Match[bytes], token: int) -> Part:
+        self._blank = self._blank and not self.line[: tag.start()].strip()
+        if tag.group() not in CLOSINGS:
+            self._blank = False
+            return Call(_STYLES[tag.group()], token, self._parameters)
+        self._lead = b"" if self._blank else None
+        return Thinking(tag.group())
 
     def _leads(self, data: bytes, token: int) -> bytes | None:
         """Wait until it is known whether the output begins with a call; then everything so far."""
@@ -71,10 +92,12 @@ class Text:
             self._lead_token = token
         lead = (self._lead or b"") + data
         self._lead = lead
-        if _BARE.match(lead):
-            self.opened, self._lead = Call(Style.BARE, self._lead_token), None
+        pythonic = _PYTHONIC.match(lead)
+        if _BARE.match(lead) or (pythonic and pythonic["name"].decode() in self._parameters):
+            style = Style.PYTHONIC if pythonic else Style.BARE
+            self.opened, self._lead, self._blank = Call(style, self._lead_token, self._parameters), None, False
             return lead
-        if len(lead) <= _LONGEST_BARE and _MAYBE_BARE.fullmatch(lead):
+        if len(lead) <= _LONGEST_LEAD and _MAYBE_LEAD.fullmatch(lead):
             return None
         self._lead = None
         return lead

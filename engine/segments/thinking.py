@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import re
 
-from triroute.engine.types import SegmentKind, WrittenCall
+from triroute.engine.types import CallEvent, SegmentKind
 
 CLOSINGS = {
     b"<think>": b"</think>",
@@ -24,7 +25,7 @@ class Thinking:
     def __init__(self, opening: bytes) -> None:
         self._closing = CLOSINGS[opening]
         self._tail = b""
-        self.calls: list[WrittenCall] = []
+        self.calls: list[CallEvent] = []
 
     def feed(self, data: bytes, token: int) -> bytes | None:
         text = self._tail + data
@@ -33,6 +34,9 @@ class Thinking:
             return text[at + len(self._closing) :]
         self._tail = text[-len(self._closing) + 1 :]
         return None
+
+    def copy(self) -> Thinking:
+        return copy.copy(self)  # it has no calls, ever
 
     def end(self, token: int) -> None:
         """Nothing to do."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from triroute.engine.modes.base import Mode
 from triroute.engine.segments.segmenter import Segmenter
-from triroute.engine.types import ModeName, Plan, SegmentKind, WrittenCall
+from triroute.engine.types import BrokenCall, CallEvent, CallPiece, ModeName, Plan, SegmentKind
 
 
 class Track:
@@ -26,7 +26,7 @@ class Track:
         self._start = start
         self._segmenter: Segmenter | None = None
         self._numbers: Mapping[SegmentKind, int] = {}
-        self._calls: tuple[WrittenCall, ...] = ()
+        self._calls: tuple[CallEvent, ...] = ()
 
     def watch(self, segmenter: Segmenter, numbers: Mapping[SegmentKind, int]) -> None:
         """Follow the text; `numbers` says which plan is for which kind."""
@@ -54,14 +54,16 @@ class Track:
                     return count
         return len(tokens)
 
-    def calls(self, tokens: int, *, ended: bool) -> tuple[WrittenCall, ...]:
-        """Tool calls that became complete in an output of so many tokens, each once."""
+    def calls(self, tokens: int, *, ended: bool) -> tuple[CallEvent, ...]:
+        """What became known of tool calls in an output of so many tokens, each thing once."""
         if self._segmenter is None:
             return ()
         calls, self._calls = self._calls, ()
         if ended:
             calls += self._segmenter.end()
-        return tuple(call for call in calls if call.end <= tokens)
+        told = tuple(call for call in calls if call.end <= tokens)
+        late = [call for call in calls if call.end > tokens and not isinstance(call, CallPiece)]
+        return told + tuple(BrokenCall(call.first, tokens) for call in late[:1] if call.first < tokens)
 
     def turn(self) -> None:
         """Begin the next segment where the text has opened one, and the mode may change."""

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from collections.abc import Mapping
+
+from triroute.engine.segments.parameters import value_of
 
 _NAMES = ("name", "tool_name", "tool", "function")
 _ARGUMENTS = ("arguments", "parameters", "args", "input")
+_HEAD = re.compile(
+    rf'\{{\s*"(?:{"|".join(_NAMES)})"\s*:\s*(?P<name>"(?:[^"\\]|\\.){{1,256}}")\s*,\s*"(?:{"|".join(_ARGUMENTS)})"\s*:\s*',
+    re.DOTALL,
+)
 _BUILT_IN = re.compile(r"\s*(?P<name>[A-Za-z_]\w*)\.call\((?P<arguments>.*)\)\s*", re.DOTALL)
 _ARGUMENT = re.compile(r'\s*(?P<name>[A-Za-z_]\w*)\s*=\s*(?P<value>"(?:[^"\\]|\\.)*"|[^,"]+?)\s*(?:,|$)', re.DOTALL)
 _BEFORE_NAME = re.compile(r"[\s,{]*")
@@ -29,6 +35,12 @@ def call_in(text: str) -> tuple[str, str] | None:
     return None if arguments is None else (name, _string(arguments) or arguments)
 
 
+def head_of(text: str) -> str:
+    """The name in an object that calls a tool, as far as its arguments; empty where it has another beginning."""
+    found = _HEAD.fullmatch(text)
+    return _string(found["name"]) if found else ""
+
+
 def arguments_in(text: str) -> str | None:
     """An object of arguments, as it was written; None where it is no JSON."""
     return text if _members(text) or text.strip("{} \r\n\t") == "" else None
@@ -39,26 +51,23 @@ def code_call(text: str) -> tuple[str, str]:
     found = _BUILT_IN.fullmatch(text)
     if found is None:
         return INTERPRETER, json.dumps({"code": text}, ensure_ascii=False)
-    values = {one["name"]: _value(one["value"]) for one in _ARGUMENT.finditer(found["arguments"])}
+    values = {one["name"]: value_of(one["value"]) for one in _ARGUMENT.finditer(found["arguments"])}
     return found["name"], json.dumps(values, ensure_ascii=False)
 
 
-def parameters_json(values: dict[str, str]) -> str:
-    """Arguments that were written between tags: JSON where they are that, else text."""
-    return json.dumps({name: _value(value) for name, value in values.items()}, ensure_ascii=False)
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text
+def parameters_json(values: Mapping[str, str], types: Mapping[str, frozenset[str]]) -> str:
+    """Arguments that were written between tags, each of a type that it may have."""
+    read = {name: value_of(value, types[name]) if name in types else value_of(value) for name, value in values.items()}
+    return json.dumps(read, ensure_ascii=False)
 
 
 def _string(text: str) -> str:
     """The text of a JSON string; empty for other values."""
-    value = _value(text)
-    return value if isinstance(value, str) and text.lstrip().startswith('"') else ""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return ""
+    return value if isinstance(value, str) else ""
 
 
 def _members(text: str) -> dict[str, str]:

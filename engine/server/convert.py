@@ -12,10 +12,14 @@ from triroute.engine.engine import Engine
 from triroute.engine.errors import InvalidRequest
 from triroute.engine.grammar import Constraint, compile_format
 from triroute.engine.modes.quadratic_speculation import MOST_BLOCK_LENGTH
+from triroute.engine.segments.parameters import parameters_of
 from triroute.engine.tokenizer import Tokenizer
 from triroute.engine.tool_grammar import Calls, compile_calls
 from triroute.engine.types import (
     ALL_SOURCES,
+    BrokenCall,
+    CallEvent,
+    CallPiece,
     Committed,
     DraftSource,
     Finished,
@@ -63,6 +67,7 @@ def to_request(message: engine_pb2.GenerateRequest, engine: Engine) -> Request:
         resume_characters=message.resume_characters,
         segments=_segments(message.segments, engine.config),
         may_call=bool(_offered(message)) or _may_call_unasked(message),
+        parameters=parameters_of((tool.name, tool.parameters_json) for tool in _offered(message)),
     )
 
 
@@ -93,8 +98,9 @@ def from_event(event: Started | Committed | Finished) -> engine_pb2.GenerateEven
                 segment=event.record.segment,
                 kind=decoding_pb2.SegmentKind.ValueType(event.kind),
                 plan=event.plan,
-                calls=[_call(call) for call in event.calls],
             )
+            for call in event.calls:
+                _add_call(commit, call)
             commit.passes.append(_pass(event.record))
             commit.logprobs.extend(_logprob(one) for one in event.logprobs)
             return engine_pb2.GenerateEvent(commit=commit)
@@ -214,10 +220,20 @@ def _format(message: chat_pb2.ResponseFormat) -> ResponseFormat | None:
     return None if kind is None else ResponseFormat(FormatKind(kind), getattr(message, kind))
 
 
-def _call(call: WrittenCall) -> engine_pb2.WrittenCall:
-    return engine_pb2.WrittenCall(
-        name=call.name, arguments_json=call.arguments, first_token=call.first, end_token=call.end
-    )
+def _add_call(commit: engine_pb2.Commit, call: CallEvent) -> None:
+    match call:
+        case CallPiece():
+            commit.call_pieces.add(number=call.number, name=call.name, arguments_json=call.arguments)
+        case WrittenCall():
+            commit.calls.add(
+                name=call.name,
+                arguments_json=call.arguments,
+                first_token=call.first,
+                end_token=call.end,
+                number=call.number,
+            )
+        case BrokenCall():
+            commit.broken_calls.append(call.first)
 
 
 def _logprob(one: TokenLogprob) -> decoding_pb2.TokenLogprob:

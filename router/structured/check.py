@@ -31,21 +31,27 @@ class Checked:
         return self.told.result == _Check.RESULT_INVALID
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The tool calls of an output, and the tokens that opened something that can't be read as one."""
+
+    calls: Sequence[engine_pb2.WrittenCall] = ()
+    broken: Sequence[int] = ()
+
+
 def is_checked(request: Request) -> bool:
     """Whether there is anything that its output could be checked against."""
     return request.may_call or request.response_format.kind is FormatKind.JSON_SCHEMA
 
 
-def check(
-    request: Request, text: str, calls: Sequence[engine_pb2.WrittenCall], reason: decoding_pb2.FinishReason.ValueType
-) -> Checked:
-    """What an output is. `calls` are the tool calls in it."""
+def check(request: Request, text: str, written: Written, reason: decoding_pb2.FinishReason.ValueType) -> Checked:
+    """What an output is. `written`: the tool calls in it."""
     if not is_checked(request):
         return Checked(_Check())
     if reason in _CUT:
         return Checked(_Check(result=_Check.RESULT_NOT_CHECKED, path="$", problem=_CUT[reason]))
     try:
-        return _judged(request, text, calls)
+        return _judged(request, text, written)
     except Unjudged as unjudged:
         return Checked(_Check(result=_Check.RESULT_NOT_CHECKED, path="$", problem=str(unjudged)))
 
@@ -55,29 +61,28 @@ def unquoted(told: router_pb2.Check) -> router_pb2.Check:
     return _Check(result=told.result, path=told.path, problem=told.problem.partition(":")[0])
 
 
-def _judged(request: Request, text: str, calls: Sequence[engine_pb2.WrittenCall]) -> Checked:
+def _judged(request: Request, text: str, written: Written) -> Checked:
     must = request.tool_choice.kind in _MUST
     if request.response_format.kind is FormatKind.JSON_SCHEMA and not must:
         wrong = wrong_in(text, request.response_format.source)
         return _told("$", wrong, text, 0) if wrong else Checked(_Check(result=_Check.RESULT_VALID))
-    if not calls:
-        if must:
-            return _told("tool_calls", Wrong((), "there is none, and one was required", broken=True), text, 0)
-        opened = "<tool_call>" in text
-        if opened and "[]" not in text:
-            return _told("tool_calls", Wrong((), "one was opened that can't be read", broken=True), text, 0)
-        return Checked(_Check(result=_Check.RESULT_VALID) if opened else _Check())
+    opened = min(written.broken, default=None)
+    sound = [call for call in written.calls if opened is None or call.first_token < opened]
     tools = {tool.name: tool.parameters for tool in request.tools}
     named = request.tool_choice.name if request.tool_choice.kind is ToolChoiceKind.NAMED else ""
-    for number, call in enumerate(calls):
+    for number, call in enumerate(sound):
         place = f"tool_calls[{number}]"
         if call.name not in tools or named not in ("", call.name):
             problem = f"is not {'the tool that was to be called' if named else 'one of the tools'}: {call.name[:64]!r}"
-            return _at_call(f"{place}.name", problem, call)
+            return _at(f"{place}.name", problem, call.first_token)
         wrong = wrong_in(call.arguments_json, tools[call.name])
         if wrong is not None:
-            return _at_call(f"{place}.arguments{wrong.path[1:]}", wrong.problem, call)
-    return Checked(_Check(result=_Check.RESULT_VALID))
+            return _at(f"{place}.arguments{wrong.path[1:]}", wrong.problem, call.first_token)
+    if opened is not None:
+        return _at("tool_calls", "one was opened that can't be read", opened)
+    if must and not sound:
+        return _at("tool_calls", "there is none, and one was required", 0)
+    return Checked(_Check(result=_Check.RESULT_VALID) if sound else _Check())
 
 
 def _told(root: str, wrong: Wrong, text: str, start: int) -> Checked:
@@ -85,6 +90,6 @@ def _told(root: str, wrong: Wrong, text: str, start: int) -> Checked:
     return Checked(told, 0 if wrong.broken else start + offset_of(text[start:], wrong.keys))
 
 
-def _at_call(path: str, problem: str, call: engine_pb2.WrittenCall) -> Checked:
+def _at(path: str, problem: str, first_token: int) -> Checked:
     told = _Check(result=_Check.RESULT_INVALID, path=path, problem=problem)
-    return Checked(told, sound_tokens=call.first_token)
+    return Checked(told, sound_tokens=first_token)

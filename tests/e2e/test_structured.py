@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -179,3 +180,55 @@ def test_a_call_is_required(structured: Running, mode: decoding_pb2.Mode.ValueTy
 def test_a_call_is_named(structured: Running) -> None:
     events = list(structured.stub.Generate(call(Choice.KIND_NAMED, name="now", one_call=True)))
     assert said(events) == '<tool_call>[{"name": "now", "arguments": {}}]</tool_call>'
+
+
+def forced(text: str, parameters: object, *tags: str) -> router_pb2.GenerateRequest:
+    """A step whose output is this text, with a tool `run`."""
+    asked = ask(*tags, most=200)
+    asked.response_format.regex = re.sub(r"([^\w\s<>\"/`:,])", r"\\\1", text).replace("\n", "\\n")
+    asked.tools.add(name="run", parameters_json=json.dumps(parameters))
+    return asked
+
+
+NUMBER = {"type": "object", "properties": {"n": {"type": "integer"}}}
+RUN = '<tool_call>[{"name": "run", "arguments": {"n": %s}}]</tool_call>'
+
+
+@pytest.mark.parametrize(
+    ("text", "calls"),
+    [
+        (f"<think>maybe {RUN % 1}</think>{RUN % 12345}", ['{"n": 12345}']),
+        (f"```\n{RUN % 1}\n```\n", []),
+        (f"{RUN % 1} and {RUN % 2}", ['{"n": 1}', '{"n": 2}']),
+        (f"<tool_call>\n{(RUN % 1)[12:-13]}\n</tool_call>", ['{"n": 1}']),
+        ('<tool_call>[{"name": "run", "arguments": {"n"</tool_call>' + RUN % 2, ['{"n": 2}']),
+        ('<tool_call>[{"name": "\\q", "arguments": {"n": 1}}]</tool_call>', []),
+        ('<tool_call>[{"name": "\\ud800", "arguments": {"n": 1}}]</tool_call>', ['{"n": 1}']),
+    ],
+)
+def test_calls_are_streamed_as_they_are_finished(structured: Running, text: str, calls: list[str]) -> None:
+    events = list(structured.stub.Generate(forced(text, NUMBER)))
+    finish = events[-1].finish
+    assert said(events) == text
+    assert [call.arguments_json for call in finish.tool_calls] == calls
+    pieces = [event.tool_call for event in events if event.HasField("tool_call")]
+    for call in finish.tool_calls:
+        own = [piece for piece in pieces if piece.id == call.id]
+        assert "".join(piece.name for piece in own) == call.name
+        assert "".join(piece.arguments_json for piece in own) == call.arguments_json
+    known = {call.id for call in finish.tool_calls}
+    assert {piece.id for piece in pieces} - known == ({f"{min(known)[:-1]}0"} if '{"n"<' in text else set())
+
+
+def test_a_call_that_can_not_be_read_is_invalid(structured: Running) -> None:
+    text = RUN % 1 + '<tool_call>[{"name": "run", "argum</tool_call>'
+    check = list(structured.stub.Generate(forced(text, NUMBER)))[-1].finish.check
+    assert (check.result, check.path) == (Check.RESULT_INVALID, "tool_calls")
+
+
+def test_parameters_in_tags_have_the_types_of_the_tool(structured: Running) -> None:
+    text = "<function=run><parameter=city>123</parameter></function>"
+    cities = {"type": "object", "properties": {"city": {"type": "string"}}}
+    finish = list(structured.stub.Generate(forced(text, cities)))[-1].finish
+    assert [call.arguments_json for call in finish.tool_calls] == ['{"city": "123"}']
+    assert finish.check.result == Check.RESULT_VALID

@@ -177,9 +177,10 @@ def _place(commit: engine_pb2.Commit, script: Script, resumed: int, start: int, 
         commit.kind = decoding_pb2.SEGMENT_KIND_CODE if passed % 2 else decoding_pb2.SEGMENT_KIND_PROSE
     for record in commit.passes:
         record.segment = commit.segment
-    for first, after in script.calls:
+    for number, (first, after) in enumerate(script.calls):
         if start < after <= end:
-            commit.calls.add(name="search", arguments_json="{}", first_token=first, end_token=after)
+            commit.call_pieces.add(number=number, name="search", arguments_json="{}")
+            commit.calls.add(name="search", arguments_json="{}", first_token=first, end_token=after, number=number)
 
 
 async def _break(script: Script, length: int, resumed: int, context: Context) -> None:

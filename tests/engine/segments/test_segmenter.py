@@ -11,15 +11,37 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from triroute.engine.segments import Segmenter
+from triroute.engine.segments.parameters import parameters_of
 from triroute.engine.testing import tiny_tokenizer
 from triroute.engine.tokenizer import Tokenizer, byte_alphabet
-from triroute.engine.types import SegmentKind, WrittenCall
+from triroute.engine.types import BrokenCall, CallEvent, CallPiece, SegmentKind, WrittenCall
 
 PROSE, CODE, CALL = SegmentKind.PROSE, SegmentKind.CODE, SegmentKind.TOOL_CALL
 THINKING, PLAN = SegmentKind.THINKING, SegmentKind.PLAN
 TINY = tiny_tokenizer()
 WEATHER = '{"name": "weather", "arguments": {"city": "Paris"}}'
 Kinds = list[SegmentKind]
+PARAMETERS = parameters_of(
+    [
+        (
+            "typed",
+            json.dumps(
+                {
+                    "$defs": {"word": {"type": "string"}, "loop": {"$ref": "#/$defs/loop"}},
+                    "properties": {
+                        "text": {"type": "string"},
+                        "word": {"$ref": "#/$defs/word"},
+                        "maybe": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+                        "n": {"type": "number"},
+                        "loop": {"$ref": "#/$defs/loop"},
+                        "one": {"enum": ["1", "2"]},
+                    },
+                }
+            ),
+        ),
+        ("now", ""),
+    ]
+)
 
 PIECES = [
     *("<tool_call>", "</tool_call>", "<function=", "</function>", "<parameter=", "</parameter>", ">", "f.call("),
@@ -89,6 +111,13 @@ TEXTS: dict[str, tuple[str, Kinds, list[tuple[str, object]]]] = {
         [PROSE, CALL, CODE, CALL, PROSE],
         [("run", {"code": "x < 1", "n": 2})],
     ),
+    "Qwen Coder, types as the tool has them": (
+        "<function=typed><parameter=text>123</parameter><parameter=word>null</parameter><parameter=maybe>null</parameter>"
+        "<parameter=n>5</parameter><parameter=loop>[1]</parameter><parameter=one>1</parameter>"
+        "<parameter=other>7</parameter></function>",
+        [PROSE, CALL, PROSE],
+        [("typed", {"text": "123", "word": "null", "maybe": None, "n": 5, "loop": [1], "one": "1", "other": 7})],
+    ),
     "Llama function": ('<function=get>{"id": 7}</function> Done', [PROSE, CALL, PROSE], [("get", {"id": 7})]),
     "Llama function without arguments": ("<function=get></function> Done", [PROSE, CALL, PROSE], [("get", {})]),
     "Llama tag": (
@@ -119,6 +148,27 @@ TEXTS: dict[str, tuple[str, Kinds, list[tuple[str, object]]]] = {
         [PROSE, CALL],
         [("get", {"id": 7})],
     ),
+    "bare, after thinking": (
+        f"\n<think>\nhm\n</think>\n\n{WEATHER}",
+        [PROSE, THINKING, PROSE, CALL],
+        [("weather", {"city": "Paris"})],
+    ),
+    "bare, after thinking and words": (
+        f"<think>hm</think>So\n<think></think>{WEATHER}",
+        [PROSE, THINKING, PROSE, THINKING, PROSE],
+        [],
+    ),
+    "bare, the name last": (
+        '{"arguments": {"id": 7}, "name": "get"}',
+        [PROSE, CALL],
+        [("get", {"id": 7})],
+    ),
+    "pythonic": (
+        '[typed(text="a ] \\" b", n=[1, {"k": None}], maybe=\'x\'), now()] Done',
+        [PROSE, CALL, PROSE],
+        [("typed", {"text": 'a ] " b', "n": [1, {"k": None}], "maybe": "x"}), ("now", {})],
+    ),
+    "a list that calls no tool": ("[other(1)] Done", [PROSE], []),
     "bare JSON that calls nothing": ('{"answer": {"name": "x", "arguments": {}}}\n', [PROSE], []),
     "JSON after prose": (f"So {WEATHER}", [PROSE], []),
     "not ASCII": (
@@ -135,12 +185,23 @@ def ids(tokenizer: Tokenizer, text: str) -> list[int]:
 
 def follow(tokenizer: Tokenizer, tokens: list[int], **options: bool) -> tuple[Kinds, list[WrittenCall]]:
     """The kinds after each token, and all calls."""
-    segmenter = Segmenter(tokenizer, (), may_call=options.get("may_call", True))
-    kinds, calls = [segmenter.kinds[0]], []
+    kinds, events = read(tokenizer, tokens, **options)
+    return kinds, [event for event in events if isinstance(event, WrittenCall)]
+
+
+def read(tokenizer: Tokenizer, tokens: list[int], **options: bool) -> tuple[Kinds, list[CallEvent]]:
+    """The kinds after each token, and all that became known of calls. The pieces make up the calls."""
+    segmenter = Segmenter(tokenizer, (), may_call=options.get("may_call", True), parameters=PARAMETERS)
+    kinds, events = [segmenter.kinds[0]], list[CallEvent]()
     for token in tokens:
-        calls += segmenter.push(token)
+        events += segmenter.push(token)
         kinds.append(segmenter.kinds[0])
-    return kinds, calls + list(segmenter.end())
+    events += segmenter.end()
+    for call in (event for event in events if isinstance(event, WrittenCall)):
+        pieces = [event for event in events if isinstance(event, CallPiece) and event.number == call.number]
+        assert [piece.name for piece in pieces] == [call.name] + [""] * (len(pieces) - 1)
+        assert "".join(piece.arguments for piece in pieces) == call.arguments
+    return kinds, events
 
 
 def runs(kinds: Kinds) -> Kinds:
@@ -155,7 +216,7 @@ def test_byte_by_byte(name: str) -> None:
     assert [(call.name, json.loads(call.arguments)) for call in found] == calls
     for call in found:
         said = b"".join(map(TINY.token_bytes, ids(TINY, text)[call.first : call.end])).decode()
-        assert said[-1] in "}>)" or name == "Llama code"
+        assert said[-1] in "}>)]" or name == "Llama code"
 
 
 @pytest.mark.parametrize("name", TEXTS)
@@ -179,12 +240,17 @@ def _states(data: bytes, cuts: range | list[int]) -> dict[int, object]:
     pieces = [data[a:b] for a, b in pairwise(bounds)]
     names = ["".join(alphabet[byte] for byte in piece) for piece in pieces]
     tokenizer = Tokenizer([*names, "<|im_end|>"], {len(names)}, [], "gpt-2", {len(names)})
-    segmenter = Segmenter(tokenizer, (), may_call=True)
+    segmenter = Segmenter(tokenizer, (), may_call=True, parameters=PARAMETERS)
     states: dict[int, object] = {}
-    calls: list[tuple[str, str]] = []
+    calls: list[object] = []
+    pieces: dict[int, str] = {}
     for number, end in enumerate(bounds[1:]):
-        calls += [(call.name, call.arguments) for call in segmenter.push(number)]
-        states[end] = segmenter.kinds, list(calls)
+        for event in segmenter.push(number):
+            if isinstance(event, CallPiece):
+                pieces[event.number] = pieces.get(event.number, event.name + " ") + event.arguments
+            else:
+                calls.append((event.name, event.arguments) if isinstance(event, WrittenCall) else "broken")
+        states[end] = segmenter.kinds, list(calls), dict(pieces)
     return states
 
 
@@ -250,6 +316,67 @@ def test_any_text_is_followed(parts: list[str], chance: random.Random) -> None:
 )
 def test_hostile_text(text: str) -> None:
     """Nothing fails, and what is told can be sent."""
-    _, calls = follow(TINY, ids(TINY, text))
-    for call in calls:
-        assert (call.name + call.arguments).encode()
+    _, events = read(TINY, ids(TINY, text))
+    for event in events:
+        assert isinstance(event, BrokenCall) or (event.name + event.arguments).encode()
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (f"<tool_call>{WEATHER}</tool_call><tool_call>[{WEATHER[:20]}</tool_call>", ["weather", "broken"]),
+        ('<tool_call>[{"name": "x"}]</tool_call> and []', ["broken"]),
+        ("<tool_call>", ["broken"]),
+        ("<tool_call>no</tool_call>", ["broken"]),
+        ("<tool_call>[1]</tool_call>", ["broken"]),
+        ("<tool_call>[]</tool_call>", []),
+        ("<tool_call>[", ["broken"]),
+        (f"<tool_call>{WEATHER}", ["weather"]),
+        ('<tool_call>[{"name": "\\q", "arguments": {"x": 1}}]</tool_call>', ["broken"]),
+        ('<tool_call>[{"name": "a", "arguments": {}, "name": "b"}]</tool_call>', ["broken"]),
+        ('<tool_call>[{"name": "a", "arguments": {}, "arguments": {"x": 1}}]</tool_call>', ["broken"]),
+        ("<function=f>{", ["broken"]),
+        ("<function=f><parameter=x>1</parameter>", ["broken"]),
+        ("<function=>{}</function>", ["broken"]),
+        ("<|python_tag|> ", ["broken"]),
+        ("[TOOL_CALLS]" + "x" * 300, ["broken"]),
+        ('{"name": "Bob"} <b>', []),
+        ('{"name": "Bob", "age": <', []),
+        ('{"name": "Bob", "arguments": {<', ["broken"]),
+        ("Write `<tool_call>`, or\n```\n<tool_call>[\n```\n<think>or <tool_call></think>", []),
+    ],
+)
+def test_what_can_not_be_read(text: str, what: list[str]) -> None:
+    _, events = read(TINY, ids(TINY, text))
+    told = [event for event in events if not isinstance(event, CallPiece)]
+    assert ["broken" if isinstance(event, BrokenCall) else event.name for event in told] == what
+
+
+def test_arguments_are_told_as_they_come() -> None:
+    segmenter = Segmenter(TINY, (), may_call=True)
+    told = [segmenter.push(token) for token in ids(TINY, '<tool_call>[{"name": "a", "arguments": {"x": "é}"')]
+    pieces = [piece for pieces in told for piece in pieces if isinstance(piece, CallPiece)]
+    assert [piece.name for piece in pieces if piece.name] == ["a"]
+    assert [piece.arguments for piece in pieces if not piece.name] == list('{"x": "é}"')
+
+
+def test_a_call_that_breaks_off_keeps_its_number() -> None:
+    _, events = read(TINY, ids(TINY, f'<tool_call>[{{"name": "a", "arguments": {{</tool_call><tool_call>{WEATHER}'))
+    assert [event.number for event in events if isinstance(event, WrittenCall)] == [1]
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_copy_goes_its_own_way(name: str) -> None:
+    tokens = ids(TINY, TEXTS[name][0])
+    segmenter = Segmenter(TINY, (), may_call=True, parameters=PARAMETERS)
+    whole: list[CallEvent] = []
+    copies = []
+    for token in tokens:
+        copies.append((segmenter.copy(), list(whole)))
+        whole += segmenter.push(token)
+    whole += segmenter.end()
+    for at in range(0, len(tokens), 7):
+        twin, events = copies[at]
+        for token in tokens[at:]:
+            events += twin.push(token)
+        assert events + list(twin.end()) == whole
