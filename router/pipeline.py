@@ -15,6 +15,7 @@ from triroute.router.capture.content import Captured
 from triroute.router.capture.keeper import Keeper
 from triroute.router.classifier.cascade import Classifier
 from triroute.router.classifier.watch import Watch
+from triroute.router.convert.checks import schemas_in
 from triroute.router.convert.decision import from_decision, from_shadow
 from triroute.router.convert.engine import to_engine
 from triroute.router.convert.request import to_request
@@ -33,7 +34,8 @@ from triroute.router.policy.live import ActivePolicy
 from triroute.router.run import CANCELLED, Run
 from triroute.router.settings import Settings
 from triroute.router.structured.attempt import Attempt
-from triroute.router.structured.check import Checked, Written, check, is_checked
+from triroute.router.structured.check import Checked, Written, check, is_checked, judged
+from triroute.router.structured.judges import Judges
 from triroute.router.supervisor import Supervisor
 from triroute.router.telemetry import logs
 from triroute.router.telemetry.steps import StepMetrics
@@ -57,6 +59,7 @@ class Pipeline:
         member: Member,
         metrics: StepMetrics,
         classifier: Classifier,
+        judges: Judges,
     ) -> None:
         self.settings = settings
         self.live = live
@@ -72,7 +75,9 @@ class Pipeline:
         self.idle = asyncio.Event()
         self.idle.set()
         self.classifier = classifier
+        self.judges = judges
         self.watch = Watch()
+        self._reading = 0  # requests that are not accepted or refused yet
         self._aborting: set[str] = set()
         self._recording: set[asyncio.Task[None]] = set()
 
@@ -80,7 +85,7 @@ class Pipeline:
         self, message: router_pb2.GenerateRequest, metadata: Mapping[str, str]
     ) -> AsyncGenerator[router_pb2.GenerateEvent, None]:
         """One decision, deltas, one finish. Raises TrirouteError; leaving early ends the work in the engine."""
-        run = self._accept(message)
+        run = await self._accept(message)
         server = self.telemetry.begin(run, metadata)
         run.carried = carried(server)
         logs.about(logs.About(run.request_id, trace_id(server), span_id(server)))
@@ -117,7 +122,7 @@ class Pipeline:
     async def decide(self, message: router_pb2.GenerateRequest) -> router_pb2.Decision:
         """How a request would be decoded. Raises TrirouteError."""
         logs.about(logs.About())
-        request = to_request(message)
+        request = await self._read(message)
         decision = self.live.decide(request, await self._classified(request), self.member.load(), dry=True)
         return from_decision(decision, "", "")
 
@@ -137,22 +142,36 @@ class Pipeline:
     def model(self) -> str:
         return self.supervisor.description.model
 
-    def _accept(self, message: router_pb2.GenerateRequest) -> Run:
-        if len(self.running) >= self.settings.most_in_flight:
-            raise Overloaded(f"{len(self.running)} steps are running; try again", retry_ms=250)
-        request = to_request(message)
-        run = Run(message, request, grant=self.member.rates.admit(self.live.policy, request))
-        self.running[run.request_id] = run
+    async def _accept(self, message: router_pb2.GenerateRequest) -> Run:
+        count = len(self.running) + self._reading
+        if count >= self.settings.most_in_flight:
+            raise Overloaded(f"{count} steps are running; try again", retry_ms=250)
+        self._reading += 1
         self.idle.clear()
+        try:
+            request = await self._read(message)
+            run = Run(message, request, grant=self.member.rates.admit(self.live.policy, request))
+            self.running[run.request_id] = run
+        finally:
+            self._reading -= 1
+            self._rest()
         return run
+
+    async def _read(self, message: router_pb2.GenerateRequest) -> Request:
+        """Its schemas are looked at beside the service. Raises TrirouteError."""
+        problems = await self.judges.look(schemas_in(message))
+        return to_request(message, problems.__getitem__)
+
+    def _rest(self) -> None:
+        if not self.running and not self._reading:
+            self.idle.set()
 
     def _leave(self, run: Run) -> None:
         del self.running[run.request_id]
         if run.grant is not None:
             self.member.rates.settle(run.grant, run.prompt_tokens + len(run.token_ids))
         self._aborting.discard(run.request_id)
-        if not self.running:
-            self.idle.set()
+        self._rest()
 
     async def _classified(self, request: Request) -> Step:
         """By another thread where it takes long."""
@@ -198,15 +217,20 @@ class Pipeline:
                         continue
                     for one in told:
                         yield one
-            checked = Checked(router_pb2.Check())
-            if is_checked(run.request):
-                written = Written(run.calls, run.broken_calls)
-                checked = await asyncio.to_thread(check, run.request, run.text, written, finish.reason)
+            checked = await self._checked(run, finish.reason)
             if not run.escalates(checked):
                 break
         for one in run.held():
             yield one
         yield router_pb2.GenerateEvent(finish=run.end(finish, checked.told))
+
+    async def _checked(self, run: Run, reason: decoding_pb2.FinishReason.ValueType) -> Checked:
+        """By processes beside the service, for schemas that callers send may take any time."""
+        if not is_checked(run.request):
+            return Checked(router_pb2.Check())
+        output = (run.request, run.text, Written(run.calls, run.broken_calls), reason)
+        judge = await self.judges.judge(judged(*output))
+        return await asyncio.to_thread(check, *output, judge)
 
     async def _started(self, run: Run, started: engine_pb2.Started) -> router_pb2.Warning | None:
         """Note it; what the caller should know before there is output."""

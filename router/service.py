@@ -33,6 +33,7 @@ from triroute.router.policy.keeper import PolicyKeeper
 from triroute.router.policy.store.redis import RedisStore
 from triroute.router.server import RouterServicer
 from triroute.router.settings import Settings
+from triroute.router.structured.judges import Judges
 from triroute.router.supervisor import Progress, Supervisor
 from triroute.router.telemetry.metrics import Metrics
 from triroute.router.telemetry.steps import Now
@@ -96,10 +97,11 @@ class Service:
             member = await stack.enter_async_context(self._member())
             store = ContentStore(content_file(self.settings.records), seal)
             content = await stack.enter_async_context(Keeper(store, self.settings.content_days, chronicle.purged))
+            judges = await stack.enter_async_context(Judges())
             live, engine = self.keeper.live, self.supervisor
             steps, classifier = metrics.steps, self.classifier
             self.pipeline = Pipeline(
-                self.settings, live, engine, telemetry, chronicle, content, member, steps, classifier
+                self.settings, live, engine, telemetry, chronicle, content, member, steps, classifier, judges
             )
             metrics.steps.now = lambda: Now(
                 engine.client.load,

@@ -19,7 +19,7 @@ from triroute.engine.errors import InvalidRequest
 from triroute.engine.grammar import compile_format
 from triroute.engine.testing import Answer, run_all
 from triroute.engine.types import FinishReason, FormatKind, ModeName, Plan, Request, ResponseFormat, Sampling
-from triroute.router.schemas import schema_problem
+from triroute.router.schemas import Schema, schema_problem
 from triroute.router.structured.schema import Unjudged, wrong_in
 
 _SHOWN = 1_200  # characters of a schema in its prompt
@@ -51,7 +51,7 @@ def compile_all(cases: Sequence[Case], engine: Engine) -> Corpus:
     """Compile each twice: the second time from what was kept."""
     corpus = Corpus()
     for case in cases:
-        problem = schema_problem(case.schema)
+        problem = schema_problem(Schema(case.schema))
         shape = ResponseFormat(FormatKind.JSON_SCHEMA, case.schema)
         began = time.perf_counter()
         try:

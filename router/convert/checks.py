@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from triroute.proto import chat_pb2, router_pb2
 from triroute.router.convert.words import (
@@ -19,7 +19,7 @@ from triroute.router.convert.words import (
     named,
 )
 from triroute.router.errors import Violation
-from triroute.router.schemas import schema_problem
+from triroute.router.schemas import Schema, object_problem, schema_problem
 
 MOST_TOKENS = 131_072
 MOST_TEMPERATURE = 5.0
@@ -32,7 +32,17 @@ MOST_TOOLS, MOST_MESSAGES = 128, 1_000
 _TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
-def violations(message: router_pb2.GenerateRequest) -> Iterator[Violation]:
+Look = Callable[[Schema], str | None]  # what is wrong with a schema
+
+
+def schemas_in(message: router_pb2.GenerateRequest) -> list[Schema]:
+    """The schemas that `violations` looks at."""
+    found = [_parameters(tool) for tool in message.tools[:MOST_TOOLS] if tool.parameters_json]
+    shape = message.response_format
+    return [*found, Schema(shape.json_schema)] if shape.json_schema.strip() else found
+
+
+def violations(message: router_pb2.GenerateRequest, look: Look = schema_problem) -> Iterator[Violation]:
     """Everything that is wrong with a request, field by field."""
     kind = message.WhichOneof("prompt")
     if kind is None:
@@ -44,8 +54,8 @@ def violations(message: router_pb2.GenerateRequest) -> Iterator[Violation]:
             yield Violation("tools", "need chat; a raw prompt has no place for them")
     else:
         yield from _chat(message.chat)
-    yield from _tools(message)
-    yield from _shape(message.response_format)
+    yield from _tools(message, look)
+    yield from _shape(message.response_format, look)
     yield from _numbers(message.sampling)
     yield from _labels(message)
     yield from _hints(message.hints)
@@ -69,12 +79,12 @@ def _chat(chat: chat_pb2.Chat) -> Iterator[Violation]:
         for number, call in enumerate(turn.tool_calls):
             if not call.name:
                 yield Violation(f"{field}.tool_calls[{number}].name", "is empty; name the tool that was called")
-            problem = schema_problem(call.arguments_json or "{}", as_schema=False)
+            problem = object_problem(call.arguments_json or "{}")
             if problem:
                 yield Violation(f"{field}.tool_calls[{number}].arguments_json", problem)
 
 
-def _tools(message: router_pb2.GenerateRequest) -> Iterator[Violation]:
+def _tools(message: router_pb2.GenerateRequest, look: Look) -> Iterator[Violation]:
     names = [tool.name for tool in message.tools]
     if len(names) > MOST_TOOLS:
         yield Violation("tools", f"has {len(names)}; at most {MOST_TOOLS}")
@@ -83,7 +93,7 @@ def _tools(message: router_pb2.GenerateRequest) -> Iterator[Violation]:
             yield Violation(f"tools[{index}].name", "must be 1 to 64 letters, digits, underscores or dashes")
         elif names.index(tool.name) != index:
             yield Violation(f"tools[{index}].name", f"{tool.name!r} is given twice")
-        problem = schema_problem(tool.parameters_json) if tool.parameters_json else None
+        problem = look(_parameters(tool)) if tool.parameters_json else None
         if problem:
             yield Violation(f"tools[{index}].parameters_json", problem)
     choice = message.tool_choice
@@ -95,12 +105,16 @@ def _tools(message: router_pb2.GenerateRequest) -> Iterator[Violation]:
         yield Violation("tool_choice", "requires a call, and no tools are offered")
 
 
-def _shape(shape: chat_pb2.ResponseFormat) -> Iterator[Violation]:
+def _parameters(tool: chat_pb2.Tool) -> Schema:
+    return Schema(tool.parameters_json, of_arguments=True)
+
+
+def _shape(shape: chat_pb2.ResponseFormat, look: Look) -> Iterator[Violation]:
     kind = shape.WhichOneof("constraint")
     if kind is not None and not getattr(shape, kind).strip():
         yield Violation(f"response_format.{kind}", "is empty; leave the response format out for free text")
     elif kind == "json_schema":
-        problem = schema_problem(shape.json_schema)
+        problem = look(Schema(shape.json_schema))
         if problem:
             yield Violation("response_format.json_schema", problem)
 

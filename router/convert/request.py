@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from triroute.proto import chat_pb2, router_pb2
-from triroute.router.convert.checks import violations
+from triroute.router.convert.checks import Look, violations
 from triroute.router.convert.words import CHOICES, LATENCIES, MODES, ROLES, SOURCES, STEPS, VARIANTS, VERIFICATIONS
 from triroute.router.errors import InvalidRequest
+from triroute.router.schemas import schema_problem
 from triroute.router.types import (
     FormatKind,
     Hints,
@@ -20,9 +21,9 @@ from triroute.router.types import (
 )
 
 
-def to_request(message: router_pb2.GenerateRequest) -> Request:
-    """The domain request. Raises InvalidRequest with every violation found."""
-    found = tuple(violations(message))
+def to_request(message: router_pb2.GenerateRequest, look: Look = schema_problem) -> Request:
+    """The domain request. Raises InvalidRequest with every violation found. `look` says what is wrong with a schema."""
+    found = tuple(violations(message, look))
     if found:
         raise InvalidRequest.of(*found)
     return Request(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from triroute.proto import decoding_pb2, engine_pb2, router_pb2
@@ -15,6 +15,7 @@ _CUT = {
     decoding_pb2.FINISH_REASON_LENGTH: "the output was cut at max_tokens",
     decoding_pb2.FINISH_REASON_ABORTED: "the step was aborted",
 }
+Judge = Callable[[str, str], Wrong | None]  # what is wrong in a JSON text, by a schema; raises Unjudged
 _MUST = (ToolChoiceKind.REQUIRED, ToolChoiceKind.NAMED)
 
 
@@ -44,14 +45,32 @@ def is_checked(request: Request) -> bool:
     return request.may_call or request.response_format.kind is FormatKind.JSON_SCHEMA
 
 
-def check(request: Request, text: str, written: Written, reason: decoding_pb2.FinishReason.ValueType) -> Checked:
+def judged(
+    request: Request, text: str, written: Written, reason: decoding_pb2.FinishReason.ValueType
+) -> list[tuple[str, str]]:
+    """The JSON texts in an output that `check` has judged, and their schemas."""
+    if reason in _CUT:
+        return []
+    if _is_shaped(request):
+        return [(text, request.response_format.source)]
+    tools = {tool.name: tool.parameters for tool in request.tools}
+    return [(call.arguments_json, tools[call.name]) for call in written.calls if call.name in tools]
+
+
+def check(
+    request: Request,
+    text: str,
+    written: Written,
+    reason: decoding_pb2.FinishReason.ValueType,
+    judge: Judge = wrong_in,
+) -> Checked:
     """What an output is. `written`: the tool calls in it."""
     if not is_checked(request):
         return Checked(_Check())
     if reason in _CUT:
         return Checked(_Check(result=_Check.RESULT_NOT_CHECKED, path="$", problem=_CUT[reason]))
     try:
-        return _judged(request, text, written)
+        return _judged(request, text, written, judge)
     except Unjudged as unjudged:
         return Checked(_Check(result=_Check.RESULT_NOT_CHECKED, path="$", problem=str(unjudged)))
 
@@ -61,10 +80,15 @@ def unquoted(told: router_pb2.Check) -> router_pb2.Check:
     return _Check(result=told.result, path=told.path, problem=told.problem.partition(":")[0])
 
 
-def _judged(request: Request, text: str, written: Written) -> Checked:
+def _is_shaped(request: Request) -> bool:
+    """Whether the output is to fit the response format's schema."""
+    return request.response_format.kind is FormatKind.JSON_SCHEMA and request.tool_choice.kind not in _MUST
+
+
+def _judged(request: Request, text: str, written: Written, judge: Judge) -> Checked:
     must = request.tool_choice.kind in _MUST
-    if request.response_format.kind is FormatKind.JSON_SCHEMA and not must:
-        wrong = wrong_in(text, request.response_format.source)
+    if _is_shaped(request):
+        wrong = judge(text, request.response_format.source)
         return _told("$", wrong, text, 0) if wrong else Checked(_Check(result=_Check.RESULT_VALID))
     opened = min(written.broken, default=None)
     sound = [call for call in written.calls if opened is None or call.first_token < opened]
@@ -75,7 +99,7 @@ def _judged(request: Request, text: str, written: Written) -> Checked:
         if call.name not in tools or named not in ("", call.name):
             problem = f"is not {'the tool that was to be called' if named else 'one of the tools'}: {call.name[:64]!r}"
             return _at(f"{place}.name", problem, call.first_token)
-        wrong = wrong_in(call.arguments_json, tools[call.name])
+        wrong = judge(call.arguments_json, tools[call.name])
         if wrong is not None:
             return _at(f"{place}.arguments{wrong.path[1:]}", wrong.problem, call.first_token)
     if opened is not None:

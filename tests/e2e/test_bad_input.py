@@ -70,6 +70,7 @@ def nested(depth: int) -> Any:
         ({"type": "string", "pattern": "(?=a)b"}, "can't be compiled"),
         ({"type": "string", "pattern": "(a"}, "is not a"),
         ({"type": "string", "enum": [1]}, "can't be compiled"),
+        ({"$schema": "http://json-schema.org/draft-03/schema#", "divisibleBy": 3}, "use draft 4 or a newer one"),
     ],
     ids=lambda value: json.dumps(value)[:40],
 )
@@ -107,9 +108,18 @@ def list_or_error(service: Running, asked: router_pb2.GenerateRequest) -> None:
         {"enum": [f"value {number}" for number in range(10_000)]},
         {"type": "string", "pattern": "^(a+)+$", "maxLength": 30},
         {"type": "string", "pattern": "^(a|a)*b$", "maxLength": 30},
+        {
+            "type": "object",
+            "patternProperties": {"^(a+)+$": {"type": "integer"}},
+            "additionalProperties": {"const": 1},
+            "required": ["a" * 34 + "!"],
+            "maxProperties": 1,
+        },
+        {"type": "object", "patternProperties": {"^\\p{L}{1,5}$": {"const": 1}}, "additionalProperties": False},
+        {"const": {"$ref": "http://127.0.0.1:9/"}},
         nested(20),
     ],
-    ids=["recursive", "enormous", "catastrophic", "ambiguous", "deep"],
+    ids=["recursive", "enormous", "catastrophic", "ambiguous", "slow names", "letters", "data", "deep"],
 )
 def test_a_schema_that_only_looks_bad(service: Running, schema: Any) -> None:
     text, finish = said(service, ask(schema, most=200))
@@ -118,6 +128,24 @@ def test_a_schema_that_only_looks_bad(service: Running, schema: Any) -> None:
     else:
         assert finish.check.result == Check.RESULT_VALID
         jsonschema.validate(json.loads(text), schema)
+
+
+def test_an_endless_check_holds_up_no_one_else(service: Running) -> None:
+    steps = {f"a{number}": {"allOf": [{"$ref": f"#/$defs/a{number + 1}"}] * 2} for number in range(40)}
+    endless = {"$defs": {**steps, "a40": {}}, "type": "boolean", "not": {"not": {"$ref": "#/$defs/a0"}}}
+    checking = [service.stub.Generate(ask(endless)) for _ in range(6)]
+    for events in checking:
+        assert any(event.delta.text for event in events if event.HasField("delta"))
+    assert said(service, ask({"type": "boolean"}))[1].check.result == Check.RESULT_VALID
+    assert not all(events.done() for events in checking)
+    for events in checking:
+        events.cancel()
+
+
+def test_arguments_that_can_not_be_an_object(service: Running) -> None:
+    asked = ask()
+    asked.tools.add(name="a", parameters_json='{"type": "array"}')
+    assert 'tools[0].parameters_json: has type "array", and arguments are an object' in refused(service, asked)
 
 
 def test_tools_with_one_name(service: Running) -> None:

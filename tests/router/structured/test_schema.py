@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from triroute.router.structured.schema import Unjudged, wrong_in
 from triroute.router.structured.where import offset_of
 
+LETTERS = "^\\p{L}+$"
+OLDER = "https://json-schema.org/draft/2019-09/schema"
 KEYS = st.text(max_size=4)
 VALUES = st.recursive(
     st.none() | st.integers() | st.text(max_size=6),
@@ -34,12 +36,43 @@ VALUES = st.recursive(
         ("{", {}, "$", "is not JSON"),
         ("[" * 100_000, {}, "$", "is nested too deep"),
         ("[1]", {"$schema": "http://json-schema.org/draft-07/schema#", "items": [{"type": "null"}]}, "$[0]", "type"),
+        ("1e400", {"multipleOf": 0.5}, None, None),
+        ("1e400", {"type": "integer", "minimum": 1e300, "multipleOf": 3}, "$", "multipleOf"),
+        ("1" + "0" * 400, {"multipleOf": 0.5}, None, None),
+        ("19.99", {"multipleOf": 0.01}, None, None),
+        ("19.995", {"multipleOf": 0.01}, "$", "multipleOf"),
+        ('{"\\ud800": 1}', {"additionalProperties": {"type": "null"}}, "$.\\ud800", "type"),
+        ('[1, true, "1", 0, false, [1], [true], {"a": 1}, {"a": true}]', {"uniqueItems": True}, None, None),
+        ('[{"a": 1, "b": [2]}, {"b": [2.0], "a": 1.0}]', {"uniqueItems": True}, "$", "uniqueItems"),
+        ('"b"', {"$schema": "http://[", "type": "boolean"}, "$", "type"),
     ],
 )
 def test_what_is_wrong(text: str, schema: Any, path: str | None, problem: str | None) -> None:
     wrong = wrong_in(text, json.dumps(schema))
     assert (wrong and wrong.path) == path
     assert wrong is None or wrong.problem.startswith(problem or "")
+
+
+@pytest.mark.parametrize("inside", [{}, {"$schema": OLDER}])
+@pytest.mark.parametrize(
+    "keywords",
+    [
+        {"propertyNames": {"pattern": LETTERS}},
+        {"patternProperties": {LETTERS: True}, "additionalProperties": False},
+        {"patternProperties": {LETTERS: True}, "additionalProperties": {"const": 1}},
+        {"patternProperties": {LETTERS: True}, "unevaluatedProperties": False},
+        {"allOf": [{"patternProperties": {LETTERS: True}}], "unevaluatedProperties": {"const": 1}},
+    ],
+    ids=lambda keywords: ", ".join(keywords),
+)
+def test_patterns_mean_the_same_in_every_keyword(keywords: Any, inside: Any) -> None:
+    """Whatever dialect a schema inside names, they have a bound as well."""
+    schema = json.dumps({"allOf": [{**inside, **keywords}]})
+    assert wrong_in('{"\u00e9\u0436": 2}', schema) is None
+    assert wrong_in('{"2": 2}', schema) is not None
+    slow = schema.replace(json.dumps(LETTERS)[1:-1], "^(a|a)*$")
+    with pytest.raises(Unjudged, match="a pattern of the schema takes longer"):
+        wrong_in(json.dumps({"a" * 40 + "!": 2}), slow)
 
 
 def test_the_first_in_the_text_is_told() -> None:
@@ -56,6 +89,10 @@ def test_the_first_in_the_text_is_told() -> None:
         ("1", {"$ref": "#"}, "without end"),
         ("1", {"$ref": "#/nowhere"}, "can't be followed"),
         ("1", {"$ref": "http://127.0.0.1:9/"}, "can't be followed"),
+        ("true", {"x": 5, "not": {"$ref": "#/x"}}, "leads to what is no schema"),
+        ("true", {"type": "boolean", "not": {"$ref": "#/type"}}, "leads to what is no schema"),
+        ("1" * 5_000, {"type": "integer"}, "over 4300 digits"),
+        ("1e5000", {}, "over 4300 digits"),
     ],
 )
 def test_what_can_not_be_judged(text: str, schema: Any, words: str) -> None:
