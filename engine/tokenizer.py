@@ -18,6 +18,7 @@ import tokenizers
 from tokenizers import Regex, decoders, models, pre_tokenizers
 
 from triroute.engine.errors import CheckpointError
+from triroute.engine.trials import Trials
 
 _CONTROL = 3  # ggml's token type
 _GUARD = "\ufdd0"  # a Unicode noncharacter: never part of exchanged text
@@ -133,7 +134,17 @@ class Tokenizer:
 
     @cached_property
     def llguidance(self) -> llguidance.LLTokenizer:
-        """The same vocabulary for grammar masks. Control tokens have names that no text can hold, to stay out of it."""
+        """The same vocabulary for grammar masks."""
+        return llguidance.LLTokenizer(**self._described)
+
+    @cached_property
+    def trials(self) -> Trials:
+        """Where grammars are tried against the same vocabulary."""
+        return Trials(self._described)
+
+    @cached_property
+    def _described(self) -> dict[str, Any]:
+        """For llguidance. Control tokens have names that no text can hold, to stay out of it."""
         described = json.loads(self._bpe.to_str())
         vocab, secret = described["model"]["vocab"], secrets.token_hex(16)
         hidden = [f"<|{secret}:{token}|>" for token in self._control.values()]
@@ -141,7 +152,7 @@ class Tokenizer:
             vocab[other] = vocab.pop(name)
         whole = tokenizers.Tokenizer.from_str(json.dumps(described))
         whole.add_special_tokens(hidden)
-        return llguidance.LLTokenizer(whole.to_str(), n_vocab=self.vocab_size, eos_token=sorted(self.end_ids))
+        return {"tokenizer": whole.to_str(), "n_vocab": self.vocab_size, "eos_token": sorted(self.end_ids)}
 
     @cached_property
     def _longest(self) -> int:
