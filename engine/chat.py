@@ -74,9 +74,13 @@ class Tool:
 
 
 def encode_chat(
-    messages: tuple[Message, ...], tools: tuple[Tool, ...], template: str | None, tokenizer: Tokenizer
+    messages: tuple[Message, ...],
+    tools: tuple[Tool, ...],
+    template: str | None,
+    tokenizer: Tokenizer,
+    most: int | None = None,
 ) -> tuple[int, ...]:
-    """Token ids of the prompt. Text of the caller never becomes a control token.
+    """Token ids of the prompt, as `Tokenizer.encode` gives them. Text of the caller never becomes a control token.
 
     Raises InvalidRequest when the template refuses the conversation.
     """
@@ -87,7 +91,7 @@ def encode_chat(
         text = _compile(template or CHATML).render(messages=turns, add_generation_prompt=True)
     except jinja2.TemplateError as error:
         raise InvalidRequest("chat.messages", f"the checkpoint's chat template refused them: {error}") from error
-    return tuple(tokenizer.encode(text, special=True))
+    return tuple(tokenizer.encode(text, special=True, most=most))
 
 
 def _content(message: Message) -> str:
@@ -120,7 +124,9 @@ def _describe(tools: tuple[Tool, ...]) -> str:
         }
         for tool in tools
     ]
-    return _TOOLS.format(tools=json.dumps(functions, ensure_ascii=False))
+    # JSON may escape what is no character, and no text can hold: half of a surrogate pair
+    described = json.dumps(functions, ensure_ascii=False).encode(errors="backslashreplace").decode()
+    return _TOOLS.format(tools=described)
 
 
 @lru_cache(maxsize=8)

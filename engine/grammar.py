@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import threading
-from collections.abc import Callable, Set
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -15,13 +14,14 @@ from numpy.typing import NDArray
 
 from triroute.engine.errors import EngineError, InvalidRequest
 from triroute.engine.tokenizer import Tokenizer
+from triroute.engine.trial import LIMITS, short
 from triroute.engine.types import FormatKind, ResponseFormat
 
 # JSON has one spelling, that of Python's `json.dumps` and of most training data, so that all but the values is forced.
 # What the compiler can't do it leaves out, and says so.
 JSON_STYLE = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": ", "lenient": True}
+_CHARACTERS = 262_144  # of a format's source
 _KEPT = 64  # compiled grammars
-_COMPILING = threading.Lock()  # one at a time: what it costs is bounded, and the rest of the engine goes on
 _KEYS = "Unimplemented keys: "
 _QUOTED = re.compile(r'"([^"\\]+)"')
 _FORMAT = "Unknown format: "
@@ -36,11 +36,12 @@ _COMPILERS: dict[FormatKind, Callable[[str], str]] = {
 class Constraint:
     """A grammar and how far the output has come in it. The end of the output is never told to the matcher.
 
-    `unenforced`: the keywords of its schemas that it does not hold the output to.
+    `field` is where the request has it; `unenforced`: the keywords of its schemas that it does not hold the output to.
     """
 
-    def __init__(self, matcher: LLMatcher, end_ids: Set[int], unenforced: tuple[str, ...] = ()) -> None:
+    def __init__(self, matcher: LLMatcher, end_ids: Set[int], field: str, unenforced: tuple[str, ...] = ()) -> None:
         self.unenforced = unenforced
+        self._field = field
         self._matcher = matcher
         self._end_ids = end_ids
         self._ended = False
@@ -50,7 +51,7 @@ class Constraint:
     def allowed(self) -> NDArray[np.uint8]:
         """The tokens that the grammar can continue with, a bit each, lowest bit first, in whole 32-bit words.
 
-        Raises EngineError at a grammar's limits.
+        Raises InvalidRequest where the grammar allows nothing, or passes llguidance's limits.
         """
         if self._bits is None:
             self._mask = self._matcher.compute_bitmask()
@@ -63,7 +64,7 @@ class Constraint:
         return bool(self._matcher.validate_tokens([token]) == 1)
 
     def advance(self, token: int) -> None:
-        """Take a token in. Raises EngineError when the grammar does not allow it."""
+        """Take a token in. Raises EngineError when the grammar does not allow it, or as `allowed`."""
         self._bits = None
         if token not in self._end_ids:
             self._matcher.consume_token(token)
@@ -106,21 +107,26 @@ class Constraint:
 
     def _check(self) -> None:
         if self._matcher.is_error():
-            raise EngineError(f"the response format can't be followed further: {_first_line(self._matcher)}")
+            raise InvalidRequest(
+                self._field,
+                f"can't be followed further than the output has come: {short(self._matcher.get_error())}; simplify it",
+            )
 
 
 def compile_format(response_format: ResponseFormat, tokenizer: Tokenizer) -> Constraint:
-    """A fresh constraint. Raises InvalidRequest when the format can't be compiled within llguidance's limits."""
-    return compiled(response_format, f"response_format.{response_format.kind.value}", tokenizer)
+    """A fresh constraint. Raises InvalidRequest when the format can't be compiled within limits."""
+    field, length = f"response_format.{response_format.kind.value}", len(response_format.source)
+    if length > _CHARACTERS:
+        raise InvalidRequest(field, f"has {length} characters, over the most of {_CHARACTERS}; shorten it")
+    return compiled(response_format, field, tokenizer)
 
 
 def compiled(response_format: ResponseFormat, field: str, tokenizer: Tokenizer) -> Constraint:
     """The same for a format that came in `field`."""
-    with _COMPILING:
-        made = _compile(response_format, tokenizer)
-        if made.problem:
-            raise InvalidRequest(field, made.problem)
-        return Constraint(made.matcher.deep_copy(), tokenizer.end_ids, made.unenforced)
+    made = _compile(response_format, tokenizer)
+    if made.matcher is None:
+        raise InvalidRequest(field, made.problem)
+    return Constraint(made.matcher.deep_copy(), tokenizer.end_ids, field, made.unenforced)
 
 
 def styled(source: str) -> str:
@@ -129,10 +135,33 @@ def styled(source: str) -> str:
     return json.dumps({**schema, "x-guidance": JSON_STYLE} if isinstance(schema, dict) else schema)
 
 
-def unenforced(grammar: str) -> tuple[str, ...]:
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    """A grammar at its beginning, or what is wrong with it."""
+
+    matcher: LLMatcher | None
+    unenforced: tuple[str, ...] = ()
+    problem: str = ""
+
+
+@lru_cache(maxsize=_KEPT)
+def _compile(response_format: ResponseFormat, tokenizer: Tokenizer) -> _Compiled:
+    try:
+        grammar = _COMPILERS[response_format.kind](response_format.source)
+    except (ValueError, RecursionError) as error:
+        return _Compiled(None, problem=f"can't be read: {error}")
+    verdict = tokenizer.trials.verdict(grammar)
+    if verdict.problem:
+        return _Compiled(None, problem=f"can't be compiled: {verdict.problem}")
+    matcher = LLMatcher(tokenizer.llguidance, grammar, log_level=0, limits=LIMITS)
+    matcher.compute_bitmask()  # builds what a lexer needs
+    return _Compiled(matcher, _unenforced(verdict.warnings))
+
+
+def _unenforced(warnings: Iterable[str]) -> tuple[str, ...]:
     """The keywords in a grammar's schemas that it does not hold an output to."""
     found: list[str] = []
-    for warning in LLMatcher.validate_grammar_with_warnings(grammar)[1]:
+    for warning in warnings:
         line = next(iter(warning.strip().splitlines()), "")
         if line.startswith(_KEYS):
             found += _QUOTED.findall(line)
@@ -143,33 +172,6 @@ def unenforced(grammar: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-@dataclass(frozen=True, slots=True)
-class _Compiled:
-    """A grammar at its beginning, or what is wrong with it."""
-
-    matcher: LLMatcher
-    unenforced: tuple[str, ...] = ()
-    problem: str = ""
-
-
-@lru_cache(maxsize=_KEPT)
-def _compile(response_format: ResponseFormat, tokenizer: Tokenizer) -> _Compiled:
-    try:
-        grammar = _COMPILERS[response_format.kind](response_format.source)
-    except (ValueError, RecursionError) as error:
-        return _Compiled(LLMatcher(tokenizer.llguidance, "{}", log_level=0), problem=f"can't be read: {error}")
-    matcher = LLMatcher(tokenizer.llguidance, grammar, log_level=0)
-    if not matcher.is_error():
-        matcher.compute_bitmask()  # the first look builds what a lexer needs, and may pass its limits
-    if matcher.is_error():
-        return _Compiled(matcher, problem=f"can't be compiled: {_first_line(matcher)}")
-    return _Compiled(matcher, unenforced(grammar))
-
-
 def warm_up(tokenizer: Tokenizer) -> None:
     """Build what all constraints share, so that no request waits for it."""
     compile_format(ResponseFormat(FormatKind.REGEX, "a"), tokenizer).allowed()
-
-
-def _first_line(matcher: LLMatcher) -> str:
-    return next(iter(str(matcher.get_error()).strip().splitlines()), "no reason given")

@@ -9,7 +9,7 @@ from itertools import accumulate
 
 from triroute.engine.costs import Costs
 from triroute.engine.drawing import Asked, draw_block, draw_next
-from triroute.engine.errors import EngineError
+from triroute.engine.errors import EngineError, InvalidRequest
 from triroute.engine.model import Block, Model
 from triroute.engine.modes.base import Commit, Rows
 from triroute.engine.scheduler import Scheduler, Turn
@@ -86,7 +86,7 @@ class Loop:
         sequence, prompt = turn.sequence, len(turn.sequence.request.prompt_ids)
         if isinstance(answer, EngineError):
             self.scheduler.remove(sequence)
-            sequence.sink(Failed(str(answer)))
+            sequence.sink(_failed(answer))
             return
         fresh = sequence.cached < prompt
         sequence.commit(
@@ -108,3 +108,7 @@ class Loop:
     def _end(self, sequence: Sequence, reason: FinishReason) -> None:
         self.scheduler.remove(sequence)
         sequence.end(reason)
+
+
+def _failed(error: EngineError) -> Failed:
+    return Failed(error.description, error.field) if isinstance(error, InvalidRequest) else Failed(str(error))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any
 
@@ -18,9 +18,12 @@ import tokenizers
 from tokenizers import Regex, decoders, models, pre_tokenizers
 
 from triroute.engine.errors import CheckpointError
+from triroute.engine.trials import Trials
 
 _CONTROL = 3  # ggml's token type
 _GUARD = "\ufdd0"  # a Unicode noncharacter: never part of exchanged text
+_PART = 2**14  # characters that are encoded or looked through at a time
+_SEAM = re.compile(r"[!-~\w] ")  # all of _SPLITS split before such a space, whatever else there is
 _SPLITS: dict[str, Callable[[], list[Any]]] = {
     "smollm": lambda: [pre_tokenizers.Digits(individual_digits=True)],
     "gpt-2": list,
@@ -74,17 +77,44 @@ class Tokenizer:
     def vocab_size(self) -> int:
         return len(self._tokens)
 
-    def encode(self, text: str, *, special: bool = False) -> list[int]:
-        """Token ids. With `special`, names of control tokens become those tokens; guards vanish."""
-        if not special:
-            return list(self._bpe.encode(text, add_special_tokens=False).ids)
+    def encode(self, text: str, *, special: bool = False, most: int | None = None) -> list[int]:
+        """Token ids. With `special`, names of control tokens become those tokens; guards vanish.
+
+        More than `most` are only so many that one sees that they are more.
+        """
         ids: list[int] = []
+        for piece in self._split(text) if special else (text,):
+            if special and piece in self._control:
+                ids.append(self._control[piece])
+            else:
+                self._append(ids, piece.replace(_GUARD, "") if special else piece, most)
+        return ids
+
+    def _split(self, text: str) -> Iterator[str]:
+        """Text between the names of control tokens, and those names."""
         start = 0
         for match in self._control_pattern.finditer(text):
-            ids += self.encode(text[start : match.start()].replace(_GUARD, ""))
-            ids.append(self._control[match.group()])
+            yield text[start : match.start()]
+            yield match.group()
             start = match.end()
-        return ids + self.encode(text[start:].replace(_GUARD, ""))
+        yield text[start:]
+
+    def _append(self, ids: list[int], text: str, most: int | None) -> None:
+        """Add the ids of plain text, a part at a time, until there are too many."""
+        start = 0
+        while start < len(text) and (most is None or len(ids) <= most):
+            end = _seam(text, start + _PART)
+            if most is not None and end - start > (enough := self._longest * (most + 1)):
+                head = self._plain(text[start : start + enough])
+                if len(head) > most:
+                    ids += head
+                    return
+            ids += self._plain(text[start:end])
+            start = end
+
+    def _plain(self, text: str) -> list[int]:
+        """Ids of text. As a batch, since others can run meanwhile only then."""
+        return list(self._bpe.encode_batch_fast([text], add_special_tokens=False)[0].ids)
 
     def guard(self, text: str) -> str:
         """`text` with the names of control tokens broken up, so that `encode(..., special=True)` reads them as text."""
@@ -104,7 +134,17 @@ class Tokenizer:
 
     @cached_property
     def llguidance(self) -> llguidance.LLTokenizer:
-        """The same vocabulary for grammar masks. Control tokens have names that no text can hold, to stay out of it."""
+        """The same vocabulary for grammar masks."""
+        return llguidance.LLTokenizer(**self._described)
+
+    @cached_property
+    def trials(self) -> Trials:
+        """Where grammars are tried against the same vocabulary."""
+        return Trials(self._described)
+
+    @cached_property
+    def _described(self) -> dict[str, Any]:
+        """For llguidance. Control tokens have names that no text can hold, to stay out of it."""
         described = json.loads(self._bpe.to_str())
         vocab, secret = described["model"]["vocab"], secrets.token_hex(16)
         hidden = [f"<|{secret}:{token}|>" for token in self._control.values()]
@@ -112,7 +152,12 @@ class Tokenizer:
             vocab[other] = vocab.pop(name)
         whole = tokenizers.Tokenizer.from_str(json.dumps(described))
         whole.add_special_tokens(hidden)
-        return llguidance.LLTokenizer(whole.to_str(), n_vocab=self.vocab_size, eos_token=sorted(self.end_ids))
+        return {"tokenizer": whole.to_str(), "n_vocab": self.vocab_size, "eos_token": sorted(self.end_ids)}
+
+    @cached_property
+    def _longest(self) -> int:
+        """The most characters that a token stands for."""
+        return max(map(len, self._tokens))
 
     @cached_property
     def _bytes(self) -> list[bytes]:
@@ -121,6 +166,14 @@ class Tokenizer:
             b"" if token in self._control else bytes(alphabet[character] for character in token)
             for token in self._tokens
         ]
+
+
+def _seam(text: str, start: int) -> int:
+    """The first place where both sides of a cut have the ids that they have together, or the end."""
+    for at in range(start, len(text), _PART):
+        if found := _SEAM.search(text, at - 1, at + _PART):
+            return found.end() - 1
+    return len(text)
 
 
 def byte_alphabet() -> dict[str, int]:

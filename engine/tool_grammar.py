@@ -8,7 +8,7 @@ from enum import Enum, auto
 
 from triroute.engine.chat import Tool
 from triroute.engine.errors import InvalidRequest
-from triroute.engine.grammar import Constraint, compiled, styled, unenforced
+from triroute.engine.grammar import Constraint, compiled, styled
 from triroute.engine.tokenizer import Tokenizer
 from triroute.engine.types import FormatKind, ResponseFormat
 
@@ -35,8 +35,7 @@ def compile_calls(
     for index, tool in allowed:
         schema = _schema(tool)
         field = f"tools[{index}].parameters_json"
-        compiled(ResponseFormat(FormatKind.JSON_SCHEMA, schema), field, tokenizer)  # says which tool is wrong
-        lost = unenforced(f"start: %json {schema}")
+        lost = compiled(ResponseFormat(FormatKind.JSON_SCHEMA, schema), field, tokenizer).unenforced
         if lost and tool.strict:
             raise InvalidRequest(
                 field, f"has {', '.join(lost)}, which a strict tool can't have: no grammar holds calls to it"

@@ -274,9 +274,13 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The end of a request by a fault of the engine, with a message for people."""
+    """The end of a request by a fault, with a message for people.
+
+    `field` is where the request has what can't go on; empty for a fault of the engine.
+    """
 
     message: str
+    field: str = ""
 
 
 Event = Started | Committed | Finished | Failed

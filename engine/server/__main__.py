@@ -57,6 +57,7 @@ async def _serve(engine: Engine, socket: Path, parent_pipe: bool) -> None:
     await stop.wait()
     await checks.enter_graceful_shutdown()
     await server.stop(grace=0)
+    engine.tokenizer.trials.close()
     await asyncio.to_thread(engine.close)
 
 

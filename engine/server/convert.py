@@ -114,12 +114,20 @@ def from_costs(costs: Costs) -> engine_pb2.Costs:
 
 
 def _prompt(message: engine_pb2.GenerateRequest, engine: Engine) -> tuple[int, ...]:
+    most = engine.context_length
     if message.WhichOneof("prompt") == "text":
-        return tuple(engine.tokenizer.encode(message.text))
+        return _fitting(tuple(engine.tokenizer.encode(message.text, most=most)), "text", most)
     if not message.chat.messages:
         raise InvalidRequest("chat.messages", "is empty; send at least one message, or text")
     messages = tuple(_message(index, turn) for index, turn in enumerate(message.chat.messages))
-    return encode_chat(messages, _tools(message), engine.chat_template, engine.tokenizer)
+    ids = encode_chat(messages, _tools(message), engine.chat_template, engine.tokenizer, most)
+    return _fitting(ids, "chat.messages", most)
+
+
+def _fitting(ids: tuple[int, ...], field: str, most: int) -> tuple[int, ...]:
+    if len(ids) > most:
+        raise InvalidRequest(field, f"is longer than the context of {most} tokens; shorten the prompt")
+    return ids
 
 
 def _tools(message: engine_pb2.GenerateRequest) -> tuple[Tool, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
@@ -23,6 +24,7 @@ from triroute.proto import engine_pb2, engine_pb2_grpc
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*")
 _LEAST_INTERVAL_MS = 20
 _DEFAULT_INTERVAL_MS = 100
+_COMPILERS = 32  # threads, which mostly wait; requests without a grammar never wait for them
 
 
 class EngineServicer(engine_pb2_grpc.EngineServicer):
@@ -30,16 +32,21 @@ class EngineServicer(engine_pb2_grpc.EngineServicer):
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self._compilers = ThreadPoolExecutor(_COMPILERS, "triroute-grammar")
 
     async def Generate(
         self, message: engine_pb2.GenerateRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[engine_pb2.GenerateEvent]:
         try:
             trace = _trace_id(dict(context.invocation_metadata() or ()).get("traceparent"))
-            request, constraint = await asyncio.to_thread(self._prepare, message, trace)
+            request = await asyncio.to_thread(to_request, message, self.engine)
+            compiling = asyncio.get_running_loop().run_in_executor(
+                self._compilers, to_constraint, message, self.engine.tokenizer
+            )
+            request, constraint = replace(request, trace_id=trace), await compiling
             async for event in self._events(request, constraint):
                 if isinstance(event, Failed):
-                    raise EngineError(event.message)
+                    raise InvalidRequest(event.field, event.message) if event.field else EngineError(event.message)
                 told = from_event(event)
                 if constraint is not None and isinstance(event, Started):
                     told.started.unenforced.extend(constraint.unenforced)
@@ -97,10 +104,6 @@ class EngineServicer(engine_pb2_grpc.EngineServicer):
                     cache_tokens=load.cache_tokens,
                 )
             await asyncio.sleep(interval)
-
-    def _prepare(self, message: engine_pb2.GenerateRequest, trace: str) -> tuple[Request, Constraint | None]:
-        request = replace(to_request(message, self.engine), trace_id=trace)
-        return request, to_constraint(message, self.engine.tokenizer)
 
     async def _events(self, request: Request, constraint: Constraint | None) -> AsyncIterator[Event]:
         """Submit, then everything until the end; leaving early ends the work."""

@@ -48,3 +48,15 @@ def test_tools_and_calls(engine: Engine) -> None:
 def test_a_template_may_refuse(engine: Engine) -> None:
     with pytest.raises(InvalidRequest, match=r"chat\.messages: the checkpoint's chat template refused"):
         _text(engine, Message(Role.USER, "Hi"), template="{{ missing.attribute.of }}{{ 1 / 0 }}")
+
+
+def test_half_a_surrogate_pair_stays_escaped(engine: Engine) -> None:
+    tool = Tool("odd", "", r'{"description": "\ud800 \ud83d\ude00"}')
+    assert r'"\ud800 😀"' in _text(engine, Message(Role.USER, "Hi"), tools=(tool,)).replace(
+        "<0xF0><0x9F><0x98><0x80>", "😀"
+    )
+
+
+def test_what_is_too_long_is_not_encoded_to_its_end(engine: Engine) -> None:
+    ids = encode_chat((Message(Role.USER, "word " * 400_000),), (), engine.chat_template, engine.tokenizer, 100)
+    assert 100 < len(ids) < 10_000

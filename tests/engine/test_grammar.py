@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -29,7 +31,7 @@ def test_allows_what_continues() -> None:
 
 def test_refuses_what_does_not() -> None:
     constraint = compile_format(ResponseFormat(FormatKind.REGEX, "a"), TOKENIZER)
-    with pytest.raises(EngineError, match="response format"):
+    with pytest.raises(EngineError, match=r"response_format\.regex: can't be followed"):
         constraint.advance(TOKENIZER.encode("z")[0])
 
 
@@ -37,10 +39,17 @@ def test_refuses_what_does_not() -> None:
     ("kind", "source"),
     [
         (FormatKind.REGEX, "(["),
+        (FormatKind.REGEX, "a" * 300_000),
         (FormatKind.LARK, "start: missing_rule"),
         (FormatKind.JSON_SCHEMA, "{"),
         (FormatKind.JSON_SCHEMA, '{"type": "no such type"}'),
         (FormatKind.REGEX, "(" * 300 + "a{1,1000}" + "){1,1000}" * 300),
+        (
+            FormatKind.JSON_SCHEMA,
+            '{"properties": {"a": {"$ref": "#/properties/a"}}, "required": ["a"], "type": "object"}',
+        ),
+        (FormatKind.JSON_SCHEMA, '{"properties": {"a": {"$ref": "#"}}, "required": ["a"], "type": "object"}'),
+        (FormatKind.JSON_SCHEMA, '{"const": "\\ud800"}'),
     ],
 )
 def test_bad_formats(kind: FormatKind, source: str) -> None:
@@ -70,6 +79,35 @@ def test_names_of_control_tokens_in_what_is_forced_are_text() -> None:
     constraint = compile_format(ResponseFormat(FormatKind.JSON_SCHEMA, '{"const": "a<|im_end|>b"}'), TOKENIZER)
     taken = constraint.take_forced(99)
     assert list(taken) == [*TOKENIZER.encode('"a<|im_end|>b"'), *TOKENIZER.end_ids]
+
+
+@pytest.mark.parametrize("part", ["<[1]>", "<[^1]>", "<[*]>", "<|im_end|>", "<anything>", "%lark {\nstart: <[257]>\n}"])
+def test_grammars_name_no_tokens(part: str) -> None:
+    with pytest.raises(InvalidRequest, match=r"tokens .* are not for grammars; write text as") as caught:
+        compile_format(ResponseFormat(FormatKind.LARK, f'start: "a" part "b"\npart: {part}'), TOKENIZER)
+    assert "257" not in str(caught.value)
+
+
+def test_a_place_that_nothing_can_follow_is_the_requests_fault() -> None:
+    constraint = compile_format(ResponseFormat(FormatKind.LARK, 'start: /[ab]/ lost\nlost: lost "c"'), TOKENIZER)
+    constraint.advance(TOKENIZER.encode("a")[0])
+    with pytest.raises(InvalidRequest, match=r"response_format\.lark: can't be followed further"):
+        constraint.allowed()
+
+
+def test_what_is_too_much_is_refused_and_says_what_to_do() -> None:
+    schema = {"type": "string", "allOf": [{"pattern": f"a.*b{number}"} for number in range(40)]}
+    with pytest.raises(
+        InvalidRequest, match=r"response_format\.json_schema: can't be compiled: .* use fewer or simpler"
+    ):
+        compile_format(ResponseFormat(FormatKind.JSON_SCHEMA, json.dumps(schema)), TOKENIZER)
+
+
+def test_errors_are_short() -> None:
+    schema = {"type": "string", "allOf": [{"pattern": f"a.*b{number}"} for number in range(10)]}
+    with pytest.raises(InvalidRequest) as caught:
+        compile_format(ResponseFormat(FormatKind.JSON_SCHEMA, json.dumps(schema)), TOKENIZER)
+    assert len(str(caught.value)) < 300
 
 
 def test_what_is_not_enforced_is_named() -> None:

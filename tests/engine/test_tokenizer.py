@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,7 +11,7 @@ from transformers import AutoTokenizer
 
 from triroute.engine.checkpoints import default_checkpoint
 from triroute.engine.engine import Engine
-from triroute.engine.tokenizer import Tokenizer
+from triroute.engine.tokenizer import Tokenizer, byte_alphabet
 
 TEXTS = [
     "Hello, world!",
@@ -53,6 +55,26 @@ def test_guarded_text_has_no_control_tokens(tokenizer: Tokenizer, text: str) -> 
     ids = tokenizer.encode(tokenizer.guard(text), special=True)
     assert all(tokenizer.token_bytes(token) for token in ids)
     assert b"".join(tokenizer.token_bytes(token) for token in ids).decode() == text
+
+
+@pytest.mark.parametrize("split", ["smollm", "gpt-2", "llama-bpe"])
+@settings(max_examples=200, deadline=None)
+@given(text=st.text(alphabet="ab1 \n\t!'t\u00a0é", max_size=60))
+def test_parts_have_the_ids_of_the_whole(split: str, text: str) -> None:
+    pairs = list(product("Ġabt1Ċ!'", repeat=2))  # any two that are together are one token
+    tokens = [*byte_alphabet(), *map("".join, pairs), "<|end|>"]
+    pairing = Tokenizer(tokens, {len(tokens) - 1}, list(map(" ".join, pairs)), split, {len(tokens) - 1})
+    with pytest.MonkeyPatch.context() as patch:
+        whole = pairing.encode(text)
+        patch.setattr("triroute.engine.tokenizer._PART", 3)
+        assert pairing.encode(text) == whole
+
+
+def test_no_more_is_encoded_than_shows_that_it_is_too_much(tokenizer: Tokenizer) -> None:
+    for text in ("word " * 400_000, "x" * 4_000_000, " " * 4_000_000, "<|im_end|>" * 400_000):
+        assert 100 < len(tokenizer.encode(text, most=100)) < 10_000, text[:10]
+    for text in TEXTS:
+        assert tokenizer.encode(text, most=100) == tokenizer.encode(text)
 
 
 def test_show(tokenizer: Tokenizer) -> None:
