@@ -36,13 +36,13 @@ class EngineServicer(engine_pb2_grpc.EngineServicer):
     ) -> AsyncIterator[engine_pb2.GenerateEvent]:
         try:
             trace = _trace_id(dict(context.invocation_metadata() or ()).get("traceparent"))
-            request, constraint = await asyncio.to_thread(self._prepare, message, trace)
+            request, constraint, unenforced = await asyncio.to_thread(self._prepare, message, trace)
             async for event in self._events(request, constraint):
                 if isinstance(event, Failed):
                     raise EngineError(event.message)
                 told = from_event(event)
-                if constraint is not None and isinstance(event, Started):
-                    told.started.unenforced.extend(constraint.unenforced)
+                if isinstance(event, Started):
+                    told.started.unenforced.extend(unenforced)
                 yield told
         except EngineError as error:
             await abort(context, error)
@@ -98,9 +98,11 @@ class EngineServicer(engine_pb2_grpc.EngineServicer):
                 )
             await asyncio.sleep(interval)
 
-    def _prepare(self, message: engine_pb2.GenerateRequest, trace: str) -> tuple[Request, Constraint | None]:
+    def _prepare(
+        self, message: engine_pb2.GenerateRequest, trace: str
+    ) -> tuple[Request, Constraint | None, tuple[str, ...]]:
         request = replace(to_request(message, self.engine), trace_id=trace)
-        return request, to_constraint(message, self.engine.tokenizer)
+        return request, *to_constraint(message, request.prompt_ids, self.engine.tokenizer)
 
     async def _events(self, request: Request, constraint: Constraint | None) -> AsyncIterator[Event]:
         """Submit, then everything until the end; leaving early ends the work."""

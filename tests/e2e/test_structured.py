@@ -232,3 +232,28 @@ def test_parameters_in_tags_have_the_types_of_the_tool(structured: Running) -> N
     finish = list(structured.stub.Generate(forced(text, cities)))[-1].finish
     assert [call.arguments_json for call in finish.tool_calls] == ['{"city": "123"}']
     assert finish.check.result == Check.RESULT_VALID
+
+
+@pytest.mark.parametrize(
+    ("tag", "regex", "kind", "told"),
+    [
+        ("otherwise", False, Choice.KIND_AUTO, ["strict, in calls without an opening"]),
+        ("otherwise", True, Choice.KIND_AUTO, ["strict"]),
+        ("otherwise", False, Choice.KIND_REQUIRED, []),
+        ("loose-for-good", False, Choice.KIND_AUTO, ["strict"]),
+        ("loose-for-good", False, Choice.KIND_NONE, []),
+    ],
+)
+def test_where_a_strict_tool_is_not_held_is_said_first(
+    structured: Running, tag: str, *, regex: bool, kind: Choice.Kind.ValueType, told: list[str]
+) -> None:
+    asked = call(kind)
+    asked.tags.append(tag)
+    asked.tools[0].strict = True
+    asked.sampling.max_tokens = 40
+    if regex:
+        asked.response_format.regex = r'\{"name": "weather", "arguments": \{"city": 5\}\}'
+    events = list(structured.stub.Generate(asked))
+    assert list(events[1].warning.unenforced) == list(events[-1].finish.unenforced) == told
+    if regex:
+        assert events[-1].finish.check.path == "tool_calls[0].arguments.city"
