@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -257,3 +260,14 @@ def test_where_a_strict_tool_is_not_held_is_said_first(
     assert list(events[1].warning.unenforced) == list(events[-1].finish.unenforced) == told
     if regex:
         assert events[-1].finish.check.path == "tool_calls[0].arguments.city"
+
+
+def test_the_command_line_asks_for_strict_tools_and_tells_their_check(structured: Running, tmp_path: Path) -> None:
+    parameters = {"type": "object", "properties": {"a": {"type": "array", "uniqueItems": True}}}
+    command = [sys.executable, "-m", "triroute.router", "generate", "hi", "--max-tokens", "60", "--json"]
+    command += ["--address", structured.service.address, "--tools", str(tmp_path / "tools.json"), "--tag", "x"]
+    for strict, said_of_it in ((True, "which a strict tool can't have"), (False, '"unenforced": ["uniqueItems"]')):
+        tool = {"type": "function", "function": {"name": "f", "strict": strict, "parameters": parameters}}
+        (tmp_path / "tools.json").write_text(json.dumps([tool]))
+        done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
+        assert said_of_it in done.stdout
