@@ -25,9 +25,9 @@ _BARE = re.compile(
 )
 _PYTHONIC = re.compile(rb"\s*\[\s*(?P<name>[A-Za-z_][\w.-]*)\(")
 _MAYBE_LEAD = re.compile(
-    rb'\s*(?:\[\s*)?(?:[A-Za-z_][\w.-]*|\{\s*(?:"[a-z_]{0,10}(?:"\s*(?::\s*(?:"[a-z]{0,8})?)?)?)?)?'
+    rb'\s*(?:\[\s*[A-Za-z_][\w.-]*|(?:\[\s*)?(?:\{\s*(?:"[a-z_]{0,10}(?:"\s*(?::\s*(?:"[a-z]{0,8})?)?)?)?)?)'
 )
-_LONGEST_LEAD = 64
+_LONGEST_LEAD = 128
 _ITEM = re.compile(rb"[ \t]*(?:[-*+]|\xe2\x80\xa2|\d{1,3}[.)])[ \t]+[^ \t\r]|(?:#{1,6} |\*\*)?[Ss]tep \d")
 _KNOWN_AFTER = 16  # bytes of a line that tell whether it is an item
 _PROSE, _PLAN = (SegmentKind.PROSE,), (SegmentKind.PLAN,)
@@ -64,6 +64,7 @@ class Text:
             self._line += chunk
             tag = _TAG.search(self._line, max(0, known - _LONGEST_TAG))
             if tag:
+                self._judge(self._line[: tag.end() - 1], whole=False)  # as if it had come byte by byte
                 self.opened = self._open(tag, token)
                 after, self._line = self._line[tag.end() :], b""
                 return after + newline + rest

@@ -147,6 +147,28 @@ def test_code_is_a_call_where_it_can_be_run() -> None:
         assert _takes(compile_calls(tools, Calls.FREE, TOKENIZER), "<|python_tag|>import os") is not strict
 
 
+def test_a_call_leaves_little_choice_and_text_all() -> None:
+    constraint = compile_calls(TOOLS, Calls.FREE, TOKENIZER)
+    for written, forced in (
+        ("So <tool_call", ""),
+        (">[{", '"name": "'),
+        ("w", 'eather", "arguments": {"city": "'),
+        ('Oslo"', "}}"),
+    ):
+        for token in TOKENIZER.encode(written):
+            assert not constraint.take_forced(100)
+            constraint.advance(token)
+        run = constraint.take_forced(100)
+        assert b"".join(map(TOKENIZER.token_bytes, run)).decode() == forced
+    constraint.advance(*TOKENIZER.encode("]"))
+    assert constraint.take_forced(5) == tuple(TOKENIZER.encode("</too"))
+    assert constraint.take_forced(100) == tuple(TOKENIZER.encode("l_call>"))
+    assert not constraint.take_forced(100)
+    constraint.advance(min(TOKENIZER.end_ids))
+    constraint.back(13)
+    assert constraint.take_forced(100) == tuple(TOKENIZER.encode("</tool_call>"))
+
+
 def test_the_prompt_may_leave_something_open() -> None:
     prompt = TOKENIZER.encode("assistant\n<think>\n")
     for text, holds in (("<tool_call>no", True), ("</think><tool_call>no", False)):
