@@ -271,3 +271,14 @@ def test_the_command_line_asks_for_strict_tools_and_tells_their_check(structured
         (tmp_path / "tools.json").write_text(json.dumps([tool]))
         done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
         assert said_of_it in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("stop", "calls", "path"), [("</tool_call>", 1, ""), ('"n"', 0, "tool_calls"), (" more", 1, ""), ("more <", 1, "")]
+)
+def test_what_a_stop_cuts_off_is_no_call(structured: Running, stop: str, calls: int, path: str) -> None:
+    """All of the text comes with one commit, so that the reader of calls has seen what is cut off."""
+    asked = forced(f"{RUN % 1} more {RUN % 2}", NUMBER)
+    asked.sampling.stop.append(stop)
+    finish = list(structured.stub.Generate(asked))[-1].finish
+    assert (len(finish.tool_calls), finish.check.path) == (calls, path)
