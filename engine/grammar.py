@@ -48,6 +48,10 @@ class Constraint:
         self._mask = b""  # of the present place, once asked for
         self._bits: NDArray[np.uint8] | None = None  # the same
 
+    def copy(self) -> Constraint:
+        """Another one, at the same place."""
+        return Constraint(self._matcher.deep_copy(), self._end_ids, self._field, self.unenforced)
+
     def allowed(self) -> NDArray[np.uint8]:
         """The tokens that the grammar can continue with, a bit each, lowest bit first, in whole 32-bit words.
 

@@ -1,19 +1,40 @@
-"""Tool calls as a grammar: the syntax of the chat template, each call's arguments held to its tool's schema."""
+"""Tool calls as a grammar: the formats of the common chat templates, arguments held to their tool's schema."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from enum import Enum, auto
+from functools import lru_cache
 
 from triroute.engine.chat import Tool
 from triroute.engine.errors import InvalidRequest
 from triroute.engine.grammar import Constraint, compiled, styled
+from triroute.engine.segments import Segmenter
+from triroute.engine.segments.parameters import parameters_of
+from triroute.engine.segments.written import INTERPRETER
 from triroute.engine.tokenizer import Tokenizer
-from triroute.engine.types import FormatKind, ResponseFormat
+from triroute.engine.triggered import Openings, Triggered
+from triroute.engine.types import FormatKind, Parameters, ResponseFormat
 
-_OPENING, _CLOSING = "<tool_call>", "</tool_call>"
+UNHELD = "strict"  # what is told where a strict tool's calls are held to no grammar
+_UNHELD_BARE = "strict, in calls without an opening"
+_KEPT = 32  # sets of tools
 _NO_ARGUMENTS = {"type": "object", "properties": {}, "additionalProperties": False}
+_MUST = 'start: "<tool_call>[" listed "]</tool_call>"'
+_FREE = r"""
+start: (tags | function | mistral) TEXT | "<|python_tag|>" " "? llama
+tags: "<tool_call>" (list | call | in_function | "\n" (list | call | in_function) "\n") "</tool_call>"
+list: "[" listed? "]"
+in_function: "<function=" named
+function: "<function=" named
+mistral: "[TOOL_CALLS]" " "? ("[" listed "]" | by_name)
+TEXT: /(?s:.*)/
+AFTER: /[ \t\r\n;]*([^ \t\r\n;{\[](?s:.*))?/
+tagged[lazy]: /\s*<parameter=(?s:.*)<\/function>/
+CODE: /[^ \t\r\n;{\[](?s:.*)/
+"""
 
 
 class Calls(Enum):
@@ -23,47 +44,128 @@ class Calls(Enum):
     MUST = auto()
 
 
+@dataclass(frozen=True, slots=True)
+class _Tool:
+    """What of a tool the grammar depends on. `index`: of all that are offered."""
+
+    index: int
+    name: str
+    parameters: str
+    strict: bool
+
+    @property
+    def schema(self) -> str:
+        """The schema of its arguments, which are always an object."""
+        schema = json.loads(self.parameters) if self.parameters else _NO_ARGUMENTS
+        return styled(json.dumps({"type": "object", **schema}))
+
+    @property
+    def field(self) -> str:
+        return f"tools[{self.index}].parameters_json"
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    """The grammar of a set of tools at its beginning, or what is wrong with them."""
+
+    constraint: Constraint | None = None
+    openings: Openings | None = None
+    parameters: Parameters = field(default_factory=dict)
+    refusal: tuple[str, str] = ("", "")
+
+
 def compile_calls(
-    tools: Sequence[Tool], calls: Calls, tokenizer: Tokenizer, *, parallel: bool = True, named: str = ""
+    tools: Sequence[Tool],
+    calls: Calls,
+    tokenizer: Tokenizer,
+    prompt_ids: Sequence[int] = (),
+    *,
+    parallel: bool = True,
+    named: str = "",
 ) -> Constraint:
     """A fresh constraint to calls of `tools`, of the `named` one alone where there is a name.
 
-    Raises InvalidRequest when a tool's schema can't be compiled, or does not hold a strict tool's calls to all of it.
+    The prompt may leave something open, which is where free text begins. Raises InvalidRequest when a tool's schema
+    can't be compiled, or does not hold a strict tool's calls to all of it.
     """
-    allowed = [(index, tool) for index, tool in enumerate(tools) if named in ("", tool.name)]
-    rules, missing = [], list[str]()
-    for index, tool in allowed:
-        schema = _schema(tool)
-        field = f"tools[{index}].parameters_json"
-        lost = compiled(ResponseFormat(FormatKind.JSON_SCHEMA, schema), field, tokenizer).unenforced
-        if lost and tool.strict:
+    allowed = tuple(
+        _Tool(index, tool.name, tool.parameters, tool.strict)
+        for index, tool in enumerate(tools)
+        if named in ("", tool.name)
+    )
+    made = _compile(allowed, calls, tokenizer, parallel)
+    if made.constraint is None:
+        raise InvalidRequest(*made.refusal)
+    if made.openings is None:
+        return made.constraint.copy()
+    segmenter = Segmenter(tokenizer, prompt_ids, may_call=True, parameters=made.parameters)
+    return Triggered(made.openings, segmenter, parallel=parallel)
+
+
+@lru_cache(maxsize=_KEPT)
+def _compile(tools: tuple[_Tool, ...], calls: Calls, tokenizer: Tokenizer, parallel: bool) -> _Compiled:
+    try:
+        constraint = _constraint(tools, calls, tokenizer, parallel=parallel)
+    except InvalidRequest as refused:
+        return _Compiled(refusal=(refused.field, refused.description))
+    if calls is Calls.MUST:
+        return _Compiled(constraint)
+    if any(tool.strict for tool in tools):
+        constraint.unenforced = (*constraint.unenforced, _UNHELD_BARE)
+    parameters = parameters_of((tool.name, tool.parameters) for tool in tools)
+    return _Compiled(constraint, Openings(constraint, tokenizer), parameters)
+
+
+def _alone(tool: _Tool, tokenizer: Tokenizer) -> Constraint:
+    return compiled(ResponseFormat(FormatKind.JSON_SCHEMA, tool.schema), tool.field, tokenizer)
+
+
+def _constraint(tools: tuple[_Tool, ...], calls: Calls, tokenizer: Tokenizer, *, parallel: bool) -> Constraint:
+    source = _source(tools, calls, parallel=parallel)
+    try:
+        constraint = compiled(ResponseFormat(FormatKind.LARK, source), "tools", tokenizer)
+    except InvalidRequest:
+        for tool in tools:  # says which is wrong, if it is one by itself
+            _alone(tool, tokenizer)
+        raise
+    for tool in tools if constraint.unenforced else ():
+        lost = _alone(tool, tokenizer).unenforced if tool.strict else ()
+        if lost:
             raise InvalidRequest(
-                field, f"has {', '.join(lost)}, which a strict tool can't have: no grammar holds calls to it"
+                tool.field, f"has {', '.join(lost)}, which a strict tool can't have: no grammar holds calls to it"
             )
-        missing += lost
-        opening = json.dumps(f'{{"name": {json.dumps(tool.name)}, "arguments": ')
-        rules.append(f'call_{index}: {opening} arguments_{index} "}}"\narguments_{index}: %json {schema}')
-    choice = " | ".join(f"call_{index}" for index, _ in allowed)
-    more = ' (", " call)*' if parallel else ""
-    source = "\n".join([_start(calls, f"call{more}", parallel=parallel), f"call: {choice}", *rules])
-    constraint = compiled(ResponseFormat(FormatKind.LARK, source), "tools", tokenizer)
-    constraint.unenforced = tuple(dict.fromkeys(missing))
     return constraint
 
 
-def _start(calls: Calls, listed: str, *, parallel: bool) -> str:
-    if calls is Calls.MUST:
-        return f'start: "{_OPENING}[" {listed} "]{_CLOSING}"'
-    times = "*" if parallel else "?"
-    return (
-        f"start: part{times} TAIL\n"
-        f'part: head "[" ({listed})? "]{_CLOSING}"\n'
-        f"head[lazy]: /(?s:.*){_OPENING}/\n"
-        f"TAIL: /(?s:.*)/ & ~/(?s:.*{_OPENING}.*)/"
-    )
+def _source(tools: tuple[_Tool, ...], calls: Calls, *, parallel: bool) -> str:
+    """The grammar's text. In the free one, each call begins with its opening."""
+    more = ' (", " call)*' if parallel else ""
+    rules = [_MUST if calls is Calls.MUST else _FREE, f"listed: call{more}", _choice("call", tools)]
+    rules += [f"arguments_{tool.index}: %json {tool.schema}" for tool in tools]
+    rules += [_rule("call", tool, '{"name": NAME, "arguments": ', '"}"') for tool in tools]
+    if calls is Calls.FREE:
+        interpreted = any(tool.name == INTERPRETER and not tool.strict for tool in tools)
+        again = ' ("; " llama_call)*' if parallel else ""
+        rules += [
+            f"llama: llama_call{again} AFTER" + (" | CODE" if interpreted else ""),
+            'llama_call: "{" ("\\"type\\": \\"function\\", ")? llama_rest',
+            _choice("llama_rest", tools),
+            _choice("named", tools),
+            _choice("by_name", tools),
+        ]
+        for tool in tools:
+            rules.append(_rule("llama_rest", tool, '"name": NAME, "parameters": ', '"}"'))
+            rules.append(_rule("by_name", tool, f"{tool.name}[ARGS]"))
+            loose = "" if tool.strict else f" | {json.dumps(tool.name + '>')} tagged"
+            rules.append(_rule("named", tool, f"{tool.name}>", '"</function>"') + loose)
+    return "\n".join(rules)
 
 
-def _schema(tool: Tool) -> str:
-    """The schema of its arguments, which are always an object."""
-    schema = json.loads(tool.parameters) if tool.parameters else _NO_ARGUMENTS
-    return styled(json.dumps({"type": "object", **schema}))
+def _choice(rule: str, tools: tuple[_Tool, ...]) -> str:
+    return f"{rule}: {' | '.join(f'{rule}_{tool.index}' for tool in tools)}"
+
+
+def _rule(rule: str, tool: _Tool, before: str, after: str = "") -> str:
+    """A call of one tool: what stands before its arguments, and after them."""
+    opening = json.dumps(before.replace("NAME", json.dumps(tool.name)))
+    return f"{rule}_{tool.index}: {opening} arguments_{tool.index} {after}"

@@ -19,7 +19,10 @@ _SAMPLING = (
     *("max_tokens", "temperature", "top_p", "top_k", "min_p", "seed", "stop", "logprobs"),
     *("repetition_penalty", "presence_penalty", "frequency_penalty", "logit_bias"),
 )
-_OTHERS = ("id", "prompt", "messages", "system", "raw", "tools", "tool_choice", "json_schema", "regex", "lark")
+_OTHERS = (
+    *("id", "prompt", "messages", "system", "raw", "tools", "tool_choice", "parallel_tool_calls"),
+    *("json_schema", "regex", "lark"),
+)
 _LABELS = ("session_id", "tags", "tenant", "expected_tokens", "latency_class", "first_token_ms")
 KEYS = (*_OTHERS, *_HINTS, *_SAMPLING, *_LABELS)
 _KINDS = dict.fromkeys(("prompt", "system", "session_id", "tenant", "latency_class", "step", "mode"), str) | {
@@ -28,6 +31,7 @@ _KINDS = dict.fromkeys(("prompt", "system", "session_id", "tenant", "latency_cla
     "tags": list,
     "draft_sources": list,
     "raw": bool,
+    "parallel_tool_calls": bool,
 }
 _WORDS = {str: "text", list: "a list", bool: "true or false"}
 _ENUMS = {"mode": "MODE", "variant": "VARIANT", "verification": "VERIFICATION", "step": "STEP_KIND"}
@@ -85,6 +89,8 @@ def _as_proto(asked: Mapping[str, Any]) -> dict[str, Any]:
     request["tools"] = [_tool(_object(tool, "tools")) for tool in asked.get("tools") or []]
     if asked.get("tool_choice") is not None:
         request["toolChoice"] = _choice(asked["tool_choice"])
+    if asked.get("parallel_tool_calls") is False:
+        request["toolChoice"] = {**request.get("toolChoice", {}), "oneCall": True}
     for kind in ("json_schema", "regex", "lark"):
         if asked.get(kind) is not None:
             source = asked[kind]
@@ -127,12 +133,13 @@ def _message(turn: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _tool(tool: Mapping[str, Any]) -> dict[str, str]:
-    function = tool.get("function", tool)
+def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
+    function = _object(tool.get("function", tool), "tools: function")
     return {
         "name": function["name"],
         "description": function.get("description", ""),
         "parametersJson": _text(function.get("parameters", {})),
+        "strict": function.get("strict"),
     }
 
 

@@ -211,7 +211,7 @@ class Call:
                     self._news.begin(name, self._at - 1, self._token + 1)
             case 0x7D | 0x5D if depth == 1:
                 self._news.close(self.text, self._at, self._token + 1)
-            case 0x7D if depth == 0:
+            case 0x7D | 0x5D if depth == 0:
                 self._object()
             case 0x5D if not scan.depth and self.text[self._start : self._start + 1] == b"[":
                 if self.text[self._start + 1 : self._at - 1].strip():

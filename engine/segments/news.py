@@ -15,14 +15,14 @@ class News:
     def __init__(self, calls: list[CallEvent]) -> None:
         self.calls = calls
         self.begun = False  # a call whose name was told, and whose end was not
-        self._name = ""
-        self._told: list[str] = []
+        self._name = self._arguments = ""
+        self._start = 0
         self._at = -1  # in the text: the next piece of arguments; -1 outside of them
         self._decoder = _DECODER("replace")
 
     def begin(self, name: str, at: int, end: int) -> None:
         """A call's name is known, and its arguments begin there."""
-        self.begun, self._name, self._told, self._at, self._decoder = True, _sound(name), [], at, _DECODER("replace")
+        self.begun, self._name, self._start, self._at, self._decoder = True, _sound(name), at, at, _DECODER("replace")
         self.calls.append(CallPiece(self._name, "", end))
 
     def more(self, text: bytearray, upto: int, end: int) -> None:
@@ -31,13 +31,13 @@ class News:
             piece = self._decoder.decode(text[self._at : upto])
             self._at = upto
             if piece:
-                self._told.append(piece)
                 self.calls.append(CallPiece("", piece, end))
 
     def close(self, text: bytearray, upto: int, end: int) -> None:
         """The arguments end there."""
-        self.more(text, upto, end)
-        self._at = -1
+        if self._at >= 0:
+            self.more(text, upto, end)
+            self._at, self._arguments = -1, text[self._start : upto].decode("utf-8", errors="replace")
 
     def end(self, call: tuple[str, str] | None, first: int, end: int) -> bool:
         """A call is over. False where it can't be read, or not as it was told."""
@@ -46,7 +46,7 @@ class News:
         name, arguments = map(_sound, call)
         if not self.begun:
             self.calls.append(CallPiece(name, arguments, end))
-        elif (name, arguments) != (self._name, "".join(self._told)):
+        elif (name, arguments) != (self._name, self._arguments):
             return False
         self.begun = False
         self.calls.append(WrittenCall(name, arguments, first, end))

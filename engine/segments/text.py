@@ -11,13 +11,13 @@ from triroute.engine.segments.part import Part
 from triroute.engine.segments.thinking import CLOSINGS, Thinking
 from triroute.engine.types import CallEvent, Parameters, SegmentKind
 
-_STYLES = {
+OPENINGS = {
     b"<tool_call>": Style.TAGS,
     b"<function=": Style.FUNCTION,
     b"<|python_tag|>": Style.PYTHON,
     b"[TOOL_CALLS]": Style.BRACKET,
 }
-_TAG = re.compile(b"(?<!`)(?:" + b"|".join(map(re.escape, [*_STYLES, *CLOSINGS])) + b")")  # `<tag>` only names it
+_TAG = re.compile(b"(?<!`)(?:" + b"|".join(map(re.escape, [*OPENINGS, *CLOSINGS])) + b")")  # `<tag>` only names it
 _LONGEST_TAG = 16
 _BARE = re.compile(
     rb'\s*\[?\s*\{\s*"'
@@ -25,9 +25,9 @@ _BARE = re.compile(
 )
 _PYTHONIC = re.compile(rb"\s*\[\s*(?P<name>[A-Za-z_][\w.-]*)\(")
 _MAYBE_LEAD = re.compile(
-    rb'\s*(?:\[\s*)?(?:[A-Za-z_][\w.-]*|\{\s*(?:"[a-z_]{0,10}(?:"\s*(?::\s*(?:"[a-z]{0,8})?)?)?)?)?'
+    rb'\s*(?:\[\s*[A-Za-z_][\w.-]*|(?:\[\s*)?(?:\{\s*(?:"[a-z_]{0,10}(?:"\s*(?::\s*(?:"[a-z]{0,8})?)?)?)?)?)'
 )
-_LONGEST_LEAD = 64
+_LONGEST_LEAD = 128
 _ITEM = re.compile(rb"[ \t]*(?:[-*+]|\xe2\x80\xa2|\d{1,3}[.)])[ \t]+[^ \t\r]|(?:#{1,6} |\*\*)?[Ss]tep \d")
 _KNOWN_AFTER = 16  # bytes of a line that tell whether it is an item
 _PROSE, _PLAN = (SegmentKind.PROSE,), (SegmentKind.PLAN,)
@@ -40,11 +40,16 @@ class Text:
         self.opened: Part | None = None
         self.calls: list[CallEvent] = []
         self.kinds = _PROSE
-        self.line = b""  # so far
+        self._line = b""  # so far
         self._parameters = parameters
         self._lead: bytes | None = b"" if may_call else None  # all of the answer, while it may be a call
         self._lead_token = 0
         self._blank = may_call  # nothing but thinking so far
+
+    @property
+    def tail(self) -> bytes:
+        """What an opening may have begun in."""
+        return self._lead or self._line
 
     def feed(self, data: bytes, token: int) -> bytes | None:
         self.opened = None
@@ -55,17 +60,18 @@ class Text:
             data = lead
         while True:
             chunk, newline, rest = data.partition(b"\n")
-            known = len(self.line)
-            self.line += chunk
-            tag = _TAG.search(self.line, max(0, known - _LONGEST_TAG))
+            known = len(self._line)
+            self._line += chunk
+            tag = _TAG.search(self._line, max(0, known - _LONGEST_TAG))
             if tag:
+                self._judge(self._line[: tag.end() - 1], whole=False)  # as if it had come byte by byte
                 self.opened = self._open(tag, token)
-                after, self.line = self.line[tag.end() :], b""
+                after, self._line = self._line[tag.end() :], b""
                 return after + newline + rest
             if not newline:
-                self._judge(self.line, whole=False)
+                self._judge(self._line, whole=False)
                 return None
-            line, self.line, data = self.line, b"", rest
+            line, self._line, data = self._line, b"", rest
             self._blank = self._blank and not line.strip()
             self._judge(line, whole=True)
             self.opened = fence_in(line)
@@ -79,10 +85,10 @@ class Text:
         """Nothing to do."""
 
     def _open(self, tag: re.Match[bytes], token: int) -> Part:
-        self._blank = self._blank and not self.line[: tag.start()].strip()
+        self._blank = self._blank and not self._line[: tag.start()].strip()
         if tag.group() not in CLOSINGS:
             self._blank = False
-            return Call(_STYLES[tag.group()], token, self._parameters)
+            return Call(OPENINGS[tag.group()], token, self._parameters)
         self._lead = b"" if self._blank else None
         return Thinking(tag.group())
 

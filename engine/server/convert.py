@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from triroute.engine.chat import Message, Role, Tool, ToolCall, encode_chat
@@ -14,7 +14,7 @@ from triroute.engine.grammar import Constraint, compile_format
 from triroute.engine.modes.quadratic_speculation import MOST_BLOCK_LENGTH
 from triroute.engine.segments.parameters import parameters_of
 from triroute.engine.tokenizer import Tokenizer
-from triroute.engine.tool_grammar import Calls, compile_calls
+from triroute.engine.tool_grammar import UNHELD, Calls, compile_calls
 from triroute.engine.types import (
     ALL_SOURCES,
     BrokenCall,
@@ -66,24 +66,28 @@ def to_request(message: engine_pb2.GenerateRequest, engine: Engine) -> Request:
         resume_ids=tuple(message.resume_ids),
         resume_characters=message.resume_characters,
         segments=_segments(message.segments, engine.config),
-        may_call=bool(_offered(message)) or _may_call_unasked(message),
+        may_call=_may_call(message),
         parameters=parameters_of((tool.name, tool.parameters_json) for tool in _offered(message)),
     )
 
 
-def to_constraint(message: engine_pb2.GenerateRequest, tokenizer: Tokenizer) -> Constraint | None:
-    """What holds the output to what was asked for. A response format goes before calls that only may be made.
+def to_constraint(
+    message: engine_pb2.GenerateRequest, prompt_ids: Sequence[int], tokenizer: Tokenizer
+) -> tuple[Constraint | None, tuple[str, ...]]:
+    """What holds the output to what was asked for, and what of that it does not hold it to.
 
-    Raises InvalidRequest.
+    A response format goes before calls that only may be made. Raises InvalidRequest.
     """
-    if message.unconstrained:
-        return None
-    shape, choice, tools = _format(message.response_format), message.tool_choice, _tools(message)
-    must = choice.kind in (chat_pb2.ToolChoice.KIND_REQUIRED, chat_pb2.ToolChoice.KIND_NAMED)
-    if tools and (must or shape is None):
+    shape, choice, tools, must = _format(message.response_format), message.tool_choice, _tools(message), _must(message)
+    if tools and (must or shape is None) and not message.unconstrained:
         calls, named = Calls.MUST if must else Calls.FREE, choice.name if must else ""
-        return compile_calls(tools, calls, tokenizer, parallel=not choice.one_call, named=named)
-    return None if shape is None else compile_format(shape, tokenizer)
+        constraint = compile_calls(tools, calls, tokenizer, prompt_ids, parallel=not choice.one_call, named=named)
+        return constraint, constraint.unenforced
+    unheld = (UNHELD,) if _may_call(message) and any(tool.strict for tool in tools) else ()
+    if shape is None or message.unconstrained:
+        return None, unheld
+    constraint = compile_format(shape, tokenizer)
+    return constraint, constraint.unenforced + unheld
 
 
 def from_event(event: Started | Committed | Finished) -> engine_pb2.GenerateEvent:
@@ -138,10 +142,16 @@ def _offered(message: engine_pb2.GenerateRequest) -> list[chat_pb2.Tool]:
     return [] if message.tool_choice.kind == chat_pb2.ToolChoice.KIND_NONE else list(message.tools)
 
 
-def _may_call_unasked(message: engine_pb2.GenerateRequest) -> bool:
-    """A raw prompt may hold tools that only its writer knows of; JSON that was asked for is no call."""
-    raw = message.WhichOneof("prompt") == "text" and message.response_format.WhichOneof("constraint") is None
-    return raw and bool(message.segments)
+def _must(message: engine_pb2.GenerateRequest) -> bool:
+    return message.tool_choice.kind in (chat_pb2.ToolChoice.KIND_REQUIRED, chat_pb2.ToolChoice.KIND_NAMED)
+
+
+def _may_call(message: engine_pb2.GenerateRequest) -> bool:
+    """JSON that was asked for is no call. A raw prompt may hold tools that only its writer knows of."""
+    shape = message.response_format.WhichOneof("constraint")
+    if message.WhichOneof("prompt") == "text":
+        return shape is None and bool(message.segments)
+    return bool(_offered(message)) and (shape != "json_schema" or _must(message))
 
 
 def _message(index: int, turn: chat_pb2.ChatMessage) -> Message:

@@ -40,16 +40,16 @@ class EngineServicer(engine_pb2_grpc.EngineServicer):
         try:
             trace = _trace_id(dict(context.invocation_metadata() or ()).get("traceparent"))
             request = await asyncio.to_thread(to_request, message, self.engine)
-            compiling = asyncio.get_running_loop().run_in_executor(
-                self._compilers, to_constraint, message, self.engine.tokenizer
+            constraint, unenforced = await asyncio.get_running_loop().run_in_executor(
+                self._compilers, to_constraint, message, request.prompt_ids, self.engine.tokenizer
             )
-            request, constraint = replace(request, trace_id=trace), await compiling
+            request = replace(request, trace_id=trace)
             async for event in self._events(request, constraint):
                 if isinstance(event, Failed):
                     raise InvalidRequest(event.field, event.message) if event.field else EngineError(event.message)
                 told = from_event(event)
-                if constraint is not None and isinstance(event, Started):
-                    told.started.unenforced.extend(constraint.unenforced)
+                if isinstance(event, Started):
+                    told.started.unenforced.extend(unenforced)
                 yield told
         except EngineError as error:
             await abort(context, error)

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
+from triroute.proto import router_pb2
 from triroute.router.cli.connect import client_of
 from triroute.router.cli.options import DEFAULTS, Adapter, CacheMB, Checkpoint, PolicyFile, Records, Threads
 from triroute.router.cli.outcome import Outcome, run
@@ -19,6 +21,7 @@ from triroute.router.client import Client
 from triroute.router.errors import InvalidRequest
 from triroute.router.prompts import build, read_lines
 from triroute.router.settings import Settings
+from triroute.router.words import word
 
 _DECODING, _LABELS, _SAMPLING = "Decoding (hints to the policy)", "What policy rules may ask about", "Sampling"
 
@@ -201,7 +204,12 @@ def _footer(outcome: Outcome) -> str:
     ]
     if usage.lossy_tokens:
         words.insert(-1, f"lossy: {usage.lossy_tokens} tokens are not what autoregression draws")
-    return f"[dim]{' · '.join(words)}[/dim]"
+    if outcome.unenforced:
+        words.insert(-1, f"no grammar holds it to {', '.join(outcome.unenforced)}")
+    check = outcome.finish.check
+    if check.problem:
+        words.insert(-1, f"{word(router_pb2.Check.Result, check.result)} at {check.path}: {check.problem}")
+    return f"[dim]{escape(safe(' · '.join(words)))}[/dim]"
 
 
 def _block_length(given: str | None) -> int | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from triroute.proto import decoding_pb2, router_pb2
+from triroute.proto import chat_pb2, decoding_pb2, router_pb2
 from triroute.router.client import CallFailed, Client
 from triroute.router.words import word
 
@@ -21,6 +21,7 @@ class Outcome:
     text: str = ""
     token_ids: list[int] = field(default_factory=list)
     logprobs: list[decoding_pb2.TokenLogprob] = field(default_factory=list)
+    unenforced: tuple[str, ...] = ()
     seconds: float = 0.0
     first_seconds: float = 0.0
     error: CallFailed | None = None
@@ -73,6 +74,15 @@ class Outcome:
             "request_id": self.decision.request_id,
             "trace_id": self.decision.trace_id,
         }
+        finish = self.finish
+        if finish.tool_calls:
+            answer["tool_calls"] = [_call(call) for call in finish.tool_calls]
+        if finish.HasField("check"):
+            answer["check"] = _check(finish.check)
+        if self.unenforced:
+            answer["unenforced"] = list(self.unenforced)
+        if finish.escalations:
+            answer["escalations"] = [_escalation(one) for one in finish.escalations]
         if self.logprobs:
             answer["logprobs"] = [_logprob(one) for one in self.logprobs]
         if self.error is not None:
@@ -95,6 +105,8 @@ async def run(
                 case "decision":
                     outcome.decision = event.decision
                     on_decision(outcome)
+                case "warning":
+                    outcome.unenforced = tuple(event.warning.unenforced)
                 case "delta":
                     outcome.first_seconds = outcome.first_seconds or time.perf_counter() - began
                     outcome.text += event.delta.text
@@ -107,6 +119,27 @@ async def run(
         outcome.error = error
     outcome.seconds = time.perf_counter() - began
     return outcome
+
+
+def _call(call: chat_pb2.ToolCall) -> dict[str, Any]:
+    """As turns of `messages` have them, to go into the next."""
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments_json}}
+
+
+def _check(check: router_pb2.Check) -> dict[str, Any]:
+    told = {"result": word(router_pb2.Check.Result, check.result)}
+    return told | ({"path": check.path, "problem": check.problem} if check.problem else {})
+
+
+def _escalation(one: router_pb2.Escalation) -> dict[str, Any]:
+    return {
+        "check": _check(one.check),
+        "given_up_tokens": len(one.token_ids),
+        "kept_tokens": one.kept_tokens,
+        "mode": word(decoding_pb2.Mode, one.plan.mode),
+        "seed": one.seed,
+        "temperature": round(one.temperature, 6),
+    }
 
 
 def _logprob(one: decoding_pb2.TokenLogprob) -> dict[str, Any]:

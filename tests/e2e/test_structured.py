@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -232,3 +235,50 @@ def test_parameters_in_tags_have_the_types_of_the_tool(structured: Running) -> N
     finish = list(structured.stub.Generate(forced(text, cities)))[-1].finish
     assert [call.arguments_json for call in finish.tool_calls] == ['{"city": "123"}']
     assert finish.check.result == Check.RESULT_VALID
+
+
+@pytest.mark.parametrize(
+    ("tag", "regex", "kind", "told"),
+    [
+        ("otherwise", False, Choice.KIND_AUTO, ["strict, in calls without an opening"]),
+        ("otherwise", True, Choice.KIND_AUTO, ["strict"]),
+        ("otherwise", False, Choice.KIND_REQUIRED, []),
+        ("loose-for-good", False, Choice.KIND_AUTO, ["strict"]),
+        ("loose-for-good", False, Choice.KIND_NONE, []),
+    ],
+)
+def test_where_a_strict_tool_is_not_held_is_said_first(
+    structured: Running, tag: str, *, regex: bool, kind: Choice.Kind.ValueType, told: list[str]
+) -> None:
+    asked = call(kind)
+    asked.tags.append(tag)
+    asked.tools[0].strict = True
+    asked.sampling.max_tokens = 40
+    if regex:
+        asked.response_format.regex = r'\{"name": "weather", "arguments": \{"city": 5\}\}'
+    events = list(structured.stub.Generate(asked))
+    assert list(events[1].warning.unenforced) == list(events[-1].finish.unenforced) == told
+    if regex:
+        assert events[-1].finish.check.path == "tool_calls[0].arguments.city"
+
+
+def test_the_command_line_asks_for_strict_tools_and_tells_their_check(structured: Running, tmp_path: Path) -> None:
+    parameters = {"type": "object", "properties": {"a": {"type": "array", "uniqueItems": True}}}
+    command = [sys.executable, "-m", "triroute.router", "generate", "hi", "--max-tokens", "60", "--json"]
+    command += ["--address", structured.service.address, "--tools", str(tmp_path / "tools.json"), "--tag", "x"]
+    for strict, said_of_it in ((True, "which a strict tool can't have"), (False, '"unenforced": ["uniqueItems"]')):
+        tool = {"type": "function", "function": {"name": "f", "strict": strict, "parameters": parameters}}
+        (tmp_path / "tools.json").write_text(json.dumps([tool]))
+        done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
+        assert said_of_it in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("stop", "calls", "path"), [("</tool_call>", 1, ""), ('"n"', 0, "tool_calls"), (" more", 1, ""), ("more <", 1, "")]
+)
+def test_what_a_stop_cuts_off_is_no_call(structured: Running, stop: str, calls: int, path: str) -> None:
+    """All of the text comes with one commit, so that the reader of calls has seen what is cut off."""
+    asked = forced(f"{RUN % 1} more {RUN % 2}", NUMBER)
+    asked.sampling.stop.append(stop)
+    finish = list(structured.stub.Generate(asked))[-1].finish
+    assert (len(finish.tool_calls), finish.check.path) == (calls, path)
