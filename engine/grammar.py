@@ -12,7 +12,7 @@ import numpy as np
 from llguidance import LLMatcher
 from numpy.typing import NDArray
 
-from triroute.engine.errors import EngineError, InvalidRequest
+from triroute.engine.errors import InvalidRequest
 from triroute.engine.tokenizer import Tokenizer
 from triroute.engine.trial import LIMITS, short
 from triroute.engine.types import FormatKind, ResponseFormat
@@ -64,7 +64,7 @@ class Constraint:
         return bool(self._matcher.validate_tokens([token]) == 1)
 
     def advance(self, token: int) -> None:
-        """Take a token in. Raises EngineError when the grammar does not allow it, or as `allowed`."""
+        """Take a token in. Raises InvalidRequest when the grammar does not allow it, or as `allowed`."""
         self._bits = None
         if token not in self._end_ids:
             self._matcher.consume_token(token)
@@ -72,7 +72,7 @@ class Constraint:
         elif self._matcher.is_accepting():
             self._ended = True
         else:
-            raise EngineError("the output ended before its response format did")
+            raise InvalidRequest(self._field, "the output ended before it did: it leads to where nothing can follow")
 
     def take_forced(self, most: int) -> tuple[int, ...]:
         """Take in what the grammar leaves no choice about, at most so many tokens.

@@ -50,6 +50,7 @@ def test_refuses_what_does_not() -> None:
         ),
         (FormatKind.JSON_SCHEMA, '{"properties": {"a": {"$ref": "#"}}, "required": ["a"], "type": "object"}'),
         (FormatKind.JSON_SCHEMA, '{"const": "\\ud800"}'),
+        (FormatKind.JSON_SCHEMA, json.dumps({"type": "object", "properties": {f"p{n}": {} for n in range(700)}})),
     ],
 )
 def test_bad_formats(kind: FormatKind, source: str) -> None:
@@ -89,8 +90,12 @@ def test_grammars_name_no_tokens(part: str) -> None:
 
 
 def test_a_place_that_nothing_can_follow_is_the_requests_fault() -> None:
-    constraint = compile_format(ResponseFormat(FormatKind.LARK, 'start: /[ab]/ lost\nlost: lost "c"'), TOKENIZER)
-    constraint.advance(TOKENIZER.encode("a")[0])
+    lost = 'lost\nlost: lost "c"'
+    with pytest.raises(InvalidRequest, match="leads to where nothing can follow"):
+        compile_format(ResponseFormat(FormatKind.LARK, f"start: /[ab]/ {lost}"), TOKENIZER)
+    constraint = compile_format(ResponseFormat(FormatKind.LARK, f"start: /[ab]{{40}}/ {lost}"), TOKENIZER)
+    for token in TOKENIZER.encode("a" * 40):
+        constraint.advance(token)
     with pytest.raises(InvalidRequest, match=r"response_format\.lark: can't be followed further"):
         constraint.allowed()
 
