@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from triroute.engine.errors import InvalidRequest
 from triroute.engine.tokenizer import Tokenizer
-from triroute.engine.trial import LIMITS, short
+from triroute.engine.trial import DEAD_END, LIMITS, short
 from triroute.engine.types import FormatKind, ResponseFormat
 
 # JSON has one spelling, that of Python's `json.dumps` and of most training data, so that all but the values is forced.
@@ -72,7 +72,7 @@ class Constraint:
         elif self._matcher.is_accepting():
             self._ended = True
         else:
-            raise InvalidRequest(self._field, "the output ended before it did: it leads to where nothing can follow")
+            raise self._stuck(DEAD_END)
 
     def take_forced(self, most: int) -> tuple[int, ...]:
         """Take in what the grammar leaves no choice about, at most so many tokens.
@@ -107,10 +107,10 @@ class Constraint:
 
     def _check(self) -> None:
         if self._matcher.is_error():
-            raise InvalidRequest(
-                self._field,
-                f"can't be followed further than the output has come: {short(self._matcher.get_error())}; simplify it",
-            )
+            raise self._stuck(short(self._matcher.get_error()))
+
+    def _stuck(self, why: str) -> InvalidRequest:
+        return InvalidRequest(self._field, f"can't be followed further than the output has come: {why}; simplify it")
 
 
 def compile_format(response_format: ResponseFormat, tokenizer: Tokenizer) -> Constraint:

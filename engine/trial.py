@@ -18,6 +18,7 @@ from typing import Any
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
 LIMITS = LLParserLimits(verbose_errors=False, max_lexer_states=50_000)
+DEAD_END = "it leads to where nothing can follow, as a part does that always contains itself"
 BEGUN = b"\n"  # a trial that says no more than this was too much
 _MEMORY = 128 * 2**20  # bytes, on top of what the vocabulary takes
 _THREAD_STACK = 2**21  # bytes, where nothing limits stacks
@@ -52,7 +53,7 @@ def receive(job: socket.socket) -> bytes:
 def short(error: str) -> str:
     """An error of llguidance in a line."""
     if error.startswith("NoExtension"):
-        return "it leads to where nothing can follow, as a part does that always contains itself"
+        return DEAD_END
     return next(iter(error.strip().splitlines()), "no reason given")[:_CHARACTERS]
 
 

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from triroute.engine.errors import EngineError, InvalidRequest
+from triroute.engine.errors import InvalidRequest
 from triroute.engine.grammar import compile_format
 from triroute.engine.testing import tiny_tokenizer
 from triroute.engine.types import FormatKind, ResponseFormat
@@ -31,7 +31,7 @@ def test_allows_what_continues() -> None:
 
 def test_refuses_what_does_not() -> None:
     constraint = compile_format(ResponseFormat(FormatKind.REGEX, "a"), TOKENIZER)
-    with pytest.raises(EngineError, match=r"response_format\.regex: can't be followed"):
+    with pytest.raises(InvalidRequest, match=r"response_format\.regex: can't be followed"):
         constraint.advance(TOKENIZER.encode("z")[0])
 
 
@@ -141,5 +141,5 @@ def test_json_has_one_spelling() -> None:
 
 def test_the_end_must_be_allowed() -> None:
     constraint = compile_format(ResponseFormat(FormatKind.REGEX, "ab"), TOKENIZER)
-    with pytest.raises(EngineError, match="ended before"):
+    with pytest.raises(InvalidRequest, match="can't be followed further"):
         constraint.advance(min(TOKENIZER.end_ids))
