@@ -12,9 +12,9 @@ import numpy as np
 from llguidance import LLMatcher
 from numpy.typing import NDArray
 
-from triroute.engine.errors import EngineError, InvalidRequest
+from triroute.engine.errors import InvalidRequest
 from triroute.engine.tokenizer import Tokenizer
-from triroute.engine.trial import LIMITS, short
+from triroute.engine.trial import DEAD_END, LIMITS, short
 from triroute.engine.types import FormatKind, ResponseFormat
 
 # JSON has one spelling, that of Python's `json.dumps` and of most training data, so that all but the values is forced.
@@ -68,7 +68,7 @@ class Constraint:
         return bool(self._matcher.validate_tokens([token]) == 1)
 
     def advance(self, token: int) -> None:
-        """Take a token in. Raises EngineError when the grammar does not allow it, or as `allowed`."""
+        """Take a token in. Raises InvalidRequest when the grammar does not allow it, or as `allowed`."""
         self._bits = None
         if token not in self._end_ids:
             self._matcher.consume_token(token)
@@ -76,7 +76,7 @@ class Constraint:
         elif self._matcher.is_accepting():
             self._ended = True
         else:
-            raise EngineError("the output ended before its response format did")
+            raise self._stuck(DEAD_END)
 
     def take_forced(self, most: int) -> tuple[int, ...]:
         """Take in what the grammar leaves no choice about, at most so many tokens.
@@ -111,10 +111,10 @@ class Constraint:
 
     def _check(self) -> None:
         if self._matcher.is_error():
-            raise InvalidRequest(
-                self._field,
-                f"can't be followed further than the output has come: {short(self._matcher.get_error())}; simplify it",
-            )
+            raise self._stuck(short(self._matcher.get_error()))
+
+    def _stuck(self, why: str) -> InvalidRequest:
+        return InvalidRequest(self._field, f"can't be followed further than the output has come: {why}; simplify it")
 
 
 def compile_format(response_format: ResponseFormat, tokenizer: Tokenizer) -> Constraint:

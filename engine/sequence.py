@@ -167,4 +167,7 @@ class Sequence:
     def _find(self, most: int) -> Found:
         """What prompt lookup offers, as far as the grammar follows."""
         match, tokens = self._lookup.find(self.tokens, most)
-        return Found(match, follow(self.sampler, tokens, DraftSource.PROMPT_LOOKUP)[:most])
+        try:
+            return Found(match, follow(self.sampler, tokens, DraftSource.PROMPT_LOOKUP)[:most])
+        except EngineError:
+            return Found()  # the grammar has failed, as whatever is drawn next says: others plan this pass, too

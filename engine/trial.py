@@ -18,11 +18,12 @@ from typing import Any
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
 LIMITS = LLParserLimits(verbose_errors=False, max_lexer_states=50_000)
+DEAD_END = "it leads to where nothing can follow, as a part does that always contains itself"
 BEGUN = b"\n"  # a trial that says no more than this was too much
 _MEMORY = 128 * 2**20  # bytes, on top of what the vocabulary takes
 _THREAD_STACK = 2**21  # bytes, where nothing limits stacks
 _NICE = 5  # who decodes goes first
-_FORCED = 64  # runs of forced tokens to look ahead
+_AHEAD = 6  # steps to take: limits and dead ends mostly show in the first
 _CHARACTERS = 200  # of an error; some print the grammar
 _OUT_OF_VOCABULARY = "no tokenizer"  # how warnings of tokens in a grammar begin
 
@@ -52,7 +53,7 @@ def receive(job: socket.socket) -> bytes:
 def short(error: str) -> str:
     """An error of llguidance in a line."""
     if error.startswith("NoExtension"):
-        return "it leads to where nothing can follow, as a part does that always contains itself"
+        return DEAD_END
     return next(iter(error.strip().splitlines()), "no reason given")[:_CHARACTERS]
 
 
@@ -67,6 +68,12 @@ def _serve(job: socket.socket, tokenizer: LLTokenizer) -> None:
             job.sendall(json.dumps(_try(asked["grammar"], tokenizer)).encode())
     finally:
         os._exit(0)
+
+
+def _first(mask: bytes, tokenizer: LLTokenizer) -> list[int]:
+    """The first token that is allowed, other than the end."""
+    bits = int.from_bytes(mask, "little") & ~sum(1 << end for end in tokenizer.eos_tokens)
+    return [(bits & -bits).bit_length() - 1] if bits else []
 
 
 def _limit(seconds: float) -> None:
@@ -93,12 +100,14 @@ def _try(grammar: str, tokenizer: LLTokenizer) -> dict[str, Any]:
     if any(message.startswith(_OUT_OF_VOCABULARY) for message in messages):
         return {"problem": 'tokens (<[…]>, <…>) are not for grammars; write text as "…" and patterns as /…/'}
     matcher = LLMatcher(tokenizer, grammar, log_level=0, limits=LIMITS)
-    for _ in range(_FORCED):
-        if not matcher.is_error():
-            matcher.compute_bitmask()
-        forced = [] if matcher.is_error() else matcher.compute_ff_tokens()
-        if not forced or not matcher.consume_tokens(forced):
+    for _ in range(_AHEAD):
+        if matcher.is_error():
             break
+        mask = matcher.compute_bitmask()
+        following = [] if matcher.is_error() else matcher.compute_ff_tokens() or _first(mask, tokenizer)
+        if not following:
+            break
+        matcher.consume_tokens(following)
     return {"problem": short(matcher.get_error())} if matcher.is_error() else {"warnings": messages}
 
 

@@ -229,6 +229,15 @@ Hints, Sampling, Shape = router_pb2.DecodeHints, chat_pb2.Sampling, chat_pb2.Res
         (_bad(response_format=Shape(json_schema='{"a":' * 5000)), "response_format.json_schema", "is"),
         (_bad(response_format=Shape(regex="([")), "response_format.regex", "can't be compiled"),
         (_bad(response_format=Shape(lark="start: nothing")), "response_format.lark", "can't be compiled"),
+        (_bad(response_format=Shape(lark='start: "a" <[1]>')), "response_format.lark", "not for grammars"),
+        (
+            _bad(
+                response_format=Shape(lark='start: /[ab]{20}/ lost\nlost: lost "c"'), sampling=Sampling(max_tokens=50)
+            ),
+            "response_format.lark",
+            "can't be followed further",
+        ),
+        (router_pb2.GenerateRequest(text="word " * 500_000), "text", "longer than the context of 8192 tokens; shorten"),
         (_bad(tool_choice=chat_pb2.ToolChoice(kind=chat_pb2.ToolChoice.KIND_REQUIRED)), "tool_choice", "no tools"),
     ],
 )

@@ -112,20 +112,36 @@ def test_a_known_beginning_is_not_prefilled_again() -> None:
 
 
 def test_a_grammar_that_fails_hurts_nobody_else(tiny_engine: Engine) -> None:
-    """A JSON string cut off by max_tokens, beside a free neighbour."""
-    shape = ResponseFormat(FormatKind.JSON_SCHEMA, '{"type": "string", "minLength": 50}')
+    """One that leads to where nothing can follow, beside a free neighbour."""
+    shape = ResponseFormat(FormatKind.LARK, 'start: /[ab]{40}/ lost\nlost: lost "c"')
     answers = run_all(
         tiny_engine,
         [
-            Request("shaped", (1,), Plan(ModeName.LINEAR_SPECULATION, 4), Sampling(max_tokens=8), shape),
+            Request("shaped", (1,), Plan(ModeName.LINEAR_SPECULATION, 4), Sampling(max_tokens=60), shape),
             Request("free", (2,), sampling=Sampling(max_tokens=20)),
         ],
     )
-    assert answers["shaped"].text.startswith('"')
+    failed = answers["shaped"].failed
+    assert failed is not None
+    assert failed.field == "response_format.lark"
+    assert "can't be followed further" in failed.message
     assert (
         answers["free"].token_ids
         == run_one(tiny_engine, Request("f", (2,), sampling=Sampling(max_tokens=20))).token_ids
     )
+
+
+@pytest.mark.parametrize("mode", [ModeName.LINEAR_SPECULATION, ModeName.QUADRATIC_SPECULATION])
+def test_a_repetition_that_a_grammar_can_not_follow_hurts_nobody_else(tiny_engine: Engine, mode: ModeName) -> None:
+    """Prompt lookup follows what repeats while the next pass is planned, for all."""
+    prompt = tuple(tiny_engine.tokenizer.encode("ab" * 12))
+    requests = [Request("free", (2,), sampling=Sampling(max_tokens=40))]
+    for count in range(7, 31):
+        shape = ResponseFormat(FormatKind.LARK, f'start: /[ab]{{{count}}}/ lost\nlost: lost "c"')
+        requests.append(Request(f"{count}", prompt, Plan(mode, 8), Sampling(max_tokens=60), shape))
+    free, *shaped = run_all(tiny_engine, requests).values()
+    assert free.finished is not None
+    assert {answer.failed and answer.failed.field for answer in shaped} == {"response_format.lark"}
 
 
 def test_close_fails_what_runs() -> None:

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from triroute.engine.errors import EngineError, InvalidRequest
+from triroute.engine.errors import InvalidRequest
 from triroute.engine.grammar import compile_format
 from triroute.engine.testing import tiny_tokenizer
 from triroute.engine.types import FormatKind, ResponseFormat
@@ -31,7 +31,7 @@ def test_allows_what_continues() -> None:
 
 def test_refuses_what_does_not() -> None:
     constraint = compile_format(ResponseFormat(FormatKind.REGEX, "a"), TOKENIZER)
-    with pytest.raises(EngineError, match=r"response_format\.regex: can't be followed"):
+    with pytest.raises(InvalidRequest, match=r"response_format\.regex: can't be followed"):
         constraint.advance(TOKENIZER.encode("z")[0])
 
 
@@ -50,6 +50,7 @@ def test_refuses_what_does_not() -> None:
         ),
         (FormatKind.JSON_SCHEMA, '{"properties": {"a": {"$ref": "#"}}, "required": ["a"], "type": "object"}'),
         (FormatKind.JSON_SCHEMA, '{"const": "\\ud800"}'),
+        (FormatKind.JSON_SCHEMA, json.dumps({"type": "object", "properties": {f"p{n}": {} for n in range(700)}})),
     ],
 )
 def test_bad_formats(kind: FormatKind, source: str) -> None:
@@ -89,8 +90,12 @@ def test_grammars_name_no_tokens(part: str) -> None:
 
 
 def test_a_place_that_nothing_can_follow_is_the_requests_fault() -> None:
-    constraint = compile_format(ResponseFormat(FormatKind.LARK, 'start: /[ab]/ lost\nlost: lost "c"'), TOKENIZER)
-    constraint.advance(TOKENIZER.encode("a")[0])
+    lost = 'lost\nlost: lost "c"'
+    with pytest.raises(InvalidRequest, match="leads to where nothing can follow"):
+        compile_format(ResponseFormat(FormatKind.LARK, f"start: /[ab]/ {lost}"), TOKENIZER)
+    constraint = compile_format(ResponseFormat(FormatKind.LARK, f"start: /[ab]{{40}}/ {lost}"), TOKENIZER)
+    for token in TOKENIZER.encode("a" * 40):
+        constraint.advance(token)
     with pytest.raises(InvalidRequest, match=r"response_format\.lark: can't be followed further"):
         constraint.allowed()
 
@@ -136,5 +141,5 @@ def test_json_has_one_spelling() -> None:
 
 def test_the_end_must_be_allowed() -> None:
     constraint = compile_format(ResponseFormat(FormatKind.REGEX, "ab"), TOKENIZER)
-    with pytest.raises(EngineError, match="ended before"):
+    with pytest.raises(InvalidRequest, match="can't be followed further"):
         constraint.advance(min(TOKENIZER.end_ids))
