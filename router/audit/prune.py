@@ -41,7 +41,7 @@ def prune(
             ).fetchone()
             told = audit_pb2.AuditPruned(before=end, bodies=bodies, root=frontier_at(connection, end).root())
         if bodies:
-            log.append(_entries(told), _NO_KEPT, durable=True)
+            log.append(_entries(told), _NO_KEPT)
             for start in range(0, end, _AT_ONCE):
                 with log.changing() as connection:
                     connection.execute(_REMOVE, (start, min(start + _AT_ONCE, end)))

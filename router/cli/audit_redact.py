@@ -33,7 +33,7 @@ def redact(
     log = AuditLog(records, audit_key)
     try:
         removed = ContentStore(content_file(records)).redact(ids)
-        log.append([Entry.of_event(event(REDACTED, told))], {}, durable=True)
+        log.append([Entry.of_event(event(REDACTED, told))], {})
     except OSError as error:
         raise AuditUnavailable(f"{records} can't be written: {error}") from error
     finally:
