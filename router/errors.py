@@ -5,6 +5,7 @@ TrirouteError
 ├── HintRefused           a hint outside the policy's limits or permissions
 ├── InvalidPolicy         a policy file, with file:line:column
 ├── NotFound              no such record, request or revision
+├── Damaged               a record or an entry that is there, and can't be read as it was written
 ├── RevisionMoved         another change of the policy came first
 ├── CanaryRuns            another candidate decides for some steps
 ├── StoreUnavailable      the store of policies does not answer; nothing is changed, and serving goes on
@@ -105,6 +106,12 @@ class NotFound(TrirouteError):
     reason = "NOT_FOUND"
 
 
+class Damaged(TrirouteError):
+    """An entry of the log that is there, and is not as it was written."""
+
+    reason = "DAMAGED"
+
+
 class Overloaded(TrirouteError):
     """Too much is waiting."""
 
@@ -156,6 +163,7 @@ STATUS: dict[type[TrirouteError], tuple[grpc.StatusCode, int]] = {
     HintRefused: (grpc.StatusCode.INVALID_ARGUMENT, 400),
     InvalidPolicy: (grpc.StatusCode.FAILED_PRECONDITION, 400),
     NotFound: (grpc.StatusCode.NOT_FOUND, 404),
+    Damaged: (grpc.StatusCode.DATA_LOSS, 500),
     RevisionMoved: (grpc.StatusCode.ABORTED, 409),
     CanaryRuns: (grpc.StatusCode.FAILED_PRECONDITION, 409),
     StoreUnavailable: (grpc.StatusCode.UNAVAILABLE, 503),

@@ -53,10 +53,20 @@ def own(connection: Session, place: Place, key: Ed25519PrivateKey, key_path: Pat
             f"{key_path} is not the key that signs this log;"
             " give the right one, or name another place to begin another log"
         )
-    public = beside(place, "pub")
-    if not public.exists():
-        replace(public, f"{verifier}\n")
     return verifier
+
+
+def publish(place: Place, verifier: Verifier) -> None:
+    """The public key beside a log that is there to stay. One of another log is kept as evidence."""
+    public = beside(place, "pub")
+    try:
+        there = public.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        there = ""
+    if there.strip() != str(verifier):
+        if there:
+            os.replace(public, beside(place, f"pub.lost-{time.time_ns()}"))
+        replace(public, f"{verifier}\n")
 
 
 def look_back(connection: Session, place: Place, verifier: Verifier) -> None:

@@ -6,13 +6,18 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from google.protobuf.message import DecodeError
+
 from triroute.proto import audit_pb2, decoding_pb2, engine_pb2, router_pb2
+from triroute.router.audit.merkle import leaf_hash
 from triroute.router.audit.path import fits, from_path, to_path
+from triroute.router.errors import Damaged
 
 PLAIN, DEFLATED, FIRST_DICTIONARY = 0, 1, 2  # packings; from the last on, deflated with the dictionary of this number
 _RAW = -15  # deflate without header and checksum: the leaf hash is the checksum
 _LEVEL, _MEMORY = 9, 9
 _CHECK_BYTES = 4
+_MOST_BYTES = 128 << 20  # of a body that is unpacked; a few bytes can stand for any number
 
 # Words that records use often, in place of those of the record that a template is made of.
 _WHY = "step is , wanted ; is none, wanted any of "
@@ -80,7 +85,14 @@ def columns(entry: audit_pb2.AuditEntry) -> tuple[int, str | None, str | None]:
 
 
 def whole(record: router_pb2.Record, vocabulary: Mapping[int, str] | None = None) -> router_pb2.Record:
-    """The record as it was: pass by pass, with the text of its tokens. Raises ValueError for a damaged one."""
+    """The record as it was: pass by pass, with the text of its tokens. Raises Damaged."""
+    try:
+        return _whole(record, vocabulary)
+    except ValueError as error:
+        raise Damaged(f"its passes can't be put together: {error}") from error
+
+
+def _whole(record: router_pb2.Record, vocabulary: Mapping[int, str] | None) -> router_pb2.Record:
     named = set(record.token_ids)
     if record.HasField("path"):
         record.passes.extend(from_path(record.path, record.token_ids))
@@ -109,21 +121,44 @@ def pack(body: bytes, dictionary: tuple[int, bytes] | None = None) -> tuple[int,
     return (number, _checked(packed)) if len(packed) < len(body) else (PLAIN, _checked(body))
 
 
-def unpack(packing: int, stored: bytes, dictionaries: Mapping[int, bytes]) -> bytes:
-    """The body again. Raises ValueError for stored bytes that are damaged."""
+def read_entry(
+    leaf: object, packing: object, stored: object, dictionaries: Mapping[int, bytes]
+) -> tuple[bytes, audit_pb2.AuditEntry]:
+    """An entry as the hash covers it, and what it says. Raises Damaged, for everything that a row can hold."""
+    try:
+        canonical = unpack(packing, stored, dictionaries)
+    except ValueError as error:
+        raise Damaged(f"its body is damaged: {error}") from error
+    if leaf_hash(canonical) != leaf:
+        raise Damaged("its body is not the one that was hashed")
+    try:
+        entry = audit_pb2.AuditEntry.FromString(canonical)
+    except DecodeError as error:
+        raise Damaged("its body is no entry") from error
+    if entry.WhichOneof("entry") is None:
+        raise Damaged("its body is no entry: it has neither a step nor an event")
+    return canonical, entry
+
+
+def unpack(packing: object, stored: object, dictionaries: Mapping[int, bytes]) -> bytes:
+    """The body again. Raises ValueError for what `pack` has not made, whatever it is."""
+    if not isinstance(stored, bytes) or not isinstance(packing, int):
+        raise ValueError("it is not stored as bytes with a packing")
     packed = stored[_CHECK_BYTES:]
     if stored[:_CHECK_BYTES] != zlib.crc32(packed).to_bytes(_CHECK_BYTES, "big"):
         raise ValueError("its checksum is not that of its bytes")
     if packing == PLAIN:
         return packed
     words = b"" if packing == DEFLATED else dictionaries.get(packing)
-    if words is None:
+    if not isinstance(words, bytes):
         raise ValueError(f"the dictionary {packing} that it was packed with is gone")
     unpacker = zlib.decompressobj(_RAW, words) if words else zlib.decompressobj(_RAW)
     try:
-        body = unpacker.decompress(packed)
+        body = unpacker.decompress(packed, _MOST_BYTES)
     except zlib.error as error:
         raise ValueError(f"it can't be unpacked: {error}") from error
+    if len(body) == _MOST_BYTES:
+        raise ValueError(f"it can't be unpacked: it takes more than {_MOST_BYTES >> 20} MiB")
     if not unpacker.eof or unpacker.unused_data:
         raise ValueError("it can't be unpacked: it has bytes too few or too many")
     return body

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import re
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidSignature
@@ -14,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 _ED25519 = b"\x01"  # the signature's type, in key ids and verifier keys
 _ID_BYTES = 4
 _DASH = "\u2014"
+_SIGNATURE = re.compile(f"{_DASH} [^\\s+]+ [A-Za-z0-9+/]+=*")
 
 
 class BadCheckpoint(Exception):
@@ -73,7 +75,10 @@ class Checkpoint:
 
 
 def parse_checkpoint(note: str, verifier: Verifier) -> Checkpoint:
-    """The checkpoint in a note. Raises BadCheckpoint where it has none that this key signed, byte for byte."""
+    """The checkpoint in a note, which others may have signed too.
+
+    Raises BadCheckpoint where it has none that this key signed, byte for byte.
+    """
     body, _, signatures = note.partition("\n\n")
     lines = body.split("\n")
     try:
@@ -83,11 +88,10 @@ def parse_checkpoint(note: str, verifier: Verifier) -> Checkpoint:
         raise BadCheckpoint("this is no checkpoint: it takes a name, a size and a root, each on a line") from error
     if origin != verifier.name:
         raise BadCheckpoint(f"it is of another log, {origin}, and not of {verifier.name}")
-    for line in signatures.splitlines():
-        if _signed(line, found, verifier):
-            if note != f"{found.body}\n{signatures}" or not signatures.endswith("\n"):
-                break
-            return found
+    *signed, end = signatures.split("\n")
+    whole = note == f"{found.body}\n{signatures}" and not end and all(map(_SIGNATURE.fullmatch, signed))
+    if whole and any(_signed(line, found, verifier) for line in signed):
+        return found
     raise BadCheckpoint(f"it is not signed by the key of {verifier.name}, or was altered since")
 
 

@@ -14,7 +14,7 @@ from triroute.router.errors import NotFound, TrirouteError
 
 
 class DatabaseFailed(Exception):
-    """PostgreSQL refused, or did not answer."""
+    """It refused, or did not answer, or did not do what it was told."""
 
 
 class Unreachable(DatabaseFailed):
@@ -62,8 +62,11 @@ class Session(Protocol):
     def make_tables(self, version: int) -> tuple[list[Any], list[Any]]:
         """In place of those of an earlier version, whose records and kept texts are returned."""
 
-    def transaction(self, durable: bool = True) -> AbstractContextManager[None]:
-        """A writer's: there is one at a time. At its end what it did is there to stay, on the disk if `durable`."""
+    def transaction(self) -> AbstractContextManager[None]:
+        """A writer's: there is one at a time. At its end what it did is on the disk.
+
+        The checkpoint beside a log must not tell of entries that a loss of power undoes.
+        """
 
     def is_current(self) -> bool:
         """Whether it writes to what now stands in its place."""
@@ -94,6 +97,12 @@ class Database(Protocol):
         """Makes the place where there is none."""
 
 
+def put(session: Session, sql: str, values: Sequence[object]) -> None:
+    """Insert one row. Raises `Failures`, also where a trigger or a rule keeps the row from its table."""
+    if session.execute(sql, values).rowcount != 1:
+        raise DatabaseFailed(f"it did not take what was written to it ({sql.split(' (')[0]})")
+
+
 def database(place: Place) -> Database:
     """The database for a place. Raises PostgresMissing, and StartFailed for a URL with options that there are not."""
     if isinstance(place, Path):
@@ -109,17 +118,31 @@ def database(place: Place) -> Database:
     return Postgres(place)
 
 
+class NoLog(NotFound):
+    """There is none, as far as the database says."""
+
+
 @contextmanager
 def opened(place: Place) -> Iterator[Session]:
-    """A log to read. Raises NotFound where there is none or it can't be reached, and `Failures`."""
+    """A log to read. Raises NotFound where there is none, or it can't be read as one."""
+    try:
+        with opened_raw(place) as session:
+            yield session
+    except Failures as error:
+        raise NotFound(f"{place} can't be read as a log: {error}; `triroute audit verify` says more") from error
+
+
+@contextmanager
+def opened_raw(place: Place) -> Iterator[Session]:
+    """As `opened`. Raises NoLog where there is none, NotFound where it can't be reached, and `Failures`."""
     found = database(place)
     if not found.exists():
-        raise NotFound(f"there is no {place}; name the log's file with --records")
+        raise NoLog(f"there is no {place}; name the log's file with --records")
     try:
         with closing(found.read()) as session:
             version = session.version()
             if version < LOG_SINCE:
-                raise NotFound(
+                raise NoLog(
                     f"{place} has version {version}, from before there was a log; a service that writes to it makes one"
                     if version
                     else f"there is no log in {place} yet; a service that writes to it makes one"

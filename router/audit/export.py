@@ -10,11 +10,10 @@ from typing import Any
 from google.protobuf import json_format
 
 from triroute.proto import decoding_pb2, router_pb2
-from triroute.router.audit.body import whole
 from triroute.router.audit.entries import Logged, read_entries
 from triroute.router.audit.place import Place
 from triroute.router.audit.store import RecordStore
-from triroute.router.errors import TrirouteError
+from triroute.router.errors import Damaged, TrirouteError
 
 _ROWS = 2000  # of a Parquet row group
 
@@ -119,9 +118,12 @@ def _word(name: str, prefix: str) -> str:
 def _plain(logged: Logged, store: RecordStore) -> dict[str, Any]:
     plain: dict[str, Any] = {"number": logged.number, "leaf": logged.leaf.hex(), "kind": logged.kind}
     if logged.entry is None:
-        return plain
+        return plain | ({"damage": logged.damage} if logged.damage else {})
     if logged.entry.HasField("record"):
-        record = whole(logged.entry.record, store.vocabulary(logged.entry.record.vocabulary_sha256))
+        try:
+            record = store.whole(logged.entry.record)
+        except Damaged as error:
+            return plain | {"kind": "damaged", "damage": error.message}
         return plain | {"record": json_format.MessageToDict(record, preserving_proto_field_name=True)}
     try:
         told = json_format.MessageToDict(logged.entry.event, preserving_proto_field_name=True)

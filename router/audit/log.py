@@ -6,12 +6,12 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from triroute.router.audit.begin import frontier_at, keep_lost, look_back, make, own, replace, row
+from triroute.router.audit.begin import frontier_at, keep_lost, look_back, make, own, publish, replace, row
 from triroute.router.audit.body import FIRST_DICTIONARY, Entry, pack
 from triroute.router.audit.checkpoint import Checkpoint
-from triroute.router.audit.database import ConnectionLost, Failures, Session, database
+from triroute.router.audit.database import ConnectionLost, DatabaseFailed, Failures, Session, database, put
 from triroute.router.audit.key import own_key, read_key
 from triroute.router.audit.merkle import Frontier, leaf_hash
 from triroute.router.audit.place import Place
@@ -25,8 +25,11 @@ _MOST_DICTIONARIES = 64
 class Sink(Protocol):
     """Where entries go for good."""
 
-    def append(self, entries: Sequence[Entry], kept: Mapping[str, bytes], durable: bool) -> None:
-        """All or nothing; when it returns and was to be `durable`, they survive the machine. Raises OSError."""
+    def append(self, entries: Sequence[Entry], kept: Mapping[str, bytes]) -> None:
+        """All or nothing; when it returns, they survive the machine. Raises OSError.
+
+        `kept` is all that entries may refer to, by its SHA-256: the sink knows what of it is there.
+        """
 
     def close(self) -> None:
         """Let go of it."""
@@ -44,8 +47,9 @@ class AuditLog:
         self._frontier = Frontier()
         self._doubt: tuple[int, bytes] | None = None  # size and root of a transaction while it is committed
         self._dictionaries: dict[str, tuple[int, bytes] | None] = {}
+        self._kept: set[str] = set()  # what is there
 
-    def append(self, entries: Sequence[Entry], kept: Mapping[str, bytes], durable: bool) -> None:
+    def append(self, entries: Sequence[Entry], kept: Mapping[str, bytes]) -> None:
         """As `Sink`. Raises OSError, and no other failure of the database.
 
         On a connection that turns out to be lost, as after a restart of the server, it tries once more at once.
@@ -53,10 +57,10 @@ class AuditLog:
         self._doubt = None
         with self._failing_as_os_error():
             try:
-                self._append(entries, kept, durable)
+                self._append(entries, kept)
             except ConnectionLost:
                 self.close()
-                self._append(entries, kept, durable, doubt=self._doubt)
+                self._append(entries, kept, doubt=self._doubt)
 
     def close(self) -> None:
         """Another append opens it again."""
@@ -92,33 +96,34 @@ class AuditLog:
         self,
         entries: Sequence[Entry],
         kept: Mapping[str, bytes],
-        durable: bool,
         doubt: tuple[int, bytes] | None = None,
     ) -> None:
         """`doubt`: these entries are there already, if the log has this size and root."""
         session = self._open()
-        with session.transaction(durable):
+        with session.transaction():
             frontier = self._catch_up(session)
             if doubt is None or not _has_grown_to(session, frontier.size, doubt):
                 self._add(session, frontier, entries, kept)
             note = Checkpoint(self._verifier.name, frontier.size, frontier.root()).sign(self._key)
-            session.execute(
+            put(
+                session,
                 "INSERT INTO checkpoint (segment, size, note, peaks) VALUES (?, ?, ?, ?) ON CONFLICT (segment)"
                 " DO UPDATE SET size = excluded.size, note = excluded.note, peaks = excluded.peaks",
                 ((frontier.size - 1) // SEGMENT, frontier.size, note, b"".join(frontier.peaks)),
             )
             self._doubt = frontier.size, frontier.root()
         self._frontier, self._doubt = frontier, None
+        self._kept.update(kept)
         try:
             replace(beside(self.place, "checkpoint"), note)
         except OSError as error:  # what was to be kept is kept
             log.error("the checkpoint beside %s can't be written: %s", self.place, error)
 
     def _add(self, session: Session, frontier: Frontier, entries: Sequence[Entry], kept: Mapping[str, bytes]) -> None:
-        for sha256, body in kept.items():  # a vocabulary takes a while to pack: only where it is new
+        for sha256 in kept.keys() - self._kept:  # a vocabulary takes a while to pack: only where it is new
             if session.execute("SELECT 1 FROM kept WHERE sha256 = ?", (sha256,)).fetchone() is None:
-                session.execute("INSERT INTO kept VALUES (?, ?, ?)", (sha256, *pack(body)))
-        rows = []
+                put(session, "INSERT INTO kept (sha256, packing, body) VALUES (?, ?, ?)", (sha256, *pack(kept[sha256])))
+        start, rows = frontier.size, list[tuple[Any, ...]]()
         for entry in entries:
             rows.append(row(frontier.size, entry, self._dictionary(session, entry)))
             frontier.append(leaf_hash(entry.canonical))
@@ -126,6 +131,7 @@ class AuditLog:
             "INSERT INTO entry (number, leaf, at_us, request_id, trace_id, packing, body) VALUES (?, ?, ?, ?, ?, ?, ?)",
             rows,
         )
+        _look_again(session, start, rows)
 
     def _catch_up(self, connection: Session) -> Frontier:
         """The tree of all entries, those of other processes with it. Dictionaries, too, may be others since."""
@@ -133,6 +139,7 @@ class AuditLog:
         (size,) = connection.execute("SELECT coalesce(max(number) + 1, 0) FROM entry").fetchone()
         if size < self._frontier.size:
             keep_lost(self.place, f"it had {self._frontier.size} entries, and has {size}")
+            self._kept = set()
         return self._frontier.copy() if size == self._frontier.size else frontier_at(connection, size)
 
     def _dictionary(self, connection: Session, entry: Entry) -> tuple[int, bytes] | None:
@@ -150,7 +157,7 @@ class AuditLog:
             return self._session
         self.close()
         session = self._session = self._database.write()
-        self._frontier, self._dictionaries = Frontier(), {}
+        self._frontier, self._dictionaries, self._kept = Frontier(), {}, set()
         with session.transaction():
             version = session.version()
             self._key = own_key(self._key_path) if version < LOG_SINCE else read_key(self._key_path)
@@ -158,7 +165,20 @@ class AuditLog:
                 make(session, version, self._key)
             self._verifier = own(session, self.place, self._key, self._key_path)
             look_back(session, self.place, self._verifier)
+        try:
+            publish(self.place, self._verifier)
+        except OSError as error:  # the log has it, too
+            log.error("the public key beside %s can't be written: %s", self.place, error)
         return session
+
+
+def _look_again(session: Session, start: int, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Raises `Failures` where a trigger or a rule has kept entries from the table, or altered them."""
+    found = session.execute(
+        "SELECT number, leaf, packing, length(body) FROM entry WHERE number >= ? ORDER BY number", (start,)
+    ).fetchall()
+    if found != [(number, leaf, packing, len(body)) for number, leaf, *_, packing, body in rows]:
+        raise DatabaseFailed(f"it did not take the entries from {start} on; `triroute audit verify` says what is wrong")
 
 
 def _has_grown_to(session: Session, size: int, doubt: tuple[int, bytes]) -> bool:
@@ -177,5 +197,5 @@ def _find_or_add(connection: Session, name: str, words: bytes) -> tuple[int, byt
     if count >= _MOST_DICTIONARIES:
         return None
     number = last + 1 if count else FIRST_DICTIONARY
-    connection.execute("INSERT INTO dictionary (number, name, body) VALUES (?, ?, ?)", (number, name, words))
+    put(connection, "INSERT INTO dictionary (number, name, body) VALUES (?, ?, ?)", (number, name, words))
     return number, words

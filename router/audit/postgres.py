@@ -1,7 +1,6 @@
 """A log in a schema of a PostgreSQL database.
 
-Writers take turns by an advisory lock of their transaction: no lock outlives a connection that hangs. Every commit is
-on the server's disk: the checkpoint beside a log must not tell of entries that a crash of the server would undo.
+Writers take turns by an advisory lock of their transaction: no lock outlives a connection that hangs.
 """
 
 from __future__ import annotations
@@ -153,8 +152,8 @@ class PostgresSession:
         return [], []
 
     @contextmanager
-    def transaction(self, durable: bool = True) -> Iterator[None]:
-        """As `Session`: always on the disk."""
+    def transaction(self) -> Iterator[None]:
+        """As `Session`."""
         self.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
         try:
             self.execute("SELECT pg_advisory_xact_lock(hashtextextended(?, 0))", (f"triroute {self._place.schema}",))

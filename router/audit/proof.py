@@ -7,62 +7,69 @@ from typing import Any
 
 from google.protobuf import json_format
 
-from triroute.proto import audit_pb2
-from triroute.router.audit.body import unpack
+from triroute.router.audit.body import read_entry
 from triroute.router.audit.checkpoint import BadCheckpoint, Verifier, parse_checkpoint
 from triroute.router.audit.database import opened
 from triroute.router.audit.entries import find_number
-from triroute.router.audit.merkle import inclusion_proof, leaf_hash, verify_inclusion
+from triroute.router.audit.merkle import inclusion_proof, root
 from triroute.router.audit.place import Place
 from triroute.router.audit.store import RecordStore, read_dictionaries
-from triroute.router.errors import NotFound
+from triroute.router.errors import Damaged, NotFound
 
 FORMAT = "triroute-audit-proof/1"
-_VERIFY = "`triroute audit verify` says more"
 
 
 def prove(place: Place, wanted: str) -> dict[str, Any]:
-    """The proof, as JSON. `wanted` is an entry's number, or an id as `RecordStore.find` takes it.
+    """The proof, as JSON. `wanted` is an entry's number, or an id as `RecordStore.find` takes it. Raises NotFound.
 
-    Raises NotFound, also where the log has been altered so that there is no proof.
+    Raises Damaged where the entry is not the one that was hashed, or a proof would not lead to the checkpoint.
     """
     named = find_number(place, wanted)
-    number = _number(place, RecordStore(place).find(wanted)) if named is None else named
+    number = _number(place, RecordStore(place).find(wanted).request_id) if named is None else named
     with opened(place) as connection:
-        found = connection.execute("SELECT packing, body FROM entry WHERE number = ?", (number,)).fetchone()
+        found = connection.execute("SELECT leaf, packing, body FROM entry WHERE number = ?", (number,)).fetchone()
         checkpoint = connection.execute("SELECT size, note FROM checkpoint ORDER BY size DESC LIMIT 1").fetchone()
         if found is None or checkpoint is None or number >= checkpoint[0]:
             raise NotFound(f"there is no entry {number} in {place}")
         size, note = checkpoint
-        if found[1] is None:
+        leaf, packing, body = found
+        if body is None:
             raise NotFound(f"the body of entry {number} was removed; its hash alone is still in the log")
-        canonical = unpack(found[0], found[1], read_dictionaries(connection))
+        try:
+            canonical, entry = read_entry(leaf, packing, body, read_dictionaries(connection))
+        except Damaged as error:
+            raise Damaged(
+                f"entry {number} of {place} is damaged: {error}; `triroute audit verify` says more"
+            ) from error
         rows = connection.stream("SELECT leaf FROM entry WHERE number < ? ORDER BY number", (size,))
         leaves = [leaf for (leaf,) in rows]
-        (key,) = connection.execute("SELECT key FROM log").fetchone()
-    proof = inclusion_proof(leaves, number)
-    try:
-        known = parse_checkpoint(note, Verifier.parse(key))
-    except BadCheckpoint as error:
-        raise NotFound(f"there is no proof of entry {number}: the checkpoint of {place}: {error}; {_VERIFY}") from error
-    if not verify_inclusion(leaf_hash(canonical), number, known.size, proof, known.root):
-        raise NotFound(f"there is no proof of entry {number}: it, or others in {place}, were altered since; {_VERIFY}")
-    entry = audit_pb2.AuditEntry.FromString(canonical)
+        (key,) = connection.execute("SELECT key FROM log").fetchone() or (None,)
+    if not _fits(leaves, note, key):
+        raise Damaged(f"the hashes in {place} do not lead to its checkpoint; `triroute audit verify` says more")
     return {
         "format": FORMAT,
         "entry": base64.b64encode(canonical).decode(),
         "index": number,
-        "proof": [base64.b64encode(step).decode() for step in proof],
+        "proof": [base64.b64encode(step).decode() for step in inclusion_proof(leaves, number)],
         "checkpoint": note,
         "public_key": key,
         "shown": json_format.MessageToDict(entry, preserving_proto_field_name=True),
     }
 
 
-def _number(place: Place, record: Any) -> int:
+def _fits(leaves: list[Any], note: Any, key: Any) -> bool:
+    """Whether a checkpoint is of this key, and of these leaves."""
+    if not all(isinstance(leaf, bytes) for leaf in leaves) or not isinstance(note, str) or not isinstance(key, str):
+        return False
+    try:
+        return parse_checkpoint(note, Verifier.parse(key)).root == root(leaves)
+    except BadCheckpoint:
+        return False
+
+
+def _number(place: Place, request_id: str) -> int:
     with opened(place) as connection:
-        select = "SELECT number FROM entry WHERE request_id = ?"
-        found = connection.execute(select, (record.request_id,)).fetchone()
+        found = connection.execute("SELECT number FROM entry WHERE request_id = ?", (request_id,)).fetchone()
     if found is None:
-        raise NotFound(f"no entry of {place} is to be found by {record.request_id}; {_VERIFY}")
+        raise Damaged(f"{place} finds a step by another id than {request_id}; `triroute audit verify` says more")
     return int(found[0])

@@ -46,7 +46,7 @@ def prune(
             ).fetchone()
             told = audit_pb2.AuditPruned(before=end, bodies=bodies, root=frontier_at(connection, end).root())
         if bodies:
-            log.append([Entry.of_event(event(PRUNED, told))], _NO_KEPT, durable=True)
+            log.append([Entry.of_event(event(PRUNED, told))], _NO_KEPT)
             for start in range(0, end, _AT_ONCE):
                 part = start, min(start + _AT_ONCE, end)
                 _remove_content(log, part)
@@ -71,7 +71,7 @@ def _remove_content(log: AuditLog, part: tuple[int, int]) -> None:
     with contents.removing(request_id for (request_id,) in rows) as gone:
         if gone:
             told = audit_pb2.ContentRedacted(count=len(gone), reason="pruned with their records", author="log.pruned")
-            log.append([Entry.of_event(event(REDACTED, told))], _NO_KEPT, durable=True)
+            log.append([Entry.of_event(event(REDACTED, told))], _NO_KEPT)
 
 
 def _remove_dictionaries(log: AuditLog) -> None:

@@ -20,9 +20,14 @@ class Problem:
 
 @dataclass
 class Report:
-    """What was found. `pruned` entries have hashes alone; `unsigned` ones came after the last checkpoint."""
+    """What was found. `pruned` entries have hashes alone; `unsigned` ones came after the last checkpoint.
+
+    `key` is the public key that was trusted; it is `vouched` for by something that was not beside the log.
+    """
 
     origin: str = ""
+    key: str = ""
+    vouched: bool = False
     entries: int = 0
     records: int = 0
     events: int = 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -12,6 +14,9 @@ from triroute.router.audit.schema import KEEPS_SINCE, SCHEMA, VERSION
 
 _BUSY_SECONDS = 5
 _ROWS = 1000  # read at once
+# Others' tables may stand beside ours, with indexes. A name says nothing: only SQLite itself minds what it reserves.
+_OBJECTS = """SELECT type, name, tbl_name, sql FROM sqlite_master WHERE type NOT IN ('table', 'index')
+OR sql IS NOT NULL AND lower(tbl_name) IN ('entry', 'checkpoint', 'kept', 'dictionary', 'log')"""
 
 
 class SqliteFile:
@@ -35,8 +40,10 @@ class SqliteFile:
     def write(self) -> SqliteSession:
         """As `Database`."""
         self.place.parent.mkdir(parents=True, exist_ok=True)
+        _make(self.place)
         connection = sqlite3.connect(self.place, timeout=_BUSY_SECONDS, isolation_level=None)
         connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
         return SqliteSession(connection, self.place)
 
 
@@ -74,9 +81,8 @@ class SqliteSession:
         return [body for (body,) in old], kept
 
     @contextmanager
-    def transaction(self, durable: bool = True) -> Iterator[None]:
+    def transaction(self) -> Iterator[None]:
         """As `Session`."""
-        self.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
         self.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -104,20 +110,31 @@ class SqliteSession:
         for (found,) in self.execute("PRAGMA integrity_check(3)"):
             if found != "ok":
                 yield str(self._path), f"the file is damaged: {found}"
-        select = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite%'"
-        tables = "entry", "checkpoint", "kept", "dictionary", "log"  # others may stand beside them
         with closing(sqlite3.connect(":memory:")) as fresh:
             fresh.executescript(SCHEMA)
-            expected = dict(fresh.execute(select).fetchall())
-        there = dict(self.execute(f"{select} AND tbl_name IN {tables} OR type = 'view'").fetchall())
-        for name in sorted(expected.keys() | there.keys(), key=str):
-            if expected.get(name) != there.get(name):
-                yield f"schema {name}", "it is not as this version of Triroute makes it"
+            expected = Counter(fresh.execute(_OBJECTS).fetchall())
+        there = Counter(self.execute(_OBJECTS).fetchall())
+        for name in sorted({str(name) for _, name, _, _ in (expected - there) + (there - expected)}):
+            yield f"schema {name}", "it is not as this version of Triroute makes it"
 
     def close(self) -> None:
         """As `Session`."""
         with suppress(sqlite3.Error):
             self._connection.close()
+
+
+def _make(path: Path) -> None:
+    """An empty file for its owner alone, where there is none: records hold what was answered."""
+    if path.exists():
+        return
+    own = path.with_name(f"{path.name}.{os.getpid()}")
+    os.close(os.open(own, os.O_WRONLY | os.O_CREAT, 0o600))
+    try:
+        os.link(own, path)  # another process may have made one meanwhile: the first stays
+    except FileExistsError:
+        pass
+    finally:
+        own.unlink()
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -10,7 +11,10 @@ from triroute.router.audit.body import whole
 from triroute.router.audit.entries import read_entries
 from triroute.router.audit.open_slots import OpenSlots
 from triroute.router.audit.place import Place
+from triroute.router.errors import Damaged
 from triroute.router.words import word
+
+log = logging.getLogger("triroute.audit")
 
 BY = ("step", "mode", "rule", "tenant")
 BUCKETS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)  # of confidence; each from its bound to the next
@@ -76,7 +80,10 @@ def read_records(place: Place, since_us: int = 0) -> Iterator[router_pb2.Record]
     """All steps since then, the oldest first, with their passes. Raises NotFound for what is no log."""
     for logged in read_entries(place):
         if logged.entry is not None and logged.entry.HasField("record") and logged.at_us >= since_us:
-            yield whole(logged.entry.record)
+            try:
+                yield whole(logged.entry.record)
+            except Damaged as error:
+                log.warning("entry %s of %s is left out: %s", logged.number, place, error)
 
 
 def gather(records: Iterable[router_pb2.Record], by: Sequence[str]) -> dict[tuple[str, ...], Group]:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+import logging
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from triroute.proto import audit_pb2, router_pb2
+from google.protobuf.message import DecodeError
+
+from triroute.proto import router_pb2
 from triroute.router.audit import body
 from triroute.router.audit.database import Failures, Session, Unreachable, database
 from triroute.router.audit.place import Place
 from triroute.router.audit.schema import KEEPS_SINCE, LOG_SINCE
-from triroute.router.errors import NotFound
+from triroute.router.errors import Damaged, NotFound
 from triroute.router.segments import step_of_call
+
+log = logging.getLogger("triroute.audit")
 
 SHORTEST_PREFIX = 6
 _NAMED = 5  # of the records that an ambiguous id could mean
@@ -33,6 +40,14 @@ class Kind(StrEnum):
     VOCABULARY = "vocabulary"
 
 
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """The newest records, the newest first, and why others among them can't be read."""
+
+    records: list[router_pb2.Record]
+    damaged: tuple[Damaged, ...] = ()
+
+
 class RecordStore:
     """Finds records."""
 
@@ -43,27 +58,52 @@ class RecordStore:
         self.vocabulary = cache(self._read_vocabulary)  # by its SHA-256, the text of each token
 
     def find(self, wanted: str) -> router_pb2.Record:
-        """By request id, trace id, a unique prefix of one, or the id of a tool call. Raises NotFound."""
+        """By request id, trace id, a unique prefix of one, or the id of a tool call. Raises NotFound, Damaged."""
         wanted = step_of_call(wanted)
         if len(wanted) < SHORTEST_PREFIX or not wanted.isalnum():
             raise NotFound(f"{wanted!r} is no id; give at least {SHORTEST_PREFIX} of its characters")
-        found = self._records(_ID, (*(wanted, wanted + _LAST) * 2, _NAMED + 1))
+        found = self._read(_ID, (*(wanted, wanted + _LAST) * 2, _NAMED + 1))
         if not found:
             raise NotFound(f"no record {wanted} in {self.place}; `triroute trace --list` shows the latest")
         if len(found) > 1:
-            names = ", ".join(record.request_id for record in found[:_NAMED])
+            names = ", ".join(str(request_id) for request_id, _ in found[:_NAMED])
             more = " and more" if len(found) > _NAMED else ""
             raise NotFound(f"{wanted} means several records; give one of the request ids {names}{more}")
-        return found[0]
+        ((_, record),) = found
+        if isinstance(record, Damaged):
+            raise record
+        return self.whole(record)
 
     def latest(self, count: int) -> list[router_pb2.Record]:
-        """The newest records, newest first. Raises NotFound for a file that is no store."""
-        return self._records(_IS_RECORD, (count,))
+        """The newest records, newest first; the log says how many are damaged and left out.
 
-    def latest_in_brief(self, count: int) -> list[router_pb2.Record]:
+        Raises NotFound for a file that is no store.
+        """
+        newest = self.latest_in_brief(count)
+        found, damaged = list[router_pb2.Record](), list(newest.damaged)
+        for record in newest.records:
+            try:
+                found.append(self.whole(record))
+            except Damaged as error:
+                damaged.append(error)
+        if damaged:
+            log.warning("%s records of %s are left out; the first: %s", len(damaged), self.place, damaged[0])
+        return found
+
+    def latest_in_brief(self, count: int) -> Newest:
         """As `latest`, without passes and the text of tokens: those take most of the time."""
-        nothing: list[router_pb2.Record] = []
-        return self.read(lambda connection: _select(connection, _IS_RECORD, (count,)), nothing)
+        found = [record for _, record in self._read(_IS_RECORD, (count,))]
+        return Newest(
+            [record for record in found if not isinstance(record, Damaged)],
+            tuple(record for record in found if isinstance(record, Damaged)),
+        )
+
+    def whole(self, record: router_pb2.Record) -> router_pb2.Record:
+        """A record as it was, of one as an entry has it. Raises Damaged."""
+        try:
+            return body.whole(record, self.vocabulary(record.vocabulary_sha256))
+        except Damaged as error:
+            raise Damaged(f"the record {record.request_id} in {self.place} is damaged: {error}") from error
 
     def kept(self, sha256: str) -> bytes | None:
         """What was kept under this digest."""
@@ -81,13 +121,17 @@ class RecordStore:
         except (*Failures, ValueError) as error:
             raise NotFound(f"{self.place} can't be read as a record store: {error}") from error
 
-    def _records(self, where: str, values: tuple[str | int, ...]) -> list[router_pb2.Record]:
-        nothing: list[router_pb2.Record] = []
-        found = self.read(lambda connection: _select(connection, where, values), nothing)
-        return [body.whole(record, self.vocabulary(record.vocabulary_sha256)) for record in found]
+    def _read(self, where: str, values: tuple[str | int, ...]) -> list[tuple[str, router_pb2.Record | Damaged]]:
+        """Request ids, and their records as they are stored or why they can't be read; newest first."""
+        nothing: list[tuple[str, router_pb2.Record | Damaged]] = []
+        return self.read(lambda connection: list(_select(connection, where, values, self.place)), nothing)
 
     def _read_vocabulary(self, sha256: str) -> dict[int, str]:
-        return body.vocabulary(self.kept(sha256)) if sha256 else {}
+        try:
+            return body.vocabulary(self.kept(sha256)) if sha256 else {}
+        except NotFound as error:  # the records are there all the same
+            log.warning("the text of tokens is missing: %s", error)
+            return {}
 
 
 def read_kept(connection: Session, sha256: str) -> bytes | None:
@@ -99,7 +143,10 @@ def read_kept(connection: Session, sha256: str) -> bytes | None:
     found = connection.execute(f"SELECT {columns} FROM kept WHERE sha256 = ?", (sha256,)).fetchone()
     if found is None or version < LOG_SINCE:
         return found[0] if found else None
-    return body.unpack(found[0], found[1], {})
+    plain = body.unpack(found[0], found[1], {})
+    if hashlib.sha256(plain).hexdigest() != sha256:
+        raise ValueError(f"what it keeps as {sha256} is not what has this SHA-256")
+    return plain
 
 
 def read_dictionaries(connection: Session) -> dict[int, bytes]:
@@ -107,13 +154,31 @@ def read_dictionaries(connection: Session) -> dict[int, bytes]:
     return dict(connection.execute("SELECT number, body FROM dictionary"))
 
 
-def _select(connection: Session, where: str, values: tuple[str | int, ...]) -> list[router_pb2.Record]:
-    """Newest first."""
-    if connection.version() < LOG_SINCE:
-        rows = connection.execute(f"SELECT body FROM record WHERE {where} ORDER BY number DESC LIMIT ?", values)
-        return [router_pb2.Record.FromString(stored) for (stored,) in rows]
-    dictionaries = read_dictionaries(connection)
-    rows = connection.execute(
-        f"SELECT packing, body FROM entry WHERE ({where}) AND body IS NOT NULL ORDER BY number DESC LIMIT ?", values
-    )
-    return [audit_pb2.AuditEntry.FromString(body.unpack(row[0], row[1], dictionaries)).record for row in rows]
+def _select(
+    connection: Session, where: str, values: tuple[str | int, ...], place: Place
+) -> Iterator[tuple[str, router_pb2.Record | Damaged]]:
+    is_log = connection.version() >= LOG_SINCE
+    table, more, present = ("entry", "leaf, packing, ", "AND body IS NOT NULL") if is_log else ("record", "", "")
+    dictionaries = read_dictionaries(connection) if is_log else {}
+    for number, request_id, *stored in connection.execute(
+        f"SELECT number, request_id, {more}body FROM {table} WHERE ({where}) {present} ORDER BY number DESC LIMIT ?",
+        values,
+    ):
+        try:
+            yield request_id, _record(stored, dictionaries)
+        except (Damaged, DecodeError) as error:
+            yield (
+                request_id,
+                Damaged(f"entry {number} of {place} is damaged: {error}; `triroute audit verify` says more"),
+            )
+
+
+def _record(stored: list[Any], dictionaries: dict[int, bytes]) -> router_pb2.Record:
+    """`stored`: the columns of an entry of a log, or of a record of an earlier version. Raises Damaged, DecodeError."""
+    if len(stored) == 1:
+        return router_pb2.Record.FromString(stored[0])
+    leaf, packing, raw = stored
+    _, entry = body.read_entry(leaf, packing, raw, dictionaries)
+    if not entry.HasField("record"):
+        raise Damaged("it is found as a step, and its body is an event")
+    return entry.record

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import suppress
 from glob import escape
 from pathlib import Path
+from typing import TypeVar
 
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
 from triroute.proto import audit_pb2
-from triroute.router.audit.body import columns, unpack
+from triroute.router.audit.body import columns, read_entry, unpack
 from triroute.router.audit.checkpoint import Checkpoint, Verifier
-from triroute.router.audit.database import Failures, Session, opened
-from triroute.router.audit.events import PRUNED
-from triroute.router.audit.merkle import Frontier, leaf_hash
-from triroute.router.audit.noted import Notes, checkpoints, read_notes, trusted
+from triroute.router.audit.database import Failures, NoLog, Session, opened_raw
+from triroute.router.audit.dictionaries import Dictionaries
+from triroute.router.audit.events import ENGINE, IMPORTED, PRUNED
+from triroute.router.audit.merkle import Frontier
+from triroute.router.audit.noted import Notes
 from triroute.router.audit.place import Place
 from triroute.router.audit.report import Report
-from triroute.router.audit.schema import beside
-from triroute.router.audit.store import read_dictionaries
+from triroute.router.audit.schema import SEGMENT, beside
+from triroute.router.errors import Damaged
+
+T = TypeVar("T", bound=Message)
 
 
 def verify(place: Place, key: Verifier | None = None, checkpoint: Path | None = None) -> Report:
@@ -28,10 +33,15 @@ def verify(place: Place, key: Verifier | None = None, checkpoint: Path | None = 
     Raises NotFound where there is no log, or a checkpoint can't be read.
     """
     report = Report()
-    notes = read_notes(place, checkpoint)  # before the log: what is appended meanwhile is no problem
+    notes = Notes.read(place, key, checkpoint, report)  # before the log: what is appended meanwhile is no problem
     try:
-        with opened(place) as connection:
-            _Check(connection, place, report, key, notes).run()
+        with opened_raw(place) as connection:
+            _Check(connection, place, report, notes).run()
+    except NoLog as error:
+        shown = notes.of_a_log_that_is_gone()
+        if not shown:
+            raise
+        report.add(str(place), f"the log was removed, rewound or replaced: {shown}, but {error}")
     except (*Failures, UnicodeDecodeError) as error:  # names in it, too, may be no text
         report.add(str(place), f"it can't be read as a log: {error}")
     return report
@@ -40,30 +50,28 @@ def verify(place: Place, key: Verifier | None = None, checkpoint: Path | None = 
 class _Check:
     """One pass over a log."""
 
-    def __init__(
-        self,
-        connection: Session,
-        place: Place,
-        report: Report,
-        key: Verifier | None,
-        notes: Notes,
-    ) -> None:
-        self.connection, self.place, self.report = connection, place, report
-        self.key, self.notes = key, notes
+    def __init__(self, connection: Session, place: Place, report: Report, notes: Notes) -> None:
+        self.connection, self.place, self.report, self.notes = connection, place, report, notes
+        self.dictionaries = Dictionaries(connection)
         self.frontier = Frontier()
         self.good = 0  # entries up to the last checkpoint that fits
         self.bare: list[tuple[int, int]] = []  # from and to: entries without bodies
         self.pruned = 0  # entries whose bodies the log says that it removed
+        self.imported = 0  # entries from before there was a log, which were appended at once
         self.wanted: dict[str, str] = {}  # what must be kept -> the first entry that names it
 
     def run(self) -> None:
         """Fill the report."""
         for where, what in self.connection.damage():
             self.report.add(where, what)
-        verifier = trusted(self.connection, self.place, self.key, self.report)
-        noted = checkpoints(self.connection, self.notes, verifier, self.report) if verifier else []
+        verifier = self.notes.trusted(self.connection, self.report)
+        noted = self.notes.checkpoints(self.connection, verifier, self.report) if verifier else []
         self._entries(noted)
+        self._segments()
         self._kept()
+        if not self.report.pruned:
+            for where, what in self.dictionaries.unused():
+                self.report.add(where, what)
         for start, end in self.bare:
             if end > self.pruned:
                 where = f"entry {end - 1}" if end - start == 1 else f"entries {max(start, self.pruned)} to {end - 1}"
@@ -73,9 +81,11 @@ class _Check:
             self.report.add(
                 str(lost), "a checkpoint of entries that this log does not have; it was rewound or replaced"
             )
+        public = beside(self.place, "pub")
+        for lost in sorted(public.parent.glob(f"{escape(public.name)}.lost-*")):
+            self.report.add(str(lost), "the public key of another log, which this one has replaced")
 
     def _entries(self, noted: list[tuple[str, Checkpoint]]) -> None:
-        dictionaries = read_dictionaries(self.connection)
         due = iter(noted)
         next_, expected = next(due, None), 0
         for number, leaf, at_us, request_id, trace_id, packing, body in self._rows():
@@ -94,7 +104,7 @@ class _Check:
                 if (at_us, request_id, trace_id, packing) != (None, None, None, None):
                     self.report.add(where, "its body is gone, and what it was found by is not")
             else:
-                self._body(where, leaf, (at_us, request_id, trace_id), packing, body, dictionaries)
+                self._body(number, leaf, (at_us, request_id, trace_id), packing, body)
             self.frontier.append(leaf if isinstance(leaf, bytes) else b"")
         while next_ is not None:
             if next_[1].size > self.frontier.size:
@@ -132,26 +142,13 @@ class _Check:
             self.bare.append((number, number + 1))
 
     def _body(
-        self,
-        where: str,
-        leaf: bytes,
-        found_by: tuple[object, object, object],
-        packing: int,
-        body: bytes,
-        dictionaries: dict[int, bytes],
+        self, number: int, leaf: bytes, found_by: tuple[object, object, object], packing: object, body: object
     ) -> None:
+        where = f"entry {number}"
         try:
-            canonical = unpack(packing, body, dictionaries)
-        except (ValueError, TypeError) as error:
-            self.report.add(where, f"its body is damaged: {error}")
-            return
-        if leaf_hash(canonical) != leaf:
-            self.report.add(where, "its body is not the one that was hashed")
-            return
-        try:
-            entry = audit_pb2.AuditEntry.FromString(canonical)
-        except DecodeError:
-            self.report.add(where, "its body is no entry")
+            _, entry = read_entry(leaf, packing, body, self.dictionaries.words)
+        except Damaged as error:
+            self.report.add(where, error.message)
             return
         if columns(entry) != found_by:
             self.report.add(where, f"it is to be found by {found_by}, and its body says {columns(entry)}")
@@ -164,9 +161,28 @@ class _Check:
                         self.wanted.setdefault(sha256, where)
         else:
             self.report.events += 1
-            told = audit_pb2.AuditPruned()
-            if entry.event.kind == PRUNED and entry.event.detail.Unpack(told):
-                self.pruned = max(self.pruned, told.before)
+            self._event(where, entry.event)
+        wrong = self.dictionaries.wrong(entry, packing, 0 < number <= self.imported or bool(self.report.pruned))
+        if wrong:
+            self.report.add(where, wrong)
+
+    def _event(self, where: str, event: audit_pb2.AuditEvent) -> None:
+        if event.kind == PRUNED:
+            self.pruned = max(self.pruned, _told(event, audit_pb2.AuditPruned()).before)
+        elif event.kind == ENGINE:
+            if sha256 := _told(event, audit_pb2.EngineStarted()).engine_sha256:
+                self.wanted.setdefault(sha256, where)
+        elif event.kind == IMPORTED and where == "entry 0":
+            self.imported = _told(event, audit_pb2.AuditImported()).records
+
+    def _segments(self) -> None:
+        """Whoever removes checkpoints makes room for others: each segment has one, as no batch is as long as it."""
+        there = {segment for (segment,) in self.connection.execute("SELECT segment FROM checkpoint")}
+        first = self.imported // SEGMENT + 1 if self.imported else 0
+        if there:
+            for segment in range(first, -(-self.report.entries // SEGMENT)):
+                if segment not in there:
+                    self.report.add(f"checkpoint {segment}", "it is missing")
 
     def _compare(self, where: str, checkpoint: Checkpoint) -> None:
         if checkpoint.root == self.frontier.root():
@@ -185,10 +201,17 @@ class _Check:
             there.add(sha256)
             try:
                 plain = unpack(packing, body, {})
-            except (ValueError, TypeError) as error:
+            except ValueError as error:
                 self.report.add(f"kept {sha256}", str(error))
                 continue
             if hashlib.sha256(plain).hexdigest() != sha256:
                 self.report.add(f"kept {sha256}", "it is not what has this SHA-256")
         for sha256 in self.wanted.keys() - there:
             self.report.add(f"kept {sha256}", f"it is missing; {self.wanted[sha256]} refers to it")
+
+
+def _told(event: audit_pb2.AuditEvent, told: T) -> T:
+    """What an event says; nothing where it is not what its kind says."""
+    with suppress(DecodeError):
+        event.detail.Unpack(told)
+    return told

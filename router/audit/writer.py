@@ -34,7 +34,7 @@ _PROBE_SECONDS = 1.0  # between attempts of a broken log that nobody writes to
 @dataclass(frozen=True, slots=True)
 class _Item:
     entry: router_pb2.Record | audit_pb2.AuditEvent
-    written: Future[None] | None = None  # set when it is durable
+    written: Future[None] | None = None  # set when it is on the disk
 
 
 class RecordWriter:
@@ -47,8 +47,7 @@ class RecordWriter:
         self.broken = ""  # why nothing can be written at present
         self._sink: Sink = sink or AuditLog(place, key)
         self._queue: queue.Queue[_Item | None] = queue.Queue()
-        self._known: set[str] = set()
-        self._owed: dict[str, bytes] = {}  # kept, but not written yet
+        self._kept: dict[str, bytes] = {}  # all of it: another log may take the place of the one that has it
         self._gap: audit_pb2.AuditGap | None = None  # to be told, with what was lost
         self._closing = self._hopeless = False
         self._losing = threading.Lock()
@@ -72,10 +71,8 @@ class RecordWriter:
         return None
 
     def keep(self, kind: Kind, sha256: str, body: bytes) -> None:
-        """Write something that entries refer to by its SHA-256, once: with the next entry."""
-        if sha256 not in self._known:
-            self._known.add(sha256)
-            self._owed[sha256] = body
+        """Write something that entries refer to by its SHA-256, once in each log: with the next entry."""
+        self._kept.setdefault(sha256, body)
 
     def flush(self) -> None:
         """Wait until everything queued is written or given up."""
@@ -130,8 +127,7 @@ class RecordWriter:
         try:
             entries = [Entry.of_event(event(GAP, gap))] if gap is not None else []
             entries += [_entry(item.entry) for item in items]
-            owed = dict(self._owed)
-            self._sink.append(entries, owed, durable=any(item.written is not None for item in items))
+            self._sink.append(entries, dict(self._kept))
         except Exception as error:  # also a bug of ours: this thread must go on
             self._fail(items, gap, error)
             return
@@ -139,8 +135,6 @@ class RecordWriter:
             log.warning("records are written again to %s; %s were lost", self.place, gap.lost if gap else 0)
         self.broken = ""
         self.written += len(items)
-        for sha256 in owed:
-            del self._owed[sha256]
         for item in items:
             if item.written is not None:
                 item.written.set_result(None)

@@ -38,7 +38,7 @@ def redact(place: Place, key: Path | None, request_ids: Sequence[str], reason: s
         with ContentStore(content_file(place)).removing(dict.fromkeys(request_ids)) as removed:
             if removed:
                 told = audit_pb2.ContentRedacted(request_ids=removed, count=len(removed), reason=reason, author=author)
-                log.append([Entry.of_event(event(REDACTED, told))], {}, durable=True)
+                log.append([Entry.of_event(event(REDACTED, told))], {})
     finally:
         log.close()
     return removed

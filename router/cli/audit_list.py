@@ -49,7 +49,7 @@ def list_entries(
 def about(one: Logged) -> str:
     """The entry in one line."""
     if one.entry is None:
-        return f"hash {one.leaf.hex()[:16]}"
+        return one.damage or f"hash {one.leaf.hex()[:16]}"
     if one.entry.HasField("event"):
         told = {name: value for name, value in detail(one).items() if not isinstance(value, dict)}
         return ", ".join(f"{name} {_short(value)}" for name, value in told.items())

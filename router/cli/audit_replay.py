@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,7 +15,7 @@ from rich.progress import track
 from rich.table import Table
 
 from triroute.proto import router_pb2
-from triroute.router.audit.entries import read_entries
+from triroute.router.audit.entries import one_entry, read_entries
 from triroute.router.audit.place import Place
 from triroute.router.audit.store import RecordStore
 from triroute.router.capture.content import ContentGone, ContentStore, Seal, content_file
@@ -59,13 +59,14 @@ def replay(
 
 
 def captured(store: RecordStore, records: Place, wanted: list[str], last: int, key: Path | None) -> list[Again]:
-    """Steps that can run again. Of the `last` ones, those without content are skipped. Raises NotFound, StartFailed."""
+    """Steps that can run again. Of the `last` ones, those without content are skipped.
+
+    Raises NotFound, StartFailed, and Damaged where it can't be known which they are.
+    """
     contents = ContentStore(content_file(records), Seal.of(key))
     if wanted:
         return [Again.of(store.find(one), contents) for one in wanted]
-    steps = (logged.entry.record for logged in read_entries(records, newest=_LOOKED_AT) if logged.entry is not None)
-    captures = (record.request_id for record in steps if record.captured and record.decision.rule_id)
-    found = list(islice(captures, last))
+    found = list(islice(_captured(records), last))
     if not found:
         raise NotFound(f"no captured step among the newest {_LOOKED_AT:,} entries of {records}; see `capture: content`")
     there = list[Again]()
@@ -77,6 +78,16 @@ def captured(store: RecordStore, records: Place, wanted: list[str], last: int, k
     if not there:
         raise NotFound(f"nothing to replay: of the newest {len(found)} captured steps of {records}, no content is left")
     return there
+
+
+def _captured(records: Place) -> Iterator[str]:
+    """Request ids, the newest first."""
+    for logged in read_entries(records, newest=_LOOKED_AT):
+        if logged.damage:
+            one_entry(records, logged.number)  # says so
+        record = logged.entry.record if logged.entry is not None else None
+        if record is not None and record.captured and record.decision.rule_id:
+            yield record.request_id
 
 
 async def _replay(again: list[Again], store: RecordStore, settings: Settings) -> list[Replayed]:

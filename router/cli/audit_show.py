@@ -11,13 +11,12 @@ from google.protobuf import json_format
 from rich.markup import escape
 from rich.tree import Tree
 
-from triroute.router.audit.entries import Logged, find_number, read_entries
+from triroute.router.audit.entries import Logged, find_number, one_entry
 from triroute.router.audit.store import RecordStore
 from triroute.router.cli.audit_list import detail
 from triroute.router.cli.options import DEFAULTS, Records
 from triroute.router.cli.record_tree import tree
 from triroute.router.cli.screen import console, safe
-from triroute.router.errors import NotFound
 
 
 def show(
@@ -26,16 +25,15 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="The entry as JSON.")] = False,
 ) -> None:
     """Show an entry: a step as `triroute trace` does, or an event."""
-    number = find_number(records, wanted)
-    if number is not None:
-        logged = next(read_entries(records, number=number))
-        if logged.entry is None:
-            raise NotFound(f"the body of entry {wanted} was removed; its hash is {logged.leaf.hex()}")
-        if logged.entry.HasField("event"):
+    store, number = RecordStore(records), find_number(records, wanted)
+    if number is None:
+        record = store.find(wanted)
+    else:
+        logged = one_entry(records, number)
+        if logged.entry is None or logged.entry.HasField("event"):
             _event(logged, as_json)
             return
-        wanted = logged.entry.record.request_id
-    record = RecordStore(records).find(wanted)
+        record = store.whole(logged.entry.record)
     if as_json:
         print(json_format.MessageToJson(record, preserving_proto_field_name=True))  # noqa: T201
     else:

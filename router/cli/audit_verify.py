@@ -59,5 +59,10 @@ def _show(report: Report, records: Place) -> None:
     if report.ok:
         line(f"[green]ok[/green] {escape(str(records))}: {counts}, root {report.root[:16]}, log {report.origin}")
         line(f"[dim]compared with {len(report.checkpoints)} signed checkpoints[/dim]")
+        if not report.vouched:
+            line(
+                f"[yellow]signed by {escape(report.key)}[/yellow], which only files beside the log vouch for: who can"
+                " write all of them can sign another log. Compare it with the key that was kept elsewhere, or use --key"
+            )
     else:
         line(f"[red]altered[/red] {escape(str(records))}: {counts}, log {report.origin}")

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from triroute.proto import router_pb2
 from triroute.router.audit.store import RecordStore
-from triroute.router.errors import NotFound
+from triroute.router.errors import STATUS, TrirouteError
 from triroute.router.ui.access import Gate
 from triroute.router.ui.view import summary, whole
 
@@ -40,9 +39,9 @@ class Viewer:
             Route("/ui/", guard(self._page, page=True)),
             Route("/ui/login", self._gate.login, methods=["POST"]),
             Route("/ui/static/{name}", self._file),
-            Route("/ui/api/steps", guard(self._steps)),
-            Route("/ui/api/steps/{wanted}", guard(self._step)),
-            Route("/ui/api/live", guard(self._live)),
+            Route("/ui/api/steps", guard(_telling(self._steps))),
+            Route("/ui/api/steps/{wanted}", guard(_telling(self._step))),
+            Route("/ui/api/live", guard(_telling(self._live))),
         ]
 
     async def _page(self, request: Request) -> Response:
@@ -64,31 +63,36 @@ class Viewer:
             return JSONResponse({"error": "limit and before are numbers"}, 400)
         wanted = {name: asked[name] for name in ("session", "mode", "step", "rule") if asked.get(name)}
         plain = limit if not wanted and before == float("inf") else _LOOKED_AT
-        found = await self._latest(plain)
-        told = [one for one in map(summary, found) if one["at"] < before]
+        newest = await asyncio.to_thread(self._store.latest_in_brief, plain)
+        told = [one for one in map(summary, newest.records) if one["at"] < before]
         told = [one for one in told if all(one[name] == value for name, value in wanted.items())]
-        return JSONResponse({"steps": told[:limit], "more": len(told) > limit or len(found) == plain})
+        more = len(told) > limit or len(newest.records) + len(newest.damaged) == plain
+        return JSONResponse({"steps": told[:limit], "more": more, "damaged": len(newest.damaged)})
 
     async def _step(self, request: Request) -> Response:
-        try:
-            record = await asyncio.to_thread(self._store.find, request.path_params["wanted"])
-        except NotFound as error:
-            return JSONResponse({"error": error.message}, 404)
+        record = await asyncio.to_thread(self._store.find, request.path_params["wanted"])
         return JSONResponse(await asyncio.to_thread(whole, record))
 
     async def _live(self, request: Request) -> Response:
         """What runs, and how the tokens of the newest steps were decoded."""
         mix: Counter[str] = Counter()
-        newest = await self._latest(_MIX)
-        for one in map(summary, newest):
+        newest = await asyncio.to_thread(self._store.latest_in_brief, _MIX)
+        for one in map(summary, newest.records):
             mix[one["mode"]] += one["tokens"]
-        return JSONResponse({"running": self._running(), "steps": len(newest), "mix": dict(mix.most_common())})
+        told = {"running": self._running(), "steps": len(newest.records), "mix": dict(mix.most_common())}
+        return JSONResponse(told | {"damaged": len(newest.damaged)})
 
-    async def _latest(self, count: int) -> list[router_pb2.Record]:
+
+def _telling(answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+    """Why there is no answer, where there is none."""
+
+    async def telling(request: Request) -> Response:
         try:
-            return await asyncio.to_thread(self._store.latest_in_brief, count)
-        except NotFound:
-            return []
+            return await answer(request)
+        except TrirouteError as error:
+            return JSONResponse({"error": error.message}, STATUS[type(error)][1])
+
+    return telling
 
 
 def viewer(store: RecordStore, address: str, token: str, running: Callable[[], int]) -> list[BaseRoute]:

@@ -57,11 +57,22 @@ def test_every_flipped_bit_of_a_signature_is_found() -> None:
 
 @pytest.mark.parametrize(
     ("note", "why"),
-    [("", "no checkpoint"), (NOTE[:-1], "altered"), (NOTE.replace("\n12\n", "\n+12\n"), "altered")],
+    [
+        ("", "no checkpoint"),
+        (NOTE[:-1], "altered"),
+        (f"{NOTE}\n", "altered"),
+        (f"{NOTE}x\n", "altered"),
+        (NOTE.replace("\n12\n", "\n+12\n"), "altered"),
+    ],
 )
 def test_other_texts(note: str, why: str) -> None:
     with pytest.raises(BadCheckpoint, match=why):
         parse_checkpoint(note, VERIFIER)
+
+
+def test_signed_by_others_too() -> None:
+    other = NOTE.splitlines()[-1].replace("triroute/abc", "witness.example/1")
+    assert parse_checkpoint(f"{NOTE}{other}\n", VERIFIER).size == 12
 
 
 def test_of_another_log_and_another_key() -> None:

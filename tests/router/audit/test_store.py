@@ -123,16 +123,20 @@ def test_damaged_file_is_named(tmp_path: Path) -> None:
         RecordStore(path).latest(1)
 
 
+POLICY = hashlib.sha256(b"policy").hexdigest()
+
+
 def test_kept_once_and_for_good(place: Place) -> None:
+    engine = hashlib.sha256(b"engine").hexdigest()
     for _ in range(2):
         writer = RecordWriter(place)
         for _ in range(3):
-            writer.keep(Kind.POLICY, "a" * 64, b"policy")
-            writer.keep(Kind.ENGINE, "b" * 64, b"engine")
+            writer.keep(Kind.POLICY, POLICY, b"policy")
+            writer.keep(Kind.ENGINE, engine, b"engine")
             writer.add(record(uuid.uuid4().hex))
         writer.close()
     store = RecordStore(place)
-    assert (store.kept("a" * 64), store.kept("b" * 64), store.kept("c" * 64)) == (b"policy", b"engine", None)
+    assert (store.kept(POLICY), store.kept(engine), store.kept("c" * 64)) == (b"policy", b"engine", None)
     assert look(place, "SELECT count(*) FROM kept") == (2,)
     for statement in ("DELETE FROM kept", "UPDATE kept SET body = ''"):
         with pytest.raises((sqlite3.IntegrityError, psycopg.errors.RaiseException), match="append-only"):
@@ -143,14 +147,14 @@ def test_what_is_kept_survives_an_outage(tmp_path: Path) -> None:
     path = tmp_path / "blocked" / "r.sqlite"
     path.parent.write_text("not a folder")
     writer = RecordWriter(path)
-    writer.keep(Kind.POLICY, "a" * 64, b"policy")
+    writer.keep(Kind.POLICY, POLICY, b"policy")
     writer.add(record("0" * 32))
     writer.flush()
     path.parent.unlink()
-    writer.keep(Kind.POLICY, "a" * 64, b"policy")
+    writer.keep(Kind.POLICY, POLICY, b"policy")
     writer.add(record("1" * 32))
     writer.close()
-    assert RecordStore(path).kept("a" * 64) == b"policy"
+    assert RecordStore(path).kept(POLICY) == b"policy"
 
 
 OLD = {
@@ -169,7 +173,7 @@ def test_file_from_before_there_was_a_log(tmp_path: Path, version: int) -> None:
         for number in range(1, version + 1):
             connection.execute(OLD[number])
         if version == 2:
-            connection.execute("INSERT INTO kept VALUES (?, 'policy', ?)", ("a" * 64, b"policy"))
+            connection.execute("INSERT INTO kept VALUES (?, 'policy', ?)", (POLICY, b"policy"))
         for one in old:
             values = (one.request_id, one.decision.trace_id, one.arrived_us, one.SerializeToString())
             connection.execute("INSERT INTO record VALUES (NULL, ?, ?, ?, ?)", values)
@@ -177,15 +181,14 @@ def test_file_from_before_there_was_a_log(tmp_path: Path, version: int) -> None:
         connection.commit()
     kept = b"policy" if version == 2 else None
     store = RecordStore(path)
-    assert (store.latest(9), store.kept("a" * 64)) == (old[::-1], kept)
+    assert (store.latest(9), store.kept(POLICY)) == (old[::-1], kept)
     with pytest.raises(NotFound, match=f"has version {version}, from before there was a log"):
         verify(path)
     write(path, record("3" * 32))
-    assert (store.latest(9), store.kept("a" * 64)) == ([record("3" * 32), *old[::-1]], kept)
+    assert (store.latest(9), store.kept(POLICY)) == ([record("3" * 32), *old[::-1]], kept)
     report = verify(path)
     assert (report.records, report.events) == (4, 1)
-    wrong = ["kept " + "a" * 64 + ": it is not what has this SHA-256"]
-    assert [str(one) for one in report.problems] == (wrong if version == 2 else [])
+    assert report.problems == []
 
 
 def test_text_of_tokens_is_kept_once(place: Place) -> None:

@@ -8,13 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from triroute.proto import audit_pb2
+from triroute.router.audit.body import FIRST_DICTIONARY, pack, unpack
+from triroute.router.audit.checkpoint import Verifier, parse_checkpoint
 from triroute.router.audit.entries import read_entries
-from triroute.router.audit.place import Place
+from triroute.router.audit.events import ENGINE
+from triroute.router.audit.place import Place, PostgresUrl
 from triroute.router.audit.report import Report
-from triroute.router.audit.schema import beside
+from triroute.router.audit.schema import SEGMENT, beside
 from triroute.router.audit.store import RecordStore
 from triroute.router.audit.verify import verify
 from triroute.router.audit.writer import RecordWriter
@@ -73,6 +78,15 @@ def test_a_log_is_what_it_was(log: Place) -> None:
         ("DELETE FROM log", "public key: "),
         ("DROP TABLE kept", "schema kept: it is not as"),
         ("CREATE INDEX quiet ON entry (at_us)", "quiet: it is not as"),
+        ("CREATE INDEX sqlitei ON entry (at_us)", "sqlitei: it is not as"),
+        ("UPDATE dictionary SET name = name || 'x'", "entry 1: it was not written with the packing 2"),
+        ("UPDATE dictionary SET name = name || 'x'", "dictionary 2: there is no entry that it can be for"),
+        ("INSERT INTO dictionary VALUES (3, 'x', '')", "dictionary 3: there is no entry that it can be for"),
+        ("UPDATE dictionary SET number = 3", "entry 1: its body is damaged: the dictionary 2"),
+        ("UPDATE entry SET packing = NULL WHERE number = 3", "entry 3: its body is damaged"),
+        ("UPDATE checkpoint SET note = note || '\n'", "checkpoint 0: it is not signed by the key"),
+        ("UPDATE log SET key = key || ' '", "public key: the log writes it as"),
+        ("UPDATE log SET key = key || '\n'", "public key: the log writes it as"),
     ],
 )
 def test_what_was_altered_is_named(log: Place, statement: str, found: str) -> None:
@@ -142,6 +156,114 @@ def test_rewound_under_a_writer(log: Place, caplog: pytest.LogCaptureFixture) ->
     assert any(".checkpoint.lost-" in problem for problem in problems(log))
 
 
+def test_signed_again_by_somebody_without_the_key(log: Place, tmp_path: Path) -> None:
+    """Nothing beside the log tells, and the report says so."""
+    honest = verify(log)
+    kept = tmp_path / "kept"
+    shutil.copy(beside(log, "checkpoint"), kept)
+    key = Verifier.parse(honest.key)
+    assert not honest.vouched or isinstance(log, PostgresUrl)
+    sign_again(log, Ed25519PrivateKey.generate())
+    forged = verify(log)
+    assert (forged.problems, forged.key == honest.key) == ([], False)
+    assert not forged.vouched or isinstance(log, PostgresUrl)
+    assert "which is not the key that is trusted" in problems(log, key=key)[0]
+    assert any(f"{kept}: it is not signed by the key" in problem for problem in problems(log, checkpoint=kept))
+
+
+def sign_again(log: Place, key: Ed25519PrivateKey) -> None:
+    was = Verifier.parse(look(log, "SELECT key FROM log")[0])
+    checkpoint = parse_checkpoint(look(log, "SELECT note FROM checkpoint")[0], was)
+    now, note = Verifier(was.name, key.public_key()), checkpoint.sign(key)
+    tamper(log, "UPDATE log SET key = ?", values=(str(now),))
+    tamper(log, "UPDATE checkpoint SET note = ?", values=(note,))
+    beside(log, "pub").write_text(f"{now}\n")
+    beside(log, "checkpoint").write_text(note)
+
+
+def test_a_key_is_vouched_for_by_what_was_kept_elsewhere(file: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    shutil.copy(beside(file, "checkpoint"), kept)
+    assert not verify(file).vouched
+    assert not verify(file, checkpoint=beside(file, "checkpoint")).vouched
+    assert verify(file, checkpoint=kept).vouched
+    assert verify(file, Verifier.parse(beside(file, "pub").read_text())).vouched
+
+
+def test_public_key_that_is_gone(file: Path) -> None:
+    public = beside(file, "pub")
+    was = public.read_text()
+    public.unlink()
+    (problem,) = problems(file)
+    assert problem.startswith(f"{public}: the public key beside the log is gone")
+    assert problems(file, key=Verifier.parse(was)) == []
+
+
+def test_packed_otherwise(log: Place) -> None:
+    """The bytes that were hashed are the same."""
+    (packing, body), (words,) = (
+        look(log, f"SELECT {what}") for what in ("packing, body FROM entry WHERE number = 3", "body FROM dictionary")
+    )
+    again = pack(unpack(packing, body, {FIRST_DICTIONARY: words}))
+    tamper(log, "UPDATE entry SET packing = ?, body = ? WHERE number = 3", values=again)
+    assert problems(log) == ["entry 3: it was not written with the packing 1"]
+
+
+def test_checkpoints_of_segments_that_are_gone(place: Place) -> None:
+    writer = RecordWriter(place)
+    for number in range(2 * SEGMENT + 1):
+        writer.add(record(number, tokens=1))
+    writer.close()
+    assert problems(place) == []
+    tamper(place, "DELETE FROM checkpoint WHERE segment < 2")
+    assert problems(place) == ["checkpoint 0: it is missing", "checkpoint 1: it is missing"]
+
+
+def test_engine_that_only_an_event_names(place: Place) -> None:
+    writer = RecordWriter(place)
+    writer.append_event(ENGINE, audit_pb2.EngineStarted(engine_sha256=KEPT))
+    writer.close()
+    assert problems(place) == [f"kept {KEPT}: it is missing; entry 0 refers to it"]
+
+
+@pytest.mark.parametrize("what", ["pub", "checkpoint"])
+def test_folder_in_place_of_a_file(file: Path, what: str) -> None:
+    beside(file, what).unlink()
+    beside(file, what).mkdir()
+    assert f"{beside(file, what)}: it can't be read: Is a directory" in problems(file)
+
+
+@pytest.mark.parametrize("version", [0, 2])
+def test_wiped_log_is_not_one_that_never_was(file: Path, version: int) -> None:
+    tamper(file, f"PRAGMA user_version = {version}")
+    (problem,) = problems(file)
+    assert "the log was removed, rewound or replaced: " in problem
+    assert "checkpoint tells of 8 entries, but" in problem
+    beside(file, "checkpoint").unlink()
+    assert "pub is its key" in problems(file)[0]
+    beside(file, "pub").unlink()
+    with pytest.raises(NotFound):
+        verify(file)
+
+
+def test_file_that_is_gone_or_empty(file: Path) -> None:
+    file.write_bytes(b"")
+    assert "checkpoint tells of 8 entries, but there is no log in" in problems(file)[0]
+    file.unlink()
+    assert "checkpoint tells of 8 entries, but there is no" in problems(file)[0]
+
+
+def test_values_of_any_type(file: Path) -> None:
+    columns = {"log": ["key"], "dictionary": ["name", "body"], "kept": ["sha256", "packing", "body"]}
+    columns |= {"checkpoint": ["note", "peaks", "size"], "entry": ["body", "leaf", "packing", "at_us", "request_id"]}
+    restore = snapshot(file)
+    for table, column in ((table, column) for table, names in columns.items() for column in names):
+        for value in ("'text'", "x'00'", "5", "1e99", "''"):
+            tamper(file, f"UPDATE {table} SET {column} = {value}")
+            assert problems(file)
+            restore()
+
+
 def test_side_file_that_is_gone(log: Place) -> None:
     beside(log, "checkpoint").unlink()
     assert problems(log) == [f"{beside(log, 'checkpoint')}: the file with the last checkpoint is gone"]
@@ -173,10 +295,7 @@ def test_any_flipped_bit_is_found_or_is_not_part_of_the_log(file: Path, data: st
     before = seen(file)
     file.write_bytes(raw)
     try:
-        try:
-            report = verify(file)
-        except NotFound:  # its version says that it is none
-            return
+        report = verify(file)
         assert not report.ok or seen(file) == before
     finally:
         file.write_bytes(was)

@@ -12,28 +12,30 @@ import pytest
 
 from triroute.proto import audit_pb2
 from triroute.router.audit.body import Entry
+from triroute.router.audit.checkpoint import Verifier
 from triroute.router.audit.entries import read_entries
 from triroute.router.audit.key import own_key
 from triroute.router.audit.log import AuditLog
 from triroute.router.audit.place import Place
 from triroute.router.audit.schema import beside
+from triroute.router.audit.store import Kind, RecordStore
 from triroute.router.audit.verify import verify
 from triroute.router.audit.writer import RecordWriter
 from triroute.router.errors import AuditUnavailable
 
-from .logs import record
+from .logs import KEPT, look, record
 
 
 class Slow:
     """A real log that waits before each append, and notes it."""
 
     def __init__(self, place: Place) -> None:
-        self.log, self.may, self.appends = AuditLog(place), threading.Event(), list[tuple[int, bool]]()
+        self.log, self.may, self.appends = AuditLog(place), threading.Event(), list[int]()
 
-    def append(self, entries: Sequence[Entry], kept: Mapping[str, bytes], durable: bool) -> None:
+    def append(self, entries: Sequence[Entry], kept: Mapping[str, bytes]) -> None:
         self.may.wait(20)
-        self.log.append(entries, kept, durable)
-        self.appends.append((len(entries), durable))
+        self.log.append(entries, kept)
+        self.appends.append(len(entries))
 
     def close(self) -> None:
         self.log.close()
@@ -52,9 +54,8 @@ def test_durable_ones_share_a_transaction(place: Place) -> None:
     for one in done:
         one.result(20)
     writer.close()
-    assert sum(count for count, _ in sink.appends) == 31
+    assert sum(sink.appends) == 31
     assert len(sink.appends) <= 3
-    assert sink.appends[0][1]
     assert (writer.written, writer.lost, writer.broken) == (31, 0, "")
 
 
@@ -145,6 +146,75 @@ def test_file_that_is_taken_away(tmp_path: Path) -> None:
     writer.close()
     assert kinds(path) == ["step"]
     assert any(".checkpoint.lost-" in str(problem) for problem in verify(path).problems)
+
+
+def test_file_that_is_moved_away(tmp_path: Path) -> None:
+    """The log that takes its place has its own key, and all that its records refer to."""
+    path = tmp_path / "r.sqlite"
+    writer = RecordWriter(path)
+    writer.keep(Kind.POLICY, KEPT, b"user")
+    writer.add_durably(record(0)).result(20)
+    was = beside(path, "pub").read_text()
+    for one in ("", "-wal", "-shm"):
+        path.with_name(f"r.sqlite{one}").rename(tmp_path / f"old{one}")
+    writer.keep(Kind.POLICY, KEPT, b"user")
+    writer.add_durably(record(1)).result(20)
+    writer.close()
+    assert RecordStore(path).kept(KEPT) == b"user"
+    assert {str(problem).partition(".lost-")[0] for problem in verify(path).problems} == {
+        str(beside(path, "checkpoint")),
+        str(beside(path, "pub")),
+    }
+    (old,) = tmp_path.glob("r.sqlite.pub.lost-*")
+    assert old.read_text() == was
+    for evidence in tmp_path.glob("*.lost-*"):
+        evidence.unlink()
+    assert verify(path).problems == []
+    assert verify(tmp_path / "old", Verifier.parse(was)).records == 1
+
+
+@pytest.mark.parametrize("table", ["entry", "checkpoint", "dictionary", "kept"])
+@pytest.mark.parametrize("what", ["BEFORE INSERT ON {} BEGIN SELECT RAISE(IGNORE); END"])
+def test_trigger_that_drops_rows(tmp_path: Path, table: str, what: str) -> None:
+    """A record that is required is not acknowledged without being there."""
+    path = tmp_path / "r.sqlite"
+    writer = RecordWriter(path)
+    writer.append_event("service.started", audit_pb2.ServiceStarted(), durably=True).result(20)  # type: ignore[union-attr]
+    look(path, f"CREATE TRIGGER sqlitex {what.format(table)}")
+    writer.keep(Kind.POLICY, KEPT, b"user")
+    one = record(1)
+    with pytest.raises(AuditUnavailable, match="it did not take"):
+        writer.add_durably(one).result(20)
+    assert any("schema sqlitex: it is not as" in str(problem) for problem in verify(path).problems)
+    look(path, "DROP TRIGGER sqlitex")
+    writer.add_durably(record(2)).result(20)
+    writer.close()
+    assert kinds(path) == ["service.started", "log.gap", "step"]
+    assert verify(path).problems == []
+
+
+def test_trigger_that_empties_rows(tmp_path: Path) -> None:
+    path = tmp_path / "r.sqlite"
+    writer = RecordWriter(path)
+    writer.add_durably(record(0)).result(20)
+    look(
+        path,
+        "CREATE TRIGGER quiet AFTER INSERT ON entry BEGIN UPDATE entry SET body = NULL WHERE number = NEW.number; END",
+    )
+    with pytest.raises(AuditUnavailable, match="it did not take the entries from 1 on"):
+        writer.add_durably(record(1)).result(20)
+    writer.close()
+
+
+def test_file_is_for_its_owner_and_safe_from_a_loss_of_power(tmp_path: Path) -> None:
+    path = tmp_path / "r.sqlite"
+    writer = RecordWriter(path)
+    writer.add_durably(record(0)).result(20)
+    modes = {one.name: one.stat().st_mode & 0o777 for one in tmp_path.glob("r.sqlite*")}
+    assert {modes[f"r.sqlite{ending}"] for ending in ("", "-wal", "-shm", ".key")} == {0o600}
+    writer.close()
+    with AuditLog(path).changing() as session:
+        assert session.execute("PRAGMA synchronous").fetchone() == (2,)
 
 
 def test_another_key_is_refused(place: Place, tmp_path: Path) -> None:

@@ -64,6 +64,9 @@ def test_verify(log: Place, tmp_path: Path) -> None:
     assert done.exit_code == 0
     assert "ok" in done.stdout
     assert "4 entries (3 steps, 1 events)" in done.stdout
+    assert "signed by" not in done.stdout
+    if isinstance(log, Path):
+        assert "which only files beside the log vouch for" in run(log, "verify").stdout
     write(tmp_path / "other.sqlite", 1)
     done = run(log, "verify", "--key", beside(tmp_path / "other.sqlite", "pub").read_text())
     assert done.exit_code == 1

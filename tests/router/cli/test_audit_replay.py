@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from triroute.proto import decoding_pb2, router_pb2
+from triroute.proto import audit_pb2, decoding_pb2, router_pb2
+from triroute.router.audit.body import FIRST_DICTIONARY, pack, unpack
 from triroute.router.audit.store import RecordStore
 from triroute.router.audit.writer import RecordWriter
 from triroute.router.capture.content import Captured, ContentStore, content_file
@@ -18,11 +19,11 @@ from triroute.router.capture.replay import Again, Compared, Ran, Replayed
 from triroute.router.cli import audit_replay
 from triroute.router.cli.app import app
 from triroute.router.cli.audit_replay import captured
-from triroute.router.errors import NotFound
+from triroute.router.errors import Damaged, NotFound
 from triroute.router.prompts import build
 from triroute.router.run import digest
 
-from ..audit.logs import record
+from ..audit.logs import look, record, tamper
 
 IDS = [f"{0x100000 + number:032x}" for number in range(3)]
 PLAN = {
@@ -72,6 +73,23 @@ def test_one_that_was_changed_is_refused_and_not_skipped(log: Path) -> None:
     ContentStore(content_file(log)).put(IDS[1], Captured(build({"prompt": "another"}, "a step"), b"salt"))
     with pytest.raises(NotFound, match="its hash differs"):
         newest(log, 9)
+
+
+def test_a_record_that_was_changed_with_its_request_is_refused(log: Path) -> None:
+    """By somebody with all files and no key, so that the content's hash is the one in the record."""
+    message = build({"prompt": "another"}, "a step")
+    ContentStore(content_file(log)).put(IDS[1], Captured(message, b"salt"))
+    packing, body = look(log, "SELECT packing, body FROM entry WHERE number = 1")
+    (words,) = look(log, "SELECT body FROM dictionary")
+    entry = audit_pb2.AuditEntry.FromString(unpack(packing, body, {FIRST_DICTIONARY: words}))
+    entry.record.request_sha256 = digest(b"salt", message)
+    tamper(log, "UPDATE entry SET packing = ?, body = ? WHERE number = 1", values=pack(entry.SerializeToString()))
+    for command in (["replay", IDS[1]], ["replay", "--last", "2"], ["what-if", IDS[1], "--mode", "autoregressive"]):
+        done = CliRunner().invoke(app, ["audit", *command, "--records", str(log)])
+        assert isinstance(done.exception, Damaged)
+        assert "entry 1 of" in str(done.exception)
+        assert "not the one that was hashed" in str(done.exception)
+    assert newest(log, 1) == [IDS[2]]
 
 
 def again_of(log: Path, **plan: int) -> Again:

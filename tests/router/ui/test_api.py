@@ -21,6 +21,7 @@ from triroute.router.settings import Settings
 from triroute.router.ui.access import Gate
 
 from .. import fake_engine
+from ..audit.logs import tamper
 
 
 @pytest.fixture
@@ -94,7 +95,7 @@ async def test_page_and_its_files(service: Service) -> None:
 
 async def test_steps(service: Service) -> None:
     nothing = json.loads((await get(service, "/ui/api/steps"))[1])
-    assert nothing == {"steps": [], "more": False}
+    assert nothing == {"steps": [], "more": False, "damaged": 0}
     ids = [await run(service, session) for session in ("", "a", "a")]
     ids.append(await run(service, "b", decoding_pb2.MODE_DIFFUSION))
     told = json.loads((await get(service, "/ui/api/steps?limit=2"))[1])
@@ -214,3 +215,24 @@ async def test_tokens_of_any_bytes(settings: Settings, caplog: pytest.LogCapture
 )
 def test_what_is_local(address: str, local: bool) -> None:
     assert Gate.of(address, "").local is local
+
+
+async def test_records_that_are_damaged(service: Service, settings: Settings) -> None:
+    """They hide no others, and the page says how many there are."""
+    first, second = [await run(service) for _ in range(2)]
+    tamper(settings.records, f"UPDATE entry SET packing = NULL WHERE request_id = '{first}'")
+    told = json.loads((await get(service, "/ui/api/steps"))[1])
+    assert ([one["id"] for one in told["steps"]], told["damaged"]) == ([second], 1)
+    live = json.loads((await get(service, "/ui/api/live"))[1])
+    assert (live["steps"], live["damaged"]) == (1, 1)
+    status, answer, _ = await get(service, f"/ui/api/steps/{first}")
+    assert status == 500
+    assert "is damaged: its body is damaged" in json.loads(answer)["error"]
+
+
+async def test_store_that_can_not_be_read(service: Service, settings: Settings) -> None:
+    await run(service)
+    tamper(settings.records, "DROP TABLE dictionary")
+    for path in ("steps", "live", f"steps/{'a' * 32}"):
+        status, answer, _ = await get(service, f"/ui/api/{path}")
+        assert (status, "can't be read as a record store" in json.loads(answer)["error"]) == (404, True)
