@@ -17,8 +17,7 @@ export async function list(view, query) {
   fill(view,
     el("div", { class: "bar" }, el("h1", {}, session ? `Session ${session}` : "Steps"), session ? el("a", { href: "#/" }, "all steps") : filters, session ? null : find),
     session ? total(steps) : null,
-    told.unreadable ? el("p", { class: "card", id: "unreadable", role: "alert" }, `${told.unreadable === 1 ? "One entry" : `${told.unreadable} entries`} of the log can't be read, and may be steps. `, el("code", {}, "triroute audit verify"), " says what is damaged.") : null,
-    steps.length ? table(steps) : told.unreadable ? null : el("p", { class: "card muted" }, "No step is here yet. Run one: ", el("code", {}, 'triroute generate "Plan a picnic"')),
+    steps.length ? table(steps) : el("p", { class: "card muted" }, "No step is here yet. Run one: ", el("code", {}, 'triroute generate "Plan a picnic"')),
     told.more && steps.length && !session ? el("button", { type: "button", onclick: () => { asked.set("before", told.steps.at(-1).at); location.hash = `#/?${asked}`; } }, "Older steps") : null);
 }
 
