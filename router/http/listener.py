@@ -10,11 +10,13 @@ from collections.abc import Iterator, Sequence
 import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from triroute.router.errors import StartFailed
 from triroute.router.http.door import Door
 
 AUTO = "auto"
+MOST_CONNECTIONS = 128
 _LOCAL = "127.0.0.1"
 _STOP_SECONDS = 1
 _LAST_PORT = 65_535
@@ -47,7 +49,7 @@ class HttpListener:
         app.router.redirect_slashes = False  # it would lead to whatever host the caller names
         config = uvicorn.Config(
             Door(app),
-            http="h11",  # bounds headers
+            http=_Connection,
             ws="none",
             log_config=None,
             access_log=False,
@@ -65,6 +67,16 @@ class HttpListener:
             await self._serving
         if self._socket is not None:
             self._socket.close()
+
+
+class _Connection(H11Protocol):
+    """Bounds headers, as h11 does; closed where there are too many, or nothing comes: steps need descriptors too."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > MOST_CONNECTIONS:
+            transport.close()
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
 
 class _Server(uvicorn.Server):

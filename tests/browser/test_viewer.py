@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -121,15 +120,6 @@ def test_drafts_from_the_prompt_are_told_and_not_shown(page: Page, viewed: Runni
     page.keyboard.press("ArrowRight")
     expect(page.locator("#text .no").first).to_have_text("▒")
     expect(page.locator("main")).not_to_contain_text("Zebulon")
-
-
-@pytest.mark.parametrize("told", [{"unreadable": 2, "steps": []}, {"unreadable": 1}])
-def test_entries_that_cannot_be_read_are_told(page: Page, viewed: Running, told: dict[str, Any]) -> None:
-    page.route("**/ui/api/steps?*", lambda route: route.fulfill(json=route.fetch().json() | told))
-    open_list(page, viewed)
-    expect(page.locator("#unreadable")).to_contain_text("2 entries" if told["unreadable"] == 2 else "One entry")
-    expect(page.locator("main")).not_to_contain_text("No step is here yet")
-    expect(page.locator("#steps tr")).to_have_count(0 if "steps" in told else len(STEPS) + 1)
 
 
 def test_session_is_one_story(page: Page, viewed: Running) -> None:

@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from triroute.router.http.door import LONGEST_BODY
 from triroute.router.http.health import health
-from triroute.router.http.listener import HttpListener
+from triroute.router.http.listener import MOST_CONNECTIONS, HttpListener
 from triroute.router.http.metrics import metrics_page
 
 _HEAD = b"Host: 127.0.0.1\r\nConnection: close\r\n"
@@ -78,6 +78,29 @@ async def test_a_body_that_does_not_end_is_cut_off(listener: HttpListener, path:
     writer.close()
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert b"connection: close" in answer.lower()
+
+
+async def test_connections_are_bounded(listener: HttpListener) -> None:
+    host, port = listener.address.split(":")
+    idle = [await asyncio.open_connection(host, int(port)) for _ in range(MOST_CONNECTIONS)]
+    asked = b"GET /healthz HTTP/1.1\r\n" + _HEAD + b"\r\n"
+    assert await ask(listener, asked) == ""
+    for _, writer in idle:
+        writer.close()
+        await writer.wait_closed()
+    async with asyncio.timeout(20):
+        while not await ask(listener, asked):  # until the listener knows, too
+            pass
+
+
+async def test_connections_that_say_nothing_are_closed(listener: HttpListener, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert listener._server is not None
+    monkeypatch.setattr(listener._server.config, "timeout_keep_alive", 0.05)
+    host, port = listener.address.split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    async with asyncio.timeout(20):
+        assert await reader.read() == b""
+    writer.close()
 
 
 async def test_callers_that_leave_in_the_middle_are_no_failure(
