@@ -197,6 +197,9 @@ def test_public_key_that_is_gone(file: Path) -> None:
     (problem,) = problems(file)
     assert problem.startswith(f"{public}: the public key beside the log is gone")
     assert problems(file, key=Verifier.parse(was)) == []
+    for damaged in ("", "garbage"):
+        public.write_text(damaged)
+        assert problems(file) == [f"{public}: {damaged!r} is no public key of a log (NAME+ID+KEY)"]
 
 
 def test_packed_otherwise(log: Place) -> None:
