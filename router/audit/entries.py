@@ -92,4 +92,4 @@ def read_entries(place: Place, *, newest: int | None = None, number: int | None 
             stored = len(body) if isinstance(body, bytes) else None
             yield Logged(at, leaf if isinstance(leaf, bytes) else b"", entry, stored, damage)
     if bad and number is None:
-        log.warning("%s entries of %s are damaged and are left out; `triroute audit verify` says more", bad, place)
+        log.error("%s entries of %s are damaged and are left out; `triroute audit verify` says more", bad, place)

@@ -64,17 +64,16 @@ class Notes:
             report.add(str(beside(self.place, "pub")), _NO_KEY)
         try:
             own = Verifier.parse(text if isinstance(text, str) else "")
-            report.origin = own.name
-            key = self.key or (own if self.public is None else Verifier.parse(self.public))
         except BadCheckpoint as error:
             report.add("public key", str(error))
-            return self.key
+            return self.key or self._beside_it(report)
+        report.origin, key = own.name, self.key or self._beside_it(report) or own
         if str(own) != text:
             report.add("public key", f"the log writes it as {text!r}, and it is {own}")
         if str(key) != str(own):
             report.add("public key", f"the log names {own}, which is not the key that is trusted, {key}")
         report.key = str(key)
-        report.vouched = self.key is not None or (isinstance(self.place, PostgresUrl) and self.public is not None)
+        report.vouched = self.key is not None or (isinstance(self.place, PostgresUrl) and bool(self.public))
         return key
 
     def checkpoints(self, connection: Session, verifier: Verifier, report: Report) -> list[tuple[str, Checkpoint]]:
@@ -90,6 +89,13 @@ class Notes:
                 found.append((str(file), one))
                 report.vouched |= file.resolve() != beside(self.place, "checkpoint").resolve()
         return sorted(found, key=lambda one: one[1].size)
+
+    def _beside_it(self, report: Report) -> Verifier | None:
+        try:
+            return None if self.public is None else Verifier.parse(self.public)
+        except BadCheckpoint as error:
+            report.add(str(beside(self.place, "pub")), str(error))
+            return None
 
     def _files(self) -> list[tuple[Path, str | None]]:
         side = [] if self.are_elsewhere and self.given else [(beside(self.place, "checkpoint"), self.side)]

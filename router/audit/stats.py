@@ -83,7 +83,7 @@ def read_records(place: Place, since_us: int = 0) -> Iterator[router_pb2.Record]
             try:
                 yield whole(logged.entry.record)
             except Damaged as error:
-                log.warning("entry %s of %s is left out: %s", logged.number, place, error)
+                log.error("entry %s of %s is left out: %s", logged.number, place, error)
 
 
 def gather(records: Iterable[router_pb2.Record], by: Sequence[str]) -> dict[tuple[str, ...], Group]:

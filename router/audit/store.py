@@ -87,7 +87,7 @@ class RecordStore:
             except Damaged as error:
                 damaged.append(error)
         if damaged:
-            log.warning("%s records of %s are left out; the first: %s", len(damaged), self.place, damaged[0])
+            log.error("%s records of %s are left out; the first: %s", len(damaged), self.place, damaged[0])
         return found
 
     def latest_in_brief(self, count: int) -> Newest:

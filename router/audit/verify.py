@@ -52,7 +52,6 @@ class _Check:
 
     def __init__(self, connection: Session, place: Place, report: Report, notes: Notes) -> None:
         self.connection, self.place, self.report, self.notes = connection, place, report, notes
-        self.dictionaries = Dictionaries(connection)
         self.frontier = Frontier()
         self.good = 0  # entries up to the last checkpoint that fits
         self.bare: list[tuple[int, int]] = []  # from and to: entries without bodies
@@ -64,6 +63,7 @@ class _Check:
         """Fill the report."""
         for where, what in self.connection.damage():
             self.report.add(where, what)
+        self.dictionaries = Dictionaries(self.connection)
         verifier = self.notes.trusted(self.connection, self.report)
         noted = self.notes.checkpoints(self.connection, verifier, self.report) if verifier else []
         self._entries(noted)

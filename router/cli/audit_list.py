@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import re
 import sys
@@ -17,7 +16,7 @@ from rich.table import Table
 from triroute.proto import decoding_pb2
 from triroute.router.audit.entries import Logged, read_entries
 from triroute.router.cli.options import DEFAULTS, Records
-from triroute.router.cli.screen import console, safe
+from triroute.router.cli.screen import console, moment, safe
 from triroute.router.words import word
 
 
@@ -41,7 +40,7 @@ def list_entries(
     for name in ("#", "when", "what", "about"):
         table.add_column(name, no_wrap=name != "about", justify="right" if name == "#" else "left")
     for one in found:
-        when = datetime.datetime.fromtimestamp(one.at_us / 1e6).strftime("%m-%d %H:%M:%S") if one.at_us else ""
+        when = moment(one.at_us) if one.at_us else ""
         table.add_row(str(one.number), when, one.kind, escape(safe(about(one))))
     console.print(table)
 

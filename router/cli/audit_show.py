@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 from typing import Annotated
 
@@ -16,7 +15,7 @@ from triroute.router.audit.store import RecordStore
 from triroute.router.cli.audit_list import detail
 from triroute.router.cli.options import DEFAULTS, Records
 from triroute.router.cli.record_tree import tree
-from triroute.router.cli.screen import console, safe
+from triroute.router.cli.screen import console, moment, safe
 
 
 def show(
@@ -45,7 +44,7 @@ def _event(entry: Logged, as_json: bool) -> None:
         plain = {"number": entry.number, "kind": entry.kind, "at_us": entry.at_us, "detail": detail(entry)}
         print(json.dumps(plain, indent=2))  # noqa: T201
         return
-    when = datetime.datetime.fromtimestamp(entry.at_us / 1e6).isoformat(sep=" ", timespec="seconds")
+    when = moment(entry.at_us, "%Y-%m-%d %H:%M:%S")
     root = Tree(f"[b]{escape(entry.kind)}[/b]  entry {entry.number}, {when}")
     for name, value in detail(entry).items():
         if isinstance(value, dict):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -31,7 +30,7 @@ from triroute.router.cli.operate import (
     who,
 )
 from triroute.router.cli.policy_shadow import shadow
-from triroute.router.cli.screen import console
+from triroute.router.cli.screen import console, moment
 from triroute.router.cli.trial_view import trial_view
 from triroute.router.policy.load import check, read_text
 from triroute.router.policy.source import candidate_path
@@ -134,7 +133,7 @@ def _changes(changes: list[policy_admin_pb2.PolicyChange]) -> Table:
         how = word(policy_admin_pb2.ChangeKind, change.kind)
         table.add_row(
             str(change.number),
-            datetime.datetime.fromtimestamp(change.at_us / 1e6).strftime("%m-%d %H:%M:%S"),
+            moment(change.at_us),
             change.revision[:SHORT],
             how,
             _candidate(change.candidate),

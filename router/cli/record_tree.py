@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC
 from itertools import groupby
 
 from rich.markup import escape
@@ -11,7 +11,7 @@ from rich.tree import Tree
 
 from triroute.proto import decoding_pb2, router_pb2
 from triroute.router.capture.drafts import shown
-from triroute.router.cli.screen import quoted, safe
+from triroute.router.cli.screen import moment, quoted, safe
 from triroute.router.words import word
 
 _PASS = decoding_pb2.PassRecord
@@ -66,7 +66,7 @@ def _decision(node: Tree, decision: router_pb2.Decision) -> None:
         node.add(f"seen: {escape(seen)}")
     if decision.HasField("held"):
         held = decision.held
-        when = datetime.fromtimestamp(held.since_us / 1e6, UTC).isoformat(timespec="seconds")
+        when = moment(held.since_us, "%Y-%m-%dT%H:%M:%S+00:00", UTC)
         words = f"{held.running} running, {held.waiting} waiting, cache {held.cache_used:.0%}"
         if held.HasField("fleet"):
             words += f"; {held.fleet.running} running at {held.fleet.routers} routers"

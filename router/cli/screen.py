@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,14 @@ def progress() -> Iterator[Progress]:
     """A spinner on stderr that names the stage."""
     with errors.status("starting") as status:
         yield lambda stage: status.update(stage)
+
+
+def moment(at_us: int, form: str = "%m-%d %H:%M:%S", zone: datetime.tzinfo | None = None) -> str:
+    """Microseconds since 1970 as a time, here or in a zone; a number that is none as it is."""
+    try:
+        return datetime.datetime.fromtimestamp(at_us / 1e6, zone).strftime(form)
+    except (ValueError, OverflowError, OSError):
+        return f"{at_us} µs"
 
 
 def line(markup: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from typing import Annotated
 
 import typer
@@ -12,7 +11,7 @@ from rich.table import Table
 from triroute.router.audit.store import RecordStore
 from triroute.router.cli.options import DEFAULTS, Records
 from triroute.router.cli.record_tree import tree
-from triroute.router.cli.screen import console
+from triroute.router.cli.screen import console, moment
 from triroute.router.errors import NotFound
 
 _LISTED = 20
@@ -46,7 +45,7 @@ def _listing(store: RecordStore) -> Table:
     for name in ("when", "trace", "rule", "tokens", "ended"):
         table.add_column(name, no_wrap=True)
     for record in store.latest(_LISTED):
-        when = datetime.datetime.fromtimestamp(record.arrived_us / 1e6).strftime("%m-%d %H:%M:%S")
+        when = moment(record.arrived_us)
         ended = record.error.split(":")[0] if record.error else "ok"
         table.add_row(when, record.decision.trace_id[:12], record.decision.rule_id, str(len(record.token_ids)), ended)
     return table

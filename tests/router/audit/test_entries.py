@@ -121,6 +121,16 @@ def test_passes_that_do_not_fit_together(log: Place, caplog: pytest.LogCaptureFi
         prove(log, str(HIT))
 
 
+def test_moment_that_is_none(log: Place) -> None:
+    def postpone(entry: audit_pb2.AuditEntry) -> None:
+        entry.record.arrived_us = entry.record.decision.held.since_us = 2**62
+
+    alter(log, postpone, with_its_hash=True)
+    for command in (["audit", "list"], ["audit", "show", ID], ["trace", "--list"]):
+        done = CliRunner().invoke(app, [*command, "--records", str(log)], env={"COLUMNS": "200"})
+        assert (done.exit_code, "4611686018427387904 µs" in done.stdout) == (0, True), done.exception
+
+
 def test_what_is_no_entry() -> None:
     for canonical, why in ((b"\xff" * 9, "no entry"), (b"", "neither a step nor an event")):
         with pytest.raises(Damaged, match=why):

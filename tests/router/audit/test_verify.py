@@ -197,6 +197,9 @@ def test_public_key_that_is_gone(file: Path) -> None:
     (problem,) = problems(file)
     assert problem.startswith(f"{public}: the public key beside the log is gone")
     assert problems(file, key=Verifier.parse(was)) == []
+    for damaged in ("", "garbage"):
+        public.write_text(damaged)
+        assert problems(file) == [f"{public}: {damaged!r} is no public key of a log (NAME+ID+KEY)"]
 
 
 def test_packed_otherwise(log: Place) -> None:
@@ -231,6 +234,30 @@ def test_folder_in_place_of_a_file(file: Path, what: str) -> None:
     beside(file, what).unlink()
     beside(file, what).mkdir()
     assert f"{beside(file, what)}: it can't be read: Is a directory" in problems(file)
+
+
+def test_write_ahead_log_that_is_gone_or_damaged(tmp_path: Path) -> None:
+    """As after a kill: all that was written is in it."""
+    writer = RecordWriter(tmp_path / "live.sqlite")
+    writer.add_durably(record(1)).result(20)
+    writer.add_durably(record(2)).result(20)
+    copy, wal = tmp_path / "r.sqlite", tmp_path / "r.sqlite-wal"
+    whole = (tmp_path / "live.sqlite-wal").read_bytes()
+    for damaged in (
+        whole,
+        whole[:3_000],
+        whole[:-3_000],
+        b"",
+        bytes([*whole[:5_000], whole[5_000] ^ 1, *whole[5_001:]]),
+    ):
+        for what in ("", ".pub", ".checkpoint"):
+            shutil.copy(tmp_path / f"live.sqlite{what}", tmp_path / f"r.sqlite{what}")
+        wal.write_bytes(damaged)
+        found = problems(copy)
+        assert bool(found) == (damaged != whole)
+        assert not found or "tells of 2 entries, " in " ".join(found)
+        (tmp_path / "r.sqlite-shm").unlink(missing_ok=True)
+    writer.close()
 
 
 @pytest.mark.parametrize("version", [0, 2])

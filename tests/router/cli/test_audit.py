@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from pathlib import Path
 
@@ -145,3 +146,15 @@ def test_stats_since(log: Path) -> None:
     for since, steps in (("99999999999d", 3), ("1970-01-02", 0), ("30d", 0)):
         groups = json.loads(run(log, "stats", "--since", since, "--json").stdout)["groups"]
         assert sum(group["steps"] for group in groups) == steps
+
+
+@pytest.mark.parametrize("command", ["list", "stats", "export FILE", "export FILE.parquet"])
+def test_damaged_entries_are_told_of(
+    log: Place, tmp_path: Path, command: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As errors, which commands show, beside what there is of others."""
+    tamper(log, "UPDATE entry SET packing = 9 WHERE number = 2")
+    assert run(log, *command.replace("FILE", str(tmp_path / "file")).split()).exit_code == 0
+    (told,) = [one for one in caplog.records if one.levelno >= logging.ERROR]
+    assert "1 entries of" in told.getMessage()
+    assert "are damaged and are left out" in told.getMessage()

@@ -39,7 +39,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     known, ours = Known(chance=0.4), parse(POLICY, "ours")
     writer = RecordWriter(tmp_path / "r.sqlite")
-    writer.keep(Kind.ENGINE, "e" * 64, known.description().SerializeToString())
+    writer.keep(Kind.ENGINE, known.digest, known.description().SerializeToString())
     writer.keep(Kind.POLICY, ours.revision, ours.canonical.encode())
     for number in range(50):
         writer.add(known.step(ours, "code" if number % 2 else "prose", number).record)

@@ -32,7 +32,7 @@ def places(tmp_path: Path, postgres_place: Place) -> list[Place]:
     found = [tmp_path / "r.sqlite", postgres_place]
     for place in found:
         writer = RecordWriter(place)
-        writer.keep(Kind.ENGINE, "e" * 64, described)
+        writer.keep(Kind.ENGINE, known.digest, described)
         writer.keep(Kind.POLICY, ours.revision, ours.canonical.encode())
         for record in records:
             writer.add(record)

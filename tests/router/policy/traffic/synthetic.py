@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from dataclasses import dataclass, field
 
@@ -16,7 +17,6 @@ from triroute.router.prompts import build
 from triroute.router.types import DecodePlan, Load, Mode, Variant
 
 P = decoding_pb2.PassRecord
-ENGINE = "e" * 64
 ASKS = {
     "plan": {"prompt": "Make a plan of the steps to move to a new flat."},
     "code": {"prompt": "Write a Python function that adds two numbers."},
@@ -50,6 +50,11 @@ class Known:
         costs = engine_pb2.Costs(pass_seconds=[self.seconds(rows) for rows in range(65)])
         return engine_pb2.Description(model="known", costs=costs)
 
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of that."""
+        return hashlib.sha256(self.description().SerializeToString(deterministic=True)).hexdigest()
+
     def step(self, policy: Policy, kind: str, number: int, others: int = 0, width: float = 1) -> Recorded:
         """Decide and run one step, in the company of others."""
         message = build({**ASKS[kind], "max_tokens": 200}, "test")
@@ -69,13 +74,13 @@ class Known:
                 timings=decoding_pb2.Timings(decode_us=ends - passes[0].duration_us, prefill_us=passes[0].duration_us),
             ),
             features=written(request, message.hints, step, load),
-            engine_sha256=ENGINE,
+            engine_sha256=self.digest,
         )
         return Recorded(record, *read(record.features))
 
     def traffic(self, *steps: Recorded) -> Traffic:
         """As if read from a store."""
-        return Traffic(steps, engine=self.description(), alike=frozenset({ENGINE}))
+        return Traffic(steps, engine=self.description(), alike=frozenset({self.digest}))
 
     def _run(self, plan: DecodePlan, others: int, width: float) -> tuple[list[P], int]:
         passes: list[P] = [P(kind=P.KIND_DECODE, width=20, committed_ids=[1], duration_us=20_000, batch=1 + others)]

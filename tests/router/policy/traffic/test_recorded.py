@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from hypothesis import given
@@ -40,12 +41,12 @@ def _recorded(number: int, load: Load, hints: router_pb2.DecodeHints | None = No
 def test_read_from_a_store(tmp_path: Path) -> None:
     known, policy = Known(), parse(BUSY, "p")
     steps = [known.step(policy, "prose", number) for number in range(4)]
-    steps[2].record.engine_sha256 = "other"
+    other = engine_pb2.Description(checkpoint_sha256="another").SerializeToString()
+    steps[2].record.engine_sha256 = hashlib.sha256(other).hexdigest()
     steps[3].record.finish.resumes = 1
     writer = RecordWriter(tmp_path / "r.sqlite")
-    engines = {"e" * 64: known.description(), "other": engine_pb2.Description(checkpoint_sha256="another")}
-    for digest, engine in engines.items():
-        writer.keep(Kind.ENGINE, digest, engine.SerializeToString())
+    writer.keep(Kind.ENGINE, known.digest, known.description().SerializeToString())
+    writer.keep(Kind.ENGINE, steps[2].record.engine_sha256, other)
     writer.keep(Kind.POLICY, policy.revision, policy.canonical.encode())
     for step in reversed(steps):
         writer.add(step.record)

@@ -14,7 +14,7 @@ from triroute.router.policy.traffic.evidence import Evidence
 from triroute.router.policy.traffic.plot import draw
 from triroute.router.policy.traffic.simulate import check, engine_of, observed, simulate
 
-from .synthetic import ENGINE, Known, P
+from .synthetic import Known, P
 
 USES = {
     "ar": "mode: autoregressive",
@@ -109,7 +109,7 @@ def test_nothing_to_learn_from() -> None:
         engine_of(Traffic(()))
     steps = run(Known(), "ar", 2).steps
     with pytest.raises(NotFound, match="know no costs of passes"):
-        engine_of(Traffic(steps, alike=frozenset({ENGINE})))
+        engine_of(Traffic(steps, alike=frozenset({Known().digest})))
 
 
 def test_plot(tmp_path: Path) -> None:
