@@ -292,7 +292,12 @@ class Pipeline:
         task.add_done_callback(self._recording.discard)
 
     async def _write(self, run: Run) -> None:
-        record = await self._recorded(run)
+        try:
+            record = await self._recorded(run)
+        except Exception as error:  # a fault of ours, or of the engine's death: the answer stands, and the loss is told
+            log.exception("the record of %s can't be made", run.request_id)
+            self.records.miss(f"a record could not be made: {type(error).__name__}")
+            return
         self.records.add(record)
         self._watch(run, record)
 

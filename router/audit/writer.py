@@ -58,6 +58,10 @@ class RecordWriter:
         """Queue a record. It is nobody else's to change from now on."""
         self._put(_Item(record))
 
+    def miss(self, why: str) -> None:
+        """Count a record that could not be made: it is lost, and the log will tell."""
+        self._lose(1, why)
+
     def add_durably(self, record: router_pb2.Record) -> Future[None]:
         """Queue a record; done once it is on the disk. Fails with AuditUnavailable."""
         return self._put_durably(record)
@@ -150,15 +154,18 @@ class RecordWriter:
         self._give_up(items, why, gap)
 
     def _give_up(self, items: list[_Item], error: str, gap: audit_pb2.AuditGap | None = None) -> None:
+        self._lose(len(items), error, gap)
+        for item in items:
+            if item.written is not None:
+                item.written.set_exception(unavailable(error))
+
+    def _lose(self, count: int, error: str, gap: audit_pb2.AuditGap | None = None) -> None:
         """Count what is lost, together with an earlier gap that could not be told."""
         with self._losing:
             before = gap or self._gap
             self._gap = before or audit_pb2.AuditGap(since_us=time.time_ns() // 1000, error=error)
-            self._gap.lost += len(items)
-            self.lost += len(items)
-        for item in items:
-            if item.written is not None:
-                item.written.set_exception(unavailable(error))
+            self._gap.lost += count
+            self.lost += count
 
 
 def unavailable(error: str) -> AuditUnavailable:

@@ -22,6 +22,7 @@ from triroute.router.audit.chronicle import plain
 from triroute.router.audit.entries import read_entries
 from triroute.router.audit.verify import verify
 from triroute.router.prompts import build
+from triroute.router.run import Run
 from triroute.router.service import Service
 from triroute.router.settings import Settings
 
@@ -133,6 +134,24 @@ async def test_outage_fails_what_is_required_and_nothing_else(service: Service, 
     assert kinds.count("log.gap") == 1
     assert service.pipeline.records.lost >= 2
     assert verify(given_settings.records).problems == []
+
+
+async def test_a_record_that_cannot_be_made_is_missed(
+    service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with monkeypatch.context() as broken:
+        broken.setattr(Run, "observed", lambda _: 1 / 0)
+        assert (await run(service, ask()))[-1].HasField("finish")
+        await settled(service)
+    assert "can't be made" in caplog.text
+    assert service.pipeline.records.lost == 1
+    await run(service, ask())
+    await settled(service)
+    gap = next(one.entry for one in read_entries(service.settings.records) if one.kind == "log.gap")
+    told = audit_pb2.AuditGap()
+    assert gap is not None
+    gap.event.detail.Unpack(told)
+    assert told.lost == 1
 
 
 async def test_log_tells_of_the_service(given_settings: Settings) -> None:
