@@ -148,7 +148,7 @@ class Triggered(Constraint):
             self._enter()
 
     def _push(self, token: int) -> None:
-        if len(self._tokens) % _BETWEEN == 0:
+        if not self._marks or len(self._tokens) >= self._marks[-1][0] + _BETWEEN:
             self._marks.append((len(self._tokens), self._segmenter.copy()))
             del self._marks[1:-_MOST_MARKS]
         self._tokens.append(token)
