@@ -59,7 +59,7 @@ def belongs(place: Place, file: Path) -> bool:
     names = [beside(place, what) for what in _BESIDE]
     databases = [beside(place, "content"), *([place] if isinstance(place, Path) else [])]
     names += [database.with_name(database.name + ending) for database in databases for ending in _OF_A_DATABASE]
-    names += names[0].parent.glob(f"{glob.escape(place.name)}.checkpoint.lost-*")
+    names += names[0].parent.glob(f"{glob.escape(place.name)}.*.lost-*")
     return any(_same(name, file) for name in names)
 
 

@@ -39,6 +39,7 @@ def contents(folder: Path) -> dict[str, bytes]:
         "r.sqlite.pub",
         "r.sqlite.checkpoint",
         "r.sqlite.checkpoint.lost-1",
+        "r.sqlite.pub.lost-1",
         "r.sqlite.content",
         "r.sqlite.content-journal",
         "link",
@@ -49,7 +50,8 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_no_file_of_the_log(log: Path, name: str) -> None:
     (log.parent / "link").symlink_to(log)
     os.link(log, log.parent / "hard")
-    (log.parent / "r.sqlite.checkpoint.lost-1").write_text("evidence")
+    for what in ("checkpoint", "pub"):
+        (log.parent / f"r.sqlite.{what}.lost-1").write_text("evidence")
     before = contents(log.parent)
     with pytest.raises(typer.BadParameter, match="belongs to the log"), output(log.parent / name, log, "OUT") as file:
         file.write_text("gone")
