@@ -84,7 +84,10 @@ def test_refusals_are_compared_as_well() -> None:
     assert dict(other.trial.judge.own.shadow.differ) == {("(refused)", "code"): 1}
 
 
-def test_shadow_that_breaks_is_counted_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_shadow_that_breaks_is_counted_and_logged_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "time", Clock())  # to log it may take long
     live = trial(broken(NEXT, lambda values: 1 / 0 > 0))
     for _ in range(3):
         decision, shadow = step(live, Request(text="x"))
