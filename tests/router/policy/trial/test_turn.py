@@ -84,10 +84,7 @@ def test_refusals_are_compared_as_well() -> None:
     assert dict(other.trial.judge.own.shadow.differ) == {("(refused)", "code"): 1}
 
 
-def test_shadow_that_breaks_is_counted_and_logged_once(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(turns, "time", Clock())  # to log it may take long
+def test_shadow_that_breaks_is_counted_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     live = trial(broken(NEXT, lambda values: 1 / 0 > 0))
     for _ in range(3):
         decision, shadow = step(live, Request(text="x"))
@@ -122,6 +119,12 @@ def test_slow_shadow_rests(monkeypatch: pytest.MonkeyPatch) -> None:
     assert live.trial is not None
     counts = live.trial.judge.own.shadow
     assert (counts.slow, counts.skipped, counts.differ.total() + counts.agree.total()) == (2, 3, 2)
+
+
+@pytest.fixture(autouse=True)
+def still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No policy is slow, whatever the machine does beside it."""
+    monkeypatch.setattr(turns, "time", Clock())
 
 
 class Clock:
