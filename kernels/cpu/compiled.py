@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -43,5 +44,16 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     Arguments are trusted: callers check shapes, since compiled code checks no bounds.
     """
     compile_: Callable[..., Any] = numba.njit(nogil=True, cache=True, error_model="numpy", boundscheck=False)
-    result: Callable[..., Any] = compile_(function)
-    return result
+    result: Any = compile_(function)
+    _name_apart(result._cache._cache_file)
+    kernel: Callable[..., Any] = result
+    return kernel
+
+
+def _name_apart(files: Any) -> None:
+    """Numba numbers the files of one function, and two processes that compile at once may give one number to two codes.
+
+    What is loaded by such a number may be another code than its index says.
+    """
+    numbered = files._data_name
+    files._data_name = lambda _: numbered(uuid.uuid4().int)
