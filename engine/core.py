@@ -17,7 +17,7 @@ from triroute.engine.modes.base import Mode
 from triroute.engine.output import Output
 from triroute.engine.sampler import Sampler
 from triroute.engine.scheduler import Scheduler
-from triroute.engine.segments import Segmenter, Track
+from triroute.engine.segments import Segmenter, Speech, Track
 from triroute.engine.sequence import Sequence, Sink
 from triroute.engine.stopwatch import measured
 from triroute.engine.text import TextStream
@@ -61,7 +61,11 @@ class Core:
         track = Track(plans, start)
         if request.segments or request.may_call:
             segmenter = Segmenter(
-                self.tokenizer, request.prompt_ids, may_call=request.may_call, parameters=request.parameters
+                self.tokenizer,
+                request.prompt_ids,
+                may_call=request.may_call,
+                parameters=request.parameters,
+                speech=Speech() if request.may_call else None,
             )
             track.watch(segmenter, {kind: number for number, (kind, _) in enumerate(request.segments, start=1)})
         return track

@@ -119,7 +119,10 @@ class Sequence:
         """Tell the client that no more comes."""
         output = len(self.tokens) - len(self.request.prompt_ids)
         usage = self.ledger.usage(len(self.request.prompt_ids), output)
-        self.sink(Finished(reason, usage, self.ledger.timings(), self._resumed_text + self.output.flush()))
+        if self.finish is None:  # it is ended from outside
+            self._track.calls(output, ended=True)
+        text, speech = self._resumed_text + self.output.flush(), self._track.spoken()
+        self.sink(Finished(reason, usage, self.ledger.timings(), text, speech))
 
     def _standing(self, commit: Commit) -> Commit:
         """A commit without the tokens that another mode is to write."""
@@ -139,7 +142,8 @@ class Sequence:
         track = self._track
         record = self.ledger.record(span, commit, kept, started, ended, batch, rows, track.number)
         calls = track.calls(len(self.tokens) - len(self.request.prompt_ids), ended=self.finish is not None)
-        self.sink(Committed(kept, text, record, commit.logprobs[: len(kept)], track.kind, track.plan, calls))
+        logprobs, speech = commit.logprobs[: len(kept)], track.spoken()
+        self.sink(Committed(kept, text, record, logprobs, track.kind, track.plan, calls, speech))
         track.turn()
 
     def _resume(self) -> tuple[int, ...]:

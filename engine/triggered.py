@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left
 from functools import lru_cache
 from itertools import takewhile
@@ -13,16 +12,12 @@ from numpy.typing import NDArray
 from triroute.engine.errors import EngineError
 from triroute.engine.grammar import Constraint, compiled
 from triroute.engine.segments import Segmenter
-from triroute.engine.segments.call import Call, Style
-from triroute.engine.segments.text import OPENINGS, Text
+from triroute.engine.segments.call import Call
+from triroute.engine.segments.text import OPENING_OF, OPENINGS, Text, half_opening
 from triroute.engine.tokenizer import Tokenizer
 from triroute.engine.types import FormatKind, ResponseFormat
 
 _ANYTHING = ResponseFormat(FormatKind.LARK, "start: /(?s:.*)/")
-_LONGEST = max(map(len, OPENINGS))
-_PREFIXES = sorted({opening[:end] for opening in OPENINGS for end in range(1, len(opening))}, key=len, reverse=True)
-_BEGUN = re.compile(b"`?(?:" + b"|".join(map(re.escape, _PREFIXES)) + rb")\Z")  # behind a backtick it is only named
-_OPENING_OF: dict[Style, bytes] = {style: opening for opening, style in OPENINGS.items()}
 _BETWEEN = 16  # tokens from one mark to the next
 _MOST_MARKS = 32
 
@@ -41,8 +36,7 @@ class Openings:
 
     def allowed(self, tail: bytes, *, may_open: bool) -> Bits:
         """What may come in free text that ends so: what completes an opening must be a call's beginning."""
-        found = _BEGUN.search(tail[-_LONGEST:])
-        begun = found.group() if found else b""
+        begun = half_opening(tail)
         mask = self._masks.get((begun, may_open))
         if mask is None:
             mask = self._masks[begun, may_open] = self._mask(begun, may_open=may_open)
@@ -161,7 +155,7 @@ class Triggered(Constraint):
         if not isinstance(part, Call):
             self._call = self._grammar = None
         elif part is not self._call:
-            opening = _OPENING_OF.get(part.style)
+            opening = OPENING_OF.get(part.style)
             self._call, self._since = part, len(self._tokens)
             self._grammar = None if opening is None else self._openings.follow(opening + part.text)
 

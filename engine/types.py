@@ -243,6 +243,7 @@ class BrokenCall:
 
 
 CallEvent = CallPiece | WrittenCall | BrokenCall
+Stretch = tuple[int, int]  # characters of the output's text: the first, and the one after the last
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +251,7 @@ class Committed:
     """Tokens and text that became final, and the pass behind them; log-probabilities of the tokens where asked for.
 
     `plan` ran in a segment of that `kind`: 0 is the request's, n the n-th of its segments. `calls`: what came of tool
-    calls, in order.
+    calls, in order; `speech`: what is now known to be outside of them.
     """
 
     token_ids: tuple[int, ...]
@@ -260,6 +261,7 @@ class Committed:
     kind: SegmentKind = SegmentKind.UNSPECIFIED
     plan: int = 0
     calls: tuple[CallEvent, ...] = ()
+    speech: tuple[Stretch, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +272,7 @@ class Finished:
     usage: Usage
     timings: Timings
     text: str = ""
+    speech: tuple[Stretch, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

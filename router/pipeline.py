@@ -211,7 +211,7 @@ class Pipeline:
                             told = run.take(event.commit)
                         case _:
                             finish = event.finish
-                            told = run.say(finish.text)
+                            told = run.say(finish.text, finish.speech)
                     if run.holds:
                         run.hold(told)
                         continue

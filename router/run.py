@@ -19,6 +19,7 @@ from triroute.router.features import written
 from triroute.router.fleet.rates import Grant
 from triroute.router.policy.trial.turn import Turn
 from triroute.router.segments import Segments, call_id, call_records, ran
+from triroute.router.speech import Speech
 from triroute.router.structured.attempt import GRAMMAR_OFF, Attempt, may_escalate
 from triroute.router.structured.calls import deltas
 from triroute.router.structured.check import Checked, unquoted
@@ -37,6 +38,7 @@ class Mark:
     passes: int = 0
     calls: int = 0
     broken_calls: int = 0
+    speech: tuple[int, int] = (0, 0)  # what is known of it, and given out
 
     def within(self, characters: int, tokens: int | None) -> bool:
         """Whether no more than so much had been written: in tokens, where they are known."""
@@ -75,6 +77,7 @@ class Run:
     unenforced: tuple[str, ...] = ()
     escalations: list[router_pb2.Escalation] = field(default_factory=list)
     _segments: Segments = field(default_factory=Segments)
+    _speech: Speech = field(default_factory=Speech)
     _text: list[str] = field(default_factory=list)
     _marks: list[Mark] = field(default_factory=list)
     _held: list[tuple[int, router_pb2.GenerateEvent]] = field(default_factory=list)  # after so many commits
@@ -91,17 +94,17 @@ class Run:
         self.token_ids += commit.token_ids
         self.calls += commit.calls
         self.broken_calls += commit.broken_calls
-        events = self.say(commit.text, commit.token_ids, commit.logprobs)
+        events = self.say(commit.text, commit.speech, commit.token_ids, commit.logprobs)
         if self.request.may_call:
             events += [router_pb2.GenerateEvent(tool_call=d) for d in deltas(self.request_id, commit.call_pieces)]
-        self._marks.append(
-            Mark(len(self.token_ids), self.characters, len(self.passes), len(self.calls), len(self.broken_calls))
-        )
+        counts = (len(self.token_ids), self.characters, len(self.passes), len(self.calls), len(self.broken_calls))
+        self._marks.append(Mark(*counts, (len(self._speech.known), self._speech.at)))
         return events
 
     def say(
         self,
         text: str,
+        speech: Iterable[engine_pb2.Stretch] = (),
         token_ids: Iterable[int] = (),
         logprobs: Iterable[decoding_pb2.TokenLogprob] = (),
     ) -> list[router_pb2.GenerateEvent]:
@@ -109,9 +112,11 @@ class Run:
         self.characters += len(text)
         self._text.append(text)
         delta = router_pb2.Delta(text=text, token_ids=token_ids, logprobs=logprobs)
+        if self.request.may_call:
+            delta.content = self._speech.take(text, speech)
         if self._segments.known:
             delta.segment, delta.kind = len(self._segments.known) - 1, self._segments.known[-1][0]
-        return [router_pb2.GenerateEvent(delta=delta)] if text or delta.token_ids else []
+        return [router_pb2.GenerateEvent(delta=delta)] if text or delta.token_ids or delta.content else []
 
     def interrupt(self) -> None:
         """The engine was lost; another one goes on."""
@@ -180,6 +185,7 @@ class Run:
         last.passes.extend(passes)
         last.kept_tokens = mark.tokens
         self._text = [self.text[: mark.characters]]
+        self._speech.cut(*mark.speech, self.text)
         self._held = [(number, event) for number, event in self._held if number <= kept]
         self.characters = mark.characters
         del self._marks[kept:], self.token_ids[mark.tokens :], self.passes[mark.passes :]

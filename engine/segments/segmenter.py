@@ -6,21 +6,32 @@ import copy
 from collections.abc import Sequence
 from dataclasses import replace
 
+from triroute.engine.segments.call import Call
 from triroute.engine.segments.fence import fence_at_end
 from triroute.engine.segments.part import Part
-from triroute.engine.segments.text import Text
+from triroute.engine.segments.speech import Speech
+from triroute.engine.segments.text import OPENING_OF, Text
 from triroute.engine.segments.thinking import thinking_at_end
 from triroute.engine.tokenizer import Tokenizer
-from triroute.engine.types import CallEvent, CallPiece, Parameters, SegmentKind, WrittenCall
+from triroute.engine.types import CallEvent, CallPiece, Parameters, SegmentKind, Stretch, WrittenCall
 
 _PROMPT_TAIL = 24  # tokens of the prompt that may leave something open
 
 
 class Segmenter:
-    """Pushing tokens one by one or many at once comes to the same. `parameters`: see Request."""
+    """Pushing tokens one by one or many at once comes to the same. `parameters`: see Request.
+
+    `speech` is told of calls as well; copies have none.
+    """
 
     def __init__(
-        self, tokenizer: Tokenizer, prompt_ids: Sequence[int], *, may_call: bool, parameters: Parameters | None = None
+        self,
+        tokenizer: Tokenizer,
+        prompt_ids: Sequence[int],
+        *,
+        may_call: bool,
+        parameters: Parameters | None = None,
+        speech: Speech | None = None,
     ) -> None:
         self._tokenizer = tokenizer
         self._text = Text(may_call=may_call, parameters=parameters or {})
@@ -28,6 +39,8 @@ class Segmenter:
         self._part: Part = thinking_at_end(tail) or fence_at_end(tail) or self._text
         self._tokens = 0
         self.begun = 0  # calls, so far
+        self._begun_before = 0  # when the part was opened
+        self._speech = speech
 
     @property
     def kinds(self) -> tuple[SegmentKind, ...]:
@@ -43,6 +56,7 @@ class Segmenter:
         """Another one, at the same place."""
         twin = copy.copy(self)
         twin._text = copy.copy(self._text)
+        twin._speech = None
         twin._part = twin._text if self._part is self._text else self._part.copy()
         return twin
 
@@ -50,19 +64,40 @@ class Segmenter:
         """Take the next token of the output; what becomes known of tool calls with it."""
         rest: bytes | None = self._bytes(token)
         calls: tuple[CallEvent, ...] = ()
+        if self._speech is not None:
+            self._speech.push(self._tokenizer.token_bytes(token), len(rest or b""))
         while rest:
             part = self._part
             rest = part.feed(rest, self._tokens)
             calls += self._calls()
             if rest is not None:
                 self._part = part.opened or self._text
+                self._turn(part, len(rest))
         self._tokens += 1
         return calls
 
     def end(self) -> tuple[CallEvent, ...]:
         """The output is over; what becomes known of tool calls with that."""
         self._part.end(self._tokens)
-        return self._calls()
+        calls = self._calls()
+        if self._speech is not None:
+            self._speech.end(called=self.begun > self._begun_before)
+        return calls
+
+    def spoken(self) -> tuple[Stretch, ...]:
+        """What is now known to be outside of tool calls, each part of the text once."""
+        if self._speech is None:
+            return ()
+        return self._speech.take(self._part.undecided if isinstance(self._part, Text) else 0)
+
+    def _turn(self, left: Part, rest: int) -> None:
+        """One part has ended, with so many bytes to come, and the next begun."""
+        if self._speech is not None:
+            if isinstance(left, Call):
+                self._speech.close(rest, called=self.begun > self._begun_before)
+            if isinstance(self._part, Call):
+                self._speech.open(rest + len(OPENING_OF.get(self._part.style, b"")))
+        self._begun_before = self.begun
 
     def _calls(self) -> tuple[CallEvent, ...]:
         if not self._part.calls:

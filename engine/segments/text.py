@@ -17,6 +17,9 @@ OPENINGS = {
     b"<|python_tag|>": Style.PYTHON,
     b"[TOOL_CALLS]": Style.BRACKET,
 }
+OPENING_OF = {style: opening for opening, style in OPENINGS.items()}
+_HALVES = sorted({opening[:end] for opening in OPENINGS for end in range(1, len(opening))}, key=len, reverse=True)
+_HALF = re.compile(b"`?(?:" + b"|".join(map(re.escape, _HALVES)) + rb")\Z")  # behind a backtick it is only named
 _TAG = re.compile(b"(?<!`)(?:" + b"|".join(map(re.escape, [*OPENINGS, *CLOSINGS])) + b")")  # `<tag>` only names it
 _LONGEST_TAG = 16
 _BARE = re.compile(
@@ -50,6 +53,14 @@ class Text:
     def tail(self) -> bytes:
         """What an opening may have begun in."""
         return self._lead or self._line
+
+    @property
+    def undecided(self) -> int:
+        """Bytes at the end that may be the beginning of a call."""
+        if self._lead is not None:
+            return len(self._lead)
+        half = half_opening(self._line)
+        return 0 if half.startswith(b"`") else len(half)
 
     def feed(self, data: bytes, token: int) -> bytes | None:
         self.opened = None
@@ -114,3 +125,9 @@ class Text:
             self.kinds = _PLAN
         elif (whole or len(line) >= _KNOWN_AFTER) and line.strip() and line[:1] not in (b" ", b"\t"):
             self.kinds = _PROSE
+
+
+def half_opening(tail: bytes) -> bytes:
+    """The beginning of an opening that `tail` ends with, and a backtick before it, where there is one."""
+    found = _HALF.search(tail[-_LONGEST_TAG:])
+    return found.group() if found else b""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from triroute.engine.modes.base import Mode
 from triroute.engine.segments.segmenter import Segmenter
-from triroute.engine.types import BrokenCall, CallEvent, CallPiece, ModeName, Plan, SegmentKind
+from triroute.engine.types import BrokenCall, CallEvent, CallPiece, ModeName, Plan, SegmentKind, Stretch
 
 
 class Track:
@@ -38,6 +38,7 @@ class Track:
         if self._segmenter is not None:
             for token in tokens:
                 self._segmenter.push(token)
+            self._segmenter.spoken()
             self._enter(*self._wanted(self._segmenter.kinds))
 
     def follow(self, tokens: Sequence[int]) -> int:
@@ -64,6 +65,10 @@ class Track:
         told = tuple(call for call in calls if call.end <= tokens)
         late = [call for call in calls if call.end > tokens and not isinstance(call, CallPiece)]
         return told + tuple(BrokenCall(call.first, tokens) for call in late[:1] if call.first < tokens)
+
+    def spoken(self) -> tuple[Stretch, ...]:
+        """What became known of speech, after `calls`."""
+        return self._segmenter.spoken() if self._segmenter is not None else ()
 
     def turn(self) -> None:
         """Begin the next segment where the text has opened one, and the mode may change."""

@@ -32,6 +32,7 @@ from triroute.engine.types import (
     Sampling,
     SegmentKind,
     Started,
+    Stretch,
     TokenLogprob,
     WrittenCall,
 )
@@ -107,9 +108,14 @@ def from_event(event: Started | Committed | Finished) -> engine_pb2.GenerateEven
                 _add_call(commit, call)
             commit.passes.append(_pass(event.record))
             commit.logprobs.extend(_logprob(one) for one in event.logprobs)
+            commit.speech.extend(_stretches(event.speech))
             return engine_pb2.GenerateEvent(commit=commit)
         case Finished():
             return engine_pb2.GenerateEvent(finish=_finish(event))
+
+
+def _stretches(speech: tuple[Stretch, ...]) -> list[engine_pb2.Stretch]:
+    return [engine_pb2.Stretch(start=start, end=end) for start, end in speech]
 
 
 def from_costs(costs: Costs) -> engine_pb2.Costs:
@@ -289,6 +295,7 @@ def _finish(event: Finished) -> engine_pb2.Finish:
     return engine_pb2.Finish(
         reason=decoding_pb2.FinishReason.ValueType(event.reason),
         text=event.text,
+        speech=_stretches(event.speech),
         usage=decoding_pb2.Usage(
             prompt_tokens=usage.prompt_tokens,
             completion_tokens=usage.completion_tokens,

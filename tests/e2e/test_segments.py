@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
@@ -71,6 +72,10 @@ def said(events: list[router_pb2.GenerateEvent]) -> tuple[str, list[int]]:
     return text, [token for event in events for token in event.delta.token_ids]
 
 
+def content(events: list[router_pb2.GenerateEvent]) -> str:
+    return "".join(event.delta.content for event in events)
+
+
 def test_modes_change_inside_an_answer_and_the_text_does_not(segmented: Running) -> None:
     events = list(segmented.stub.Generate(ask()))
     assert said(events) == said(list(segmented.stub.Generate(ask("plain"))))
@@ -112,6 +117,7 @@ def test_an_engine_that_dies_in_a_segment(segmented: Running) -> None:
     events += list(stream)
     assert events[-1].finish.resumes == 1
     assert said(events) == whole
+    assert content(events) == re.sub("<tool_call>.*</tool_call>", "", whole[0])
     numbers = [segment.index for segment in events[-1].finish.segments]
     assert numbers == list(range(len(numbers)))
     record = segmented.stub.GetRecord(router_pb2.GetRecordRequest(id=events[0].decision.request_id))

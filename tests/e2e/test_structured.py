@@ -81,6 +81,11 @@ def call(kind: Choice.Kind.ValueType, *, name: str = "", one_call: bool = False)
     return asked
 
 
+def content(events: list[router_pb2.GenerateEvent]) -> str:
+    assert all(event.delta.HasField("content") for event in events if event.HasField("delta"))
+    return "".join(event.delta.content for event in events)
+
+
 def said(events: list[router_pb2.GenerateEvent]) -> str:
     return "".join(event.delta.text for event in events)
 
@@ -195,24 +200,27 @@ def forced(text: str, parameters: object, *tags: str) -> router_pb2.GenerateRequ
 
 NUMBER = {"type": "object", "properties": {"n": {"type": "integer"}}}
 RUN = '<tool_call>[{"name": "run", "arguments": {"n": %s}}]</tool_call>'
+BAD = '<tool_call>[{"name": "\\q", "arguments": {"n": 1}}]</tool_call>'
 
 
 @pytest.mark.parametrize(
-    ("text", "calls"),
+    ("text", "calls", "outside"),
     [
-        (f"<think>maybe {RUN % 1}</think>{RUN % 12345}", ['{"n": 12345}']),
-        (f"```\n{RUN % 1}\n```\n", []),
-        (f"{RUN % 1} and {RUN % 2}", ['{"n": 1}', '{"n": 2}']),
-        (f"<tool_call>\n{(RUN % 1)[12:-13]}\n</tool_call>", ['{"n": 1}']),
-        ('<tool_call>[{"name": "run", "arguments": {"n"</tool_call>' + RUN % 2, ['{"n": 2}']),
-        ('<tool_call>[{"name": "\\q", "arguments": {"n": 1}}]</tool_call>', []),
-        ('<tool_call>[{"name": "\\ud800", "arguments": {"n": 1}}]</tool_call>', ['{"n": 1}']),
+        (f"<think>maybe {RUN % 1}</think>{RUN % 12345}", ['{"n": 12345}'], f"<think>maybe {RUN % 1}</think>"),
+        (f"```\n{RUN % 1}\n```\n", [], f"```\n{RUN % 1}\n```\n"),
+        (f"{RUN % 1} and {RUN % 2}", ['{"n": 1}', '{"n": 2}'], " and "),
+        (f"<tool_call>\n{(RUN % 1)[12:-13]}\n</tool_call>", ['{"n": 1}'], ""),
+        ('<tool_call>[{"name": "run", "arguments": {"n"</tool_call>' + RUN % 2, ['{"n": 2}'], ""),
+        (BAD, [], BAD),  # it is no call
+        ('<tool_call>[{"name": "\\ud800", "arguments": {"n": 1}}]</tool_call>', ['{"n": 1}'], ""),
     ],
 )
-def test_calls_are_streamed_as_they_are_finished(structured: Running, text: str, calls: list[str]) -> None:
+def test_calls_are_streamed_as_they_are_finished(
+    structured: Running, text: str, calls: list[str], outside: str
+) -> None:
     events = list(structured.stub.Generate(forced(text, NUMBER)))
     finish = events[-1].finish
-    assert said(events) == text
+    assert (said(events), content(events)) == (text, outside)
     assert [call.arguments_json for call in finish.tool_calls] == calls
     pieces = [event.tool_call for event in events if event.HasField("tool_call")]
     for call in finish.tool_calls:
@@ -274,11 +282,26 @@ def test_the_command_line_asks_for_strict_tools_and_tells_their_check(structured
 
 
 @pytest.mark.parametrize(
-    ("stop", "calls", "path"), [("</tool_call>", 1, ""), ('"n"', 0, "tool_calls"), (" more", 1, ""), ("more <", 1, "")]
+    ("stop", "calls", "path", "outside"),
+    [("</tool_call>", 1, "", ""), ('"n"', 0, "tool_calls", ""), (" more", 1, "", ""), ("more <", 1, "", " ")],
 )
-def test_what_a_stop_cuts_off_is_no_call(structured: Running, stop: str, calls: int, path: str) -> None:
+def test_what_a_stop_cuts_off_is_no_call(structured: Running, stop: str, calls: int, path: str, outside: str) -> None:
     """All of the text comes with one commit, so that the reader of calls has seen what is cut off."""
     asked = forced(f"{RUN % 1} more {RUN % 2}", NUMBER)
     asked.sampling.stop.append(stop)
-    finish = list(structured.stub.Generate(asked))[-1].finish
-    assert (len(finish.tool_calls), finish.check.path) == (calls, path)
+    events = list(structured.stub.Generate(asked))
+    finish = events[-1].finish
+    assert (len(finish.tool_calls), finish.check.path, content(events)) == (calls, path, outside)
+
+
+def test_what_was_given_up_is_not_told(structured: Running) -> None:
+    """A wrong call is written again by a policy that says so, and what is around it with it."""
+    asked = call(Choice.KIND_AUTO)
+    asked.tags.append("again")
+    asked.tools[0].strict = True
+    asked.response_format.regex = (
+        r'Well, <tool_call>\{"name": "weather", "arguments": \{"city": [1-9]{4}\}\}</tool_call>, yes'
+    )
+    events = list(structured.stub.Generate(asked))
+    assert {escalation.check.path for escalation in events[-1].finish.escalations} == {"tool_calls[0].arguments.city"}
+    assert content(events) == "Well, , yes"
