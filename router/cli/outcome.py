@@ -19,6 +19,7 @@ class Outcome:
     decision: router_pb2.Decision = field(default_factory=router_pb2.Decision)
     finish: router_pb2.Finish = field(default_factory=router_pb2.Finish)
     text: str = ""
+    content: str = ""  # of it what is outside of tool calls
     token_ids: list[int] = field(default_factory=list)
     logprobs: list[decoding_pb2.TokenLogprob] = field(default_factory=list)
     unenforced: tuple[str, ...] = ()
@@ -76,6 +77,7 @@ class Outcome:
         }
         finish = self.finish
         if finish.tool_calls:
+            answer["content"] = self.content
             answer["tool_calls"] = [_call(call) for call in finish.tool_calls]
         if finish.HasField("check"):
             answer["check"] = _check(finish.check)
@@ -110,6 +112,7 @@ async def run(
                 case "delta":
                     outcome.first_seconds = outcome.first_seconds or time.perf_counter() - began
                     outcome.text += event.delta.text
+                    outcome.content += event.delta.content
                     outcome.token_ids += event.delta.token_ids
                     outcome.logprobs += event.delta.logprobs
                     on_text(event.delta.text)

@@ -35,8 +35,10 @@ def test_nothing_is_said_of_what_was_not_asked_for() -> None:
 
 
 def test_calls_go_into_the_next_step() -> None:
-    outcome = Outcome()
+    outcome = Outcome(text="Well. <tool_call>", content="Well. ")
     outcome.finish.tool_calls.append(chat_pb2.ToolCall(id="call_1", name="find", arguments_json='{"n": 1}'))
-    turn = {"role": "assistant", "tool_calls": outcome.as_json()["tool_calls"]}
+    told = outcome.as_json()
+    turn = {"role": "assistant", "content": told["content"], "tool_calls": told["tool_calls"]}
     request = build({"messages": [turn]}, "a step")
+    assert request.chat.messages[0].content == "Well. "
     assert request.chat.messages[0].tool_calls == outcome.finish.tool_calls
