@@ -214,10 +214,10 @@ def test_logprobs_of_raw_text() -> None:
 
 
 def test_raw_text_in_chunks() -> None:
-    told = [Completion.model_validate(one) for one in chunks([said("a"), said("b"), ended(LENGTH)], prompt="x")]
-    assert [one.choices[0].text for one in told] == ["", "a", "b", ""]
-    assert told[-1].choices[0].finish_reason == "length"
-    assert {one.object for one in told} == {"text_completion"}
+    told = chunks([said("a"), said("b"), ended(LENGTH)], prompt="x")
+    assert [one["choices"][0]["text"] for one in told] == ["", "a", "b", ""]
+    assert [one["choices"][0]["finish_reason"] for one in told] == [None, None, None, "length"]
+    assert Completion.model_validate(told[-1]).object == "text_completion"
 
 
 @pytest.mark.parametrize(

@@ -65,9 +65,7 @@ async def test_server_span(client: openai.AsyncOpenAI, exporter: InMemorySpanExp
     }
 
 
-async def test_raw_text_and_requests_without_a_trace(
-    client: openai.AsyncOpenAI, exporter: InMemorySpanExporter
-) -> None:
+async def test_raw_text_and_odd_traces(client: openai.AsyncOpenAI, exporter: InMemorySpanExporter) -> None:
     for headers in ({}, {"traceparent": "00-zz-1"}):
         exporter.clear()
         await client.completions.create(model="fake-1", prompt="go on", max_tokens=3, extra_headers=headers)
