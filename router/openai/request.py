@@ -32,6 +32,15 @@ from triroute.router.prompts import build
 _MOST_NODES = 500_000  # objects and lists: reading so many takes a quarter of a second, in which no step goes on
 _SHORT, _LONG = 40, 200  # characters of a value and of a key that are repeated
 _FORMATS = ("json_schema", "regex", "lark")
+_TYPES = {
+    "model_type": "an object",
+    "dict_type": "an object",
+    "list_type": "a list",
+    "string_type": "text",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+}
 _INSIDE: dict[tuple[str, ...], type[BaseModel]] = {
     ("messages",): Turn,
     ("messages", "tool_calls"): Call,
@@ -155,9 +164,13 @@ def _told(body: type[BaseModel], error: ErrorDetails) -> tuple[str, str]:
             return _path(where), "is missing"
         case "extra_forbidden":
             return _path(where), f"unknown key{_meant(body, where)}"
+        case "literal_error" | "enum":
+            return _path(where), f"{_kind(error['input'])} is not {error['ctx']['expected']}"
         case own if own in OWN:
             return _path(where), why
-    return _path(where), f"{why[0].lower()}{why[1:]}, not {_kind(error['input'])}"
+        case kind if kind in _TYPES:
+            return _path(where), f"expected {_TYPES[kind]}, found {_kind(error['input'])}"
+    return _path(where), f"{why.replace('Input should be', 'must be')}, found {_kind(error['input'])}"
 
 
 def _meant(body: type[BaseModel], where: tuple[int | str, ...]) -> str:

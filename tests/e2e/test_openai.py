@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
 import openai
@@ -21,6 +23,9 @@ from triroute.router.settings import Settings
 
 from .conftest import Receiver, Running
 
+ROOT = Path(__file__).parents[2]
+PAGES = [(ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/openai.md")]
+EXAMPLES = [block for page in PAGES for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL)]
 KEY = "open sesame"
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 ASKED: list[Any] = [{"role": "user", "content": "Write a Python function that adds two numbers."}]
@@ -67,6 +72,17 @@ def by_grpc(served: Running, most: int) -> str:
     sampling = chat_pb2.Sampling(max_tokens=most, temperature=0.7, seed=5)
     request = router_pb2.GenerateRequest(chat=chat_pb2.Chat(messages=[message]), sampling=sampling)
     return "".join(event.delta.text for event in served.stub.Generate(request))
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=range(len(EXAMPLES)))
+def test_examples_of_the_pages(served: Running, example: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each goes on from the client that the first lines make."""
+    first = [line for line in EXAMPLES[0].splitlines() if "OpenAI" in line and line not in example]
+    code = "\n".join([*first, example]).replace("127.0.0.1:50152", served.service.http.address)
+    names: dict[str, Any] = {}
+    exec(code.replace('api_key="none"', f'api_key="{KEY}"'), names)
+    names["client"].close()
+    assert capsys.readouterr().out.strip()
 
 
 def test_chat_is_what_grpc_gives(served: Running, client: openai.OpenAI, model: str) -> None:
@@ -154,6 +170,7 @@ def test_tools_in_a_loop(client: openai.OpenAI, model: str) -> None:
     (same,) = whole.choices[0].message.tool_calls or ()
     assert same.type == "function"
     assert same.function.arguments == call.function.arguments
+    assert (done.choices[0].message.content or None, whole.choices[0].message.content) == (None, None)
     turns.append(whole.choices[0].message.model_dump())
     turns.append({"role": "tool", "tool_call_id": same.id, "content": "Sunny, 24 degrees."})
     last = client.chat.completions.create(model=model, messages=turns, tools=[WEATHER], max_tokens=20)

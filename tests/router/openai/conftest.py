@@ -9,6 +9,7 @@ from typing import Any
 
 import openai
 import pytest
+import pytest_asyncio
 
 from triroute.router.service import Service
 from triroute.router.settings import Settings
@@ -16,24 +17,28 @@ from triroute.router.settings import Settings
 from .. import fake_engine
 
 
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return settings_in(tmp_path_factory.mktemp("openai"))
+
+
+def settings_in(folder: Path) -> Settings:
     return Settings(
         listen="127.0.0.1:0",
         http="127.0.0.1:0",
-        records=tmp_path / "r.sqlite",
+        records=folder / "r.sqlite",
         engine=fake_engine.command(),
         otlp_endpoint="",
     )
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def service(settings: Settings) -> AsyncIterator[Service]:
     async with Service(settings) as running:
         yield running
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def client(service: Service) -> AsyncIterator[openai.AsyncOpenAI]:
     async with client_of(service) as one:
         yield one

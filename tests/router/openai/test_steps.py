@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -16,10 +17,11 @@ from triroute.proto import router_pb2
 from triroute.router.http.door import LONGEST_BODY
 from triroute.router.http.listener import MOST_CONNECTIONS
 from triroute.router.service import Service
-from triroute.router.settings import Settings
 
 from .. import fake_engine
-from .conftest import client_of, user
+from .conftest import client_of, settings_in, user
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 MODEL = fake_engine.MODEL
 TEXT = fake_engine.text(fake_engine.output(3, 6))
@@ -178,8 +180,8 @@ async def test_a_bug_is_told_without_its_words(
     assert "failed by a bug of ours" in caplog.text
 
 
-async def test_overload(settings: Settings) -> None:
-    async with Service(replace(settings, most_in_flight=0)) as service:
+async def test_overload(tmp_path: Path) -> None:
+    async with Service(replace(settings_in(tmp_path), most_in_flight=0)) as service:
         status, head, told = await answer(service, asked())
     assert (status, told["error"]["type"], told["error"]["code"]) == (429, "rate_limit_error", "overloaded")
     assert ("retry-after: 1\r\n" in head, "retry-after-ms: 250" in head) == (True, True)
@@ -210,8 +212,8 @@ async def test_a_step_that_says_nothing_for_long_is_waited_for(
     assert "".join([chunk.choices[0].delta.content or "" async for chunk in stream]) == TEXT
 
 
-async def test_steps_do_not_take_the_connections_of_others(settings: Settings) -> None:
-    async with Service(replace(settings, most_in_flight=8)) as service:
+async def test_steps_do_not_take_the_connections_of_others(tmp_path: Path) -> None:
+    async with Service(replace(settings_in(tmp_path), most_in_flight=8)) as service:
         assert service.http._server is not None
         assert service.http._server.config.most_connections == MOST_CONNECTIONS + 8  # type: ignore[attr-defined]
 
@@ -225,8 +227,8 @@ async def streaming(service: Service, tokens: int) -> AsyncIterator[asyncio.Stre
     writer.close()
 
 
-async def test_drain_lets_steps_finish_and_takes_no_more(service: Service) -> None:
-    async with streaming(service, 30) as reader:
+async def test_drain_lets_steps_finish_and_takes_no_more(tmp_path: Path) -> None:
+    async with Service(settings_in(tmp_path)) as service, streaming(service, 30) as reader:
         draining = asyncio.create_task(service.drain())
         await asyncio.sleep(0)
         status, head, told = await answer(service, asked())
@@ -236,8 +238,8 @@ async def test_drain_lets_steps_finish_and_takes_no_more(service: Service) -> No
             await draining
 
 
-async def test_stopping_breaks_streams_off_with_words(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
-    async with Service(settings) as service, streaming(service, 100_000) as reader:
+async def test_stopping_breaks_streams_off_with_words(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with Service(settings_in(tmp_path)) as service, streaming(service, 100_000) as reader:
         await service.__aexit__(None, None, None)
         told = (await reader.read()).decode()
         assert '"code":"stopping"' in told
@@ -272,10 +274,10 @@ async def test_requests_that_are_none(
     assert "access-control" not in told_head
 
 
-async def test_long_bodies(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_long_bodies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As long as messages by gRPC; by a thread of their own where they are long; and elsewhere none."""
     size = 600_000
-    async with Service(replace(settings, message_bytes=size)) as service:
+    async with Service(replace(settings_in(tmp_path), message_bytes=size)) as service:
         fits = asked(max_tokens=2)
         fits += b" " * (size - len(fits))
         by: list[object] = []
@@ -294,8 +296,8 @@ async def test_long_bodies(settings: Settings, monkeypatch: pytest.MonkeyPatch) 
         assert (await answer(service, b"x" * (LONGEST_BODY + 1), "/ui/login"))[0] == 413
 
 
-async def test_the_token_is_the_key(settings: Settings) -> None:
-    async with Service(replace(settings, http_token="open sesame")) as service:
+async def test_the_token_is_the_key(tmp_path: Path) -> None:
+    async with Service(replace(settings_in(tmp_path), http_token="open sesame")) as service:
         async with client_of(service, "open sesame") as client:
             assert (await client.models.list()).data
         async with client_of(service, "wrong") as client:
@@ -308,8 +310,8 @@ async def test_the_token_is_the_key(settings: Settings) -> None:
         assert (long[0], long[2]["error"]["code"]) == (401, "invalid_api_key")
 
 
-async def test_beyond_this_machine_it_needs_a_token(settings: Settings) -> None:
-    async with Service(replace(settings, http="0.0.0.0:0")) as service:
+async def test_beyond_this_machine_it_needs_a_token(tmp_path: Path) -> None:
+    async with Service(replace(settings_in(tmp_path), http="0.0.0.0:0")) as service:
         for path in ("/v1/chat/completions", "/v1/nothing"):
             status, _, told = await answer(service, asked(), path)
             assert (status, told["error"]["type"], "--http-token" in told["error"]["message"]) == (

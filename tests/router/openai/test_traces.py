@@ -17,6 +17,8 @@ from triroute.router.service import Service
 from .. import fake_engine
 from .conftest import user
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 HEADERS = {"traceparent": f"00-{TRACE}-{PARENT}-01", "tracestate": "vendor=opaque,other=1"}
 CHAT, TEXT = "POST /v1/chat/completions", "POST /v1/completions"
