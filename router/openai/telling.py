@@ -44,7 +44,7 @@ class Telling:
         self._request = request
         self._words = _Words(pipeline.engine)
         self._headers: dict[str, str] = {}
-        self._begun = False
+        self._begun = self._answered = False  # a stream; an answer that is whole
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Tell all of it, or end the step where the caller leaves."""
@@ -57,7 +57,7 @@ class Telling:
         leaving.cancel()
         telling.cancel()
         await asyncio.gather(telling, leaving, return_exceptions=True)
-        if stopping:
+        if stopping and telling.cancelled():
             await self._break_off(STOPPING, send)
 
     async def _tell(self, send: Send) -> None:
@@ -74,7 +74,7 @@ class Telling:
             if self._asked.stream:
                 await send({"type": "http.response.body", "body": _DONE, "more_body": False})
             else:
-                await _whole(JSONResponse(answer.whole(), headers=self._headers), send)
+                await self._whole(JSONResponse(answer.whole(), headers=self._headers), send)
 
     async def _answer(self, events: AsyncGenerator[router_pb2.GenerateEvent, None], send: Send) -> Answer:
         decision = (await anext(events)).decision
@@ -99,15 +99,20 @@ class Telling:
 
     async def _break_off(self, problem: Problem, send: Send) -> None:
         """Say why; as an event, where the stream has begun."""
-        if not self._begun:
-            await _whole(problem.response(self._headers), send)
-            return
-        await _say([problem.body()], send, more=False)
+        if self._begun:
+            await _say([problem.body()], send, more=False)
+        elif not self._answered:
+            await self._whole(problem.response(self._headers), send)
+
+    async def _whole(self, response: JSONResponse, send: Send) -> None:
+        self._answered = True
+        await send({"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers})
+        await send({"type": "http.response.body", "body": response.body, "more_body": False})
 
     def _entry(self) -> Entry:
         headers = {name: ",".join(self._request.headers.getlist(name)) for name in _TRACE}
-        path = self._request.url.path
-        return by_http(path, path, self._request.url.scheme, headers, self._status)
+        url = self._request.url
+        return by_http(url.path, url.scheme, headers, self._status, stream=self._asked.stream)
 
     def _status(self, reason: str) -> int:
         if self._begun or not reason:
@@ -135,11 +140,6 @@ async def _say(chunks: list[dict[str, Any]], send: Send, *, more: bool = True) -
     if chunks:
         body = b"".join(b"data: " + json.dumps(chunk, separators=(",", ":")).encode() + b"\n\n" for chunk in chunks)
         await send({"type": "http.response.body", "body": body, "more_body": more})
-
-
-async def _whole(response: JSONResponse, send: Send) -> None:
-    await send({"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers})
-    await send({"type": "http.response.body", "body": response.body, "more_body": False})
 
 
 async def _left(receive: Receive) -> None:

@@ -21,6 +21,7 @@ class Entry:
     about: Mapping[str, str]
     headers: Mapping[str, str]
     status: Callable[[str], int] = lambda reason: 0
+    stream: bool = True  # whether the output comes as it is written
 
     def end(self, span: trace.Span, reason: str, error: str) -> None:
         """What the span says of the end. What the caller did wrong is no error of an HTTP server."""
@@ -38,12 +39,12 @@ def by_grpc(metadata: Mapping[str, str]) -> Entry:
     return Entry(names.SERVER, {names.RPC_SYSTEM: "grpc", names.RPC_METHOD: names.SERVER}, metadata)
 
 
-def by_http(route: str, path: str, scheme: str, headers: Mapping[str, str], status: Callable[[str], int]) -> Entry:
-    """A POST."""
+def by_http(path: str, scheme: str, headers: Mapping[str, str], status: Callable[[str], int], *, stream: bool) -> Entry:
+    """A POST to a path that is a route."""
     about: dict[str, str] = {
         names.HTTP_METHOD: "POST",
-        names.HTTP_ROUTE: route,
+        names.HTTP_ROUTE: path,
         names.URL_PATH: path,
         names.URL_SCHEME: scheme,
     }
-    return Entry(names.HTTP_SERVER.format(route=route), about, headers, status)
+    return Entry(names.HTTP_SERVER.format(route=path), about, headers, status, stream)

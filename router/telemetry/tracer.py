@@ -83,7 +83,7 @@ class Telemetry:
         here = trace.set_span_in_context(server)
         if run.decision is not None:
             self._span(names.ROUTE, here, spans.route(run), run.arrived_ns, run.decided_ns)
-            self._chat(run, here, model, words() if run.captures is Capture.CONTENT else None)
+            self._chat(run, entry, here, model, words() if run.captures is Capture.CONTENT else None)
         entry.end(server, run.reason, run.error)
         self._remember(run, server)
         server.end(run.ended_ns)
@@ -98,11 +98,10 @@ class Telemetry:
         if self._export is not None:
             self._export.close()
 
-    def _chat(self, run: Run, parent: Context, model: str, words: Mapping[int, str] | None) -> None:
+    def _chat(self, run: Run, entry: Entry, parent: Context, model: str, words: Mapping[int, str] | None) -> None:
         operation = "text_completion" if run.request.text else "chat"
-        chat = self._tracer.start_span(
-            f"{operation} {model}", parent, attributes=spans.chat(run, operation, model), start_time=run.decided_ns
-        )
+        about = spans.chat(run, operation, model) | {names.STREAM: entry.stream}
+        chat = self._tracer.start_span(f"{operation} {model}", parent, attributes=about, start_time=run.decided_ns)
         if run.passes:
             self._decoding(run, trace.set_span_in_context(chat), words)
         for event in rare(run):

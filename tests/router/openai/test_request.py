@@ -7,8 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from triroute.proto import chat_pb2, decoding_pb2, router_pb2
+from triroute.router.convert.checks import violations
 from triroute.router.openai import body
 from triroute.router.openai.errors import Problem, Refused
 from triroute.router.openai.request import Asked, chat, text
@@ -290,6 +293,33 @@ def test_what_is_wrong_with_raw_text(given: dict[str, Any], param: str, says: st
 def test_bodies_that_are_none(given: bytes, says: str) -> None:
     problem = refused(given)
     assert (problem.param, says in problem.message) == (None, True)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just("auto") | st.just(2**70),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8) | st.just("type"), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+KNOWN = {chat: body.ChatBody, text: body.TextBody}
+WELL = {chat: {"messages": [USER]}, text: {"prompt": "x"}}
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data(), read=st.sampled_from([chat, text]))
+def test_any_json_is_a_step_or_refused(data: st.DataObject, read: Callable[[bytes], Asked]) -> None:
+    """Whatever stands under the keys that are known."""
+    keys = sorted(KNOWN[read].model_fields)
+    odd = data.draw(st.dictionaries(st.sampled_from(keys), JSON, max_size=3))
+    wishes = data.draw(st.dictionaries(st.sampled_from(sorted(body.Wishes.model_fields)), JSON, max_size=2))
+    whole = WELL[read] | odd | ({"triroute": wishes} if wishes else {})
+    problem = None
+    try:
+        list(violations(read(json.dumps(whole).encode()).message))
+    except Refused as refused:
+        problem = refused.problem
+    assert problem is None or (problem.status == 400 and problem.message)
 
 
 def test_many_mistakes_are_told_in_short() -> None:

@@ -57,6 +57,7 @@ async def test_server_span(client: openai.AsyncOpenAI, exporter: InMemorySpanExp
     assert span.parent.trace_state.get("vendor") == "opaque"
     assert {one.context.trace_id for one in exporter.get_finished_spans()} == {int(TRACE, 16)}
     assert first.triroute["trace_id"] == TRACE
+    assert tags(await server(exporter, "chat fake-1"))["gen_ai.request.stream"] is stream
     assert tags(span) == {
         "http.request.method": "POST",
         "http.route": "/v1/chat/completions",
