@@ -228,14 +228,15 @@ async def streaming(service: Service, tokens: int) -> AsyncIterator[asyncio.Stre
 
 
 async def test_drain_lets_steps_finish_and_takes_no_more(tmp_path: Path) -> None:
-    async with Service(settings_in(tmp_path)) as service, streaming(service, 30) as reader:
+    async with Service(settings_in(tmp_path)) as service, streaming(service, 60) as reader:
         draining = asyncio.create_task(service.drain())
         await asyncio.sleep(0)
         status, head, told = await answer(service, asked())
         assert (status, told["error"]["code"], "retry-after: 1" in head) == (503, "stopping", True)
-        assert (await reader.readuntil(b"[DONE]")).count(b'"finish_reason":"length"') == 1
         async with asyncio.timeout(service.settings.drain_seconds / 2):
             await draining
+        assert not service.pipeline.running
+        assert (await reader.readuntil(b"[DONE]")).count(b'"finish_reason":"length"') == 1
 
 
 async def test_stopping_breaks_streams_off_with_words(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
