@@ -17,8 +17,9 @@ from triroute.router.http.door import LONGEST_BODY, Bound
 from triroute.router.openai import request as requests
 from triroute.router.openai.errors import Problem, Refused
 from triroute.router.openai.request import Asked
-from triroute.router.openai.telling import STOPPING, Telling
+from triroute.router.openai.telling import STOPPING, Telling, failed
 from triroute.router.pipeline import Pipeline
+from triroute.router.telemetry import logs
 from triroute.router.ui.access import Gate
 
 UNDER = "/v1/"
@@ -37,7 +38,7 @@ Answer = Callable[[Request], Awaitable[ASGIApp]]
 
 @dataclass(frozen=True, slots=True)
 class _Entrance:
-    """An ASGI application: behind the gate, for one method; what is refused gets an error object."""
+    """An ASGI application: behind the gate, for some methods, or any; what is refused gets an error object."""
 
     gate: Gate
     methods: tuple[str, ...]
@@ -51,13 +52,16 @@ class _Entrance:
         closed = _CLOSED.get(self.gate.refuses(request))
         if closed:
             return closed.response()
-        if request.method not in self.methods:
-            why = f"{request.url.path} takes {self.methods[0]}, not {request.method}"
+        if self.methods and request.method not in self.methods:
+            why = f"{request.scope['path']} takes {self.methods[0]}, not {request.method}"
             return Problem(405, why, "method_not_allowed").response({"allow": ", ".join(self.methods)})
+        logs.about(logs.About())  # from here on the request is read, and a bug's message may quote it
         try:
             return await self.answer(request)
         except Refused as refused:
             return refused.problem.response()
+        except Exception as error:
+            return failed(error).response()
 
 
 class Doors:
@@ -80,6 +84,10 @@ class Doors:
     async def model(self, request: Request) -> Response:
         self._check_model(request.path_params["wanted"])
         return JSONResponse(self._model())
+
+    async def nothing(self, request: Request) -> Response:
+        why = f"there is no {request.scope['path'][:100]} here; there are {_KNOWN}"
+        raise Refused(Problem(404, why, "not_found"))
 
     async def _step(self, request: Request, read: Callable[[bytes], Asked]) -> ASGIApp:
         if self._draining():
@@ -116,7 +124,7 @@ def openai_door(pipeline: Pipeline, gate: Gate, draining: Callable[[], bool]) ->
         Route("/v1/completions", _Entrance(gate, write, doors.text)),
         Route("/v1/models", _Entrance(gate, read, doors.models)),
         Route("/v1/models/{wanted:path}", _Entrance(gate, read, doors.model)),
-        Route("/v1/{rest:path}", _Everything(gate)),
+        Route("/v1/{rest:path}", _Entrance(gate, (), doors.nothing)),
     ]
 
 
@@ -128,15 +136,3 @@ def openai_bound(gate: Gate, longest: int) -> Bound:
         return _CLOSED.get(gate.refuses(request), long).response()
 
     return Bound(UNDER, lambda request: LONGEST_BODY if gate.refuses(request) else longest, refuse)
-
-
-@dataclass(frozen=True, slots=True)
-class _Everything:
-    """Where there is nothing."""
-
-    gate: Gate
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
-        nothing = Problem(404, f"there is no {request.url.path[:100]} here; there are {_KNOWN}", "not_found")
-        await _CLOSED.get(self.gate.refuses(request), nothing).response()(scope, receive, send)

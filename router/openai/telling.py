@@ -67,9 +67,7 @@ class Telling:
         except TrirouteError as error:
             await self._break_off(problem_of(error, self._asked.named), send)
         except Exception as error:
-            call_id = uuid.uuid4().hex
-            log.error("call %s failed by a bug of ours", call_id, exc_info=error)
-            await self._break_off(problem_of(ServiceFailed.on(call_id)), send)
+            await self._break_off(failed(error), send)
         else:
             if self._asked.stream:
                 await send({"type": "http.response.body", "body": _DONE, "more_body": False})
@@ -111,13 +109,20 @@ class Telling:
 
     def _entry(self) -> Entry:
         headers = {name: ",".join(self._request.headers.getlist(name)) for name in _TRACE}
-        url = self._request.url
-        return by_http(url.path, url.scheme, headers, self._status, stream=self._asked.stream)
+        scope = self._request.scope
+        return by_http(scope["path"], scope["scheme"], headers, self._status, stream=self._asked.stream)
 
     def _status(self, reason: str) -> int:
         if self._begun or not reason:
             return 200
         return 0 if reason == CANCELLED else status_of(reason)
+
+
+def failed(error: Exception) -> Problem:
+    """A bug of ours; the log has it."""
+    call_id = uuid.uuid4().hex
+    log.error("call %s failed by a bug of ours", call_id, exc_info=error)
+    return problem_of(ServiceFailed.on(call_id))
 
 
 class _Words:

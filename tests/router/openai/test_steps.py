@@ -17,6 +17,7 @@ from triroute.proto import router_pb2
 from triroute.router.http.door import LONGEST_BODY
 from triroute.router.http.listener import MOST_CONNECTIONS
 from triroute.router.service import Service
+from triroute.router.telemetry.logs import Steps
 
 from .. import fake_engine
 from .conftest import client_of, settings_in, user
@@ -25,6 +26,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 MODEL = fake_engine.MODEL
 TEXT = fake_engine.text(fake_engine.output(3, 6))
+QUOTED = "zanzibar"
 JSON = b"Content-Type: application/json\r\n"
 
 
@@ -166,18 +168,21 @@ async def test_engine_that_fails_late(client: openai.AsyncOpenAI, service: Servi
             pass
 
 
+@pytest.mark.parametrize("place", ["telling.Telling._entry", "routes.requests.chat"])
 async def test_a_bug_is_told_without_its_words(
-    service: Service, client: openai.AsyncOpenAI, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    client: openai.AsyncOpenAI, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
-    def broken(self: object, entry: object) -> None:
-        raise LookupError("a secret")
+    def broken(given: object) -> None:
+        raise LookupError(QUOTED)
 
-    monkeypatch.setattr("triroute.router.openai.telling.Telling._entry", broken)
-    with pytest.raises(openai.InternalServerError) as caught:
+    monkeypatch.setattr(f"triroute.router.openai.{place}", broken)
+    with caplog.filtering(Steps()), pytest.raises(openai.InternalServerError) as caught:
         await client.chat.completions.create(model=MODEL, messages=user())
-    assert "its log says why" in caught.value.message
-    assert "secret" not in caught.value.message
+    assert (caught.value.code, "its log says why" in caught.value.message) == ("internal", True)
+    assert QUOTED not in caught.value.message
     assert "failed by a bug of ours" in caplog.text
+    assert "LookupError" in caplog.text
+    assert QUOTED not in caplog.text
 
 
 async def test_overload(tmp_path: Path) -> None:
@@ -322,15 +327,26 @@ async def test_beyond_this_machine_it_needs_a_token(tmp_path: Path) -> None:
             )
 
 
+async def get(service: Service, host: bytes, path: str, head: bytes = b"") -> tuple[int, Any]:
+    address, port = service.http.address.split(":")
+    reader, writer = await asyncio.open_connection(address, int(port))
+    writer.write(b"GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n%s\r\n" % (path.encode(), host, head))
+    told = (await reader.read()).decode()
+    writer.close()
+    return int(told.split()[1]), json.loads(told.partition("\r\n\r\n")[2])["error"]["code"]
+
+
 async def test_names_that_others_pointed_here_get_nothing(service: Service) -> None:
     for path in ("/v1/models", "/v1/nothing"):
-        head = b"GET " + path.encode() + b" HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n"
-        host, port = service.http.address.split(":")
-        reader, writer = await asyncio.open_connection(host, int(port))
-        writer.write(head)
-        assert b" 421 " in await reader.readline()
-        assert b'"code":"misdirected_request"' in await reader.read()
-        writer.close()
+        for host in (b"evil.example", b"[", b""):
+            assert await get(service, host, path) == (421, "misdirected_request")
+
+
+async def test_no_host_is_a_failure(tmp_path: Path) -> None:
+    async with Service(replace(settings_in(tmp_path), http="0.0.0.0:0", http_token="k")) as service:
+        for host in (b"[", b"a@b", b"\xff", b""):
+            for path, told in (("completions", (405, "method_not_allowed")), ("nothing", (404, "not_found"))):
+                assert await get(service, host, f"/v1/{path}", b"Authorization: Bearer k\r\n") == told
 
 
 async def test_concurrent_steps_answer_their_own_callers(client: openai.AsyncOpenAI) -> None:
