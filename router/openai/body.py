@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from triroute.router.convert.checks import MOST_MESSAGES, MOST_TOOLS
 from triroute.router.openai import fields
 from triroute.router.openai.fields import MOST_32
 from triroute.router.types import DraftSource, LatencyClass, Mode, StepKind, Variant, Verification
@@ -43,7 +44,7 @@ class Turn(_Body):
     role: Annotated[Literal["system", "developer", "user", "assistant", "tool"], BeforeValidator(fields.role)]
     content: Annotated[str, BeforeValidator(fields.text)] = ""
     name: str | None = None
-    tool_calls: list[Call] | None = None
+    tool_calls: Annotated[list[Call], Field(max_length=MOST_TOOLS)] | None = None
     tool_call_id: str | None = None
     refusal: Annotated[Any, fields.only("", why="refusals are not taken; send them as content")] = None
     audio: Annotated[Any, fields.refused("audio is not taken; the model reads text alone")] = None
@@ -129,8 +130,8 @@ class _Common(_Body):
 class ChatBody(_Common):
     """Of /v1/chat/completions."""
 
-    messages: list[Turn]
-    tools: list[OfferedTool] | None = None
+    messages: Annotated[list[Turn], Field(max_length=MOST_MESSAGES)]
+    tools: Annotated[list[OfferedTool], Field(max_length=MOST_TOOLS)] | None = None
     tool_choice: Choice = None
     parallel_tool_calls: bool | None = None
     response_format: Format | None = None

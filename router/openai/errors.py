@@ -15,7 +15,7 @@ from triroute.router.errors import STATUS, TrirouteError, Violation
 
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 _BY_REASON = {kind.reason: status for kind, (_, status) in STATUS.items()}
-_MOST_TOLD, _LONGEST = 8, 1_000  # violations in a message, and characters of each
+MOST_TOLD, _LONGEST = 8, 1_000  # violations in a message, and characters of each
 _PATHS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), becomes)
     for pattern, becomes in (
@@ -73,14 +73,14 @@ def problem_of(error: TrirouteError, named: Callable[[str], str] = lambda param:
     if not error.violations:
         return Problem(status, error.message, code, retry_ms=error.retry_ms)
     wrong = [(named(param_of(one)), one.description) for one in error.violations]
-    return Problem(status, told(wrong), code, wrong[0][0], error.retry_ms)
+    return Problem(status, told(wrong[:MOST_TOLD], len(wrong)), code, wrong[0][0], error.retry_ms)
 
 
-def told(wrong: list[tuple[str, str]]) -> str:
-    """Parameters and what is wrong with each, the first of them, as a message."""
+def told(wrong: list[tuple[str, str]], count: int) -> str:
+    """Parameters and what is wrong with each, the first of `count`, as a message."""
     words = [f"{param}: {why}" if param else why for param, why in wrong]
-    more = [f"and {len(words) - _MOST_TOLD} more"] if len(words) > _MOST_TOLD else []
-    return "; ".join([one if len(one) <= _LONGEST else f"{one[:_LONGEST]}…" for one in words[:_MOST_TOLD]] + more)
+    more = [f"and {count - len(wrong)} more"] if count > len(wrong) else []
+    return "; ".join([one if len(one) <= _LONGEST else f"{one[:_LONGEST]}…" for one in words] + more)
 
 
 def param_of(violation: Violation) -> str:

@@ -25,11 +25,11 @@ from triroute.router.openai.body import (
     Turn,
     Wishes,
 )
-from triroute.router.openai.errors import Problem, Refused, told
+from triroute.router.openai.errors import MOST_TOLD, Problem, Refused, told
 from triroute.router.openai.fields import OWN
 from triroute.router.prompts import build
 
-_MOST_NODES = 500_000  # objects and lists: reading so many takes a quarter of a second, in which no step goes on
+_MOST_NODES = 200_000  # values in objects and lists; commas in texts count, and no context holds so many
 _SHORT, _LONG = 40, 200  # characters of a value and of a key that are repeated
 _FORMATS = ("json_schema", "regex", "lark")
 _TYPES = {
@@ -139,13 +139,15 @@ def _format(given: ChatBody) -> dict[str, Any]:
 
 
 def _parsed(kind: type[Body], body: bytes) -> Body:
-    if body.count(b"{") + body.count(b"[") > _MOST_NODES:
-        raise Refused(Problem(400, f"the body has over {_MOST_NODES} objects and lists", "invalid_request"))
+    if sum(map(body.count, (b"{", b"[", b","))) > _MOST_NODES:
+        raise Refused(Problem(400, f"the body has over {_MOST_NODES} values", "invalid_request"))
     try:
         return kind.model_validate_json(body)
     except ValidationError as error:
-        wrong = [_told(kind, one) for one in error.errors(include_url=False)]
-        raise Refused(Problem(400, told(wrong), "invalid_request", wrong[0][0] or None)) from error
+        found = error.errors(include_url=False)
+        wrong = [_told(kind, one) for one in found[:MOST_TOLD]]
+        message = told(wrong, len(found))
+        raise Refused(Problem(400, message, "invalid_request", wrong[0][0] or None)) from error
 
 
 def _wrong(param: str, why: str) -> Refused:
@@ -166,6 +168,8 @@ def _told(body: type[BaseModel], error: ErrorDetails) -> tuple[str, str]:
             return _path(where), f"unknown key{_meant(body, where)}"
         case "literal_error" | "enum":
             return _path(where), f"{_kind(error['input'])} is not {error['ctx']['expected']}"
+        case "too_long":
+            return _path(where), f"has over {error['ctx']['max_length']}"
         case own if own in OWN:
             return _path(where), why
         case kind if kind in _TYPES:
