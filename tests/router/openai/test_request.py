@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -177,6 +179,12 @@ def test_raw_text() -> None:
 
 def test_wishes_are_spelled_as_in_prompts() -> None:
     assert set(body.Wishes.model_fields) <= set(KEYS)
+
+
+def test_the_page_names_every_key() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "openai.md").read_text(encoding="utf-8")
+    keys = {name for kind in (body.ChatBody, body.TextBody, body.Wishes) for name in kind.model_fields}
+    assert {key for key in keys if not re.search(rf"`{key}[`:.]", page)} == set()
 
 
 @pytest.mark.parametrize(
