@@ -13,10 +13,10 @@ from starlette.routing import BaseRoute
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from triroute.router.errors import StartFailed
-from triroute.router.http.door import Door
+from triroute.router.http.door import Bound, Door
 
 AUTO = "auto"
-MOST_CONNECTIONS = 128
+MOST_CONNECTIONS = 128  # beside those that steps run on
 _LOCAL = "127.0.0.1"
 _STOP_SECONDS = 1
 _LAST_PORT = 65_535
@@ -41,14 +41,14 @@ class HttpListener:
         host, port = self._socket.getsockname()[:2]
         self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
-    async def start(self, routes: Sequence[BaseRoute]) -> None:
-        """Take requests."""
+    async def start(self, routes: Sequence[BaseRoute], bounds: Sequence[Bound] = (), steps: int = 0) -> None:
+        """Take requests, so many of which may be `steps`."""
         if self._socket is None:
             return
         app = Starlette(routes=list(routes))
         app.router.redirect_slashes = False  # it would lead to whatever host the caller names
-        config = uvicorn.Config(
-            Door(app),
+        config = _Config(
+            Door(app, bounds),
             http=_Connection,
             ws="none",
             log_config=None,
@@ -57,6 +57,7 @@ class HttpListener:
             server_header=False,
             timeout_graceful_shutdown=_STOP_SECONDS,
         )
+        config.most_connections = MOST_CONNECTIONS + steps
         self._server = _Server(config)
         self._serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
 
@@ -65,16 +66,23 @@ class HttpListener:
         if self._server is not None and self._serving is not None:
             self._server.should_exit = True
             await self._serving
+            await asyncio.gather(*self._server.server_state.tasks, return_exceptions=True)
         if self._socket is not None:
             self._socket.close()
+
+
+class _Config(uvicorn.Config):
+    most_connections = MOST_CONNECTIONS
 
 
 class _Connection(H11Protocol):
     """Bounds headers, as h11 does; closed where there are too many, or nothing comes: steps need descriptors too."""
 
+    config: _Config
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        if len(self.connections) > MOST_CONNECTIONS:
+        if len(self.connections) > self.config.most_connections:
             transport.close()
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 

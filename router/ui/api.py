@@ -95,6 +95,6 @@ def _telling(answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Requ
     return telling
 
 
-def viewer(store: RecordStore, address: str, token: str, running: Callable[[], int]) -> list[BaseRoute]:
-    """The viewer's routes for a listener at an address."""
-    return Viewer(store, Gate.of(address, token), running).routes()
+def viewer(store: RecordStore, gate: Gate, running: Callable[[], int]) -> list[BaseRoute]:
+    """The viewer's routes, behind a gate."""
+    return Viewer(store, gate, running).routes()
