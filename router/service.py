@@ -36,6 +36,7 @@ from triroute.router.server import RouterServicer
 from triroute.router.settings import Settings
 from triroute.router.structured.judges import Judges
 from triroute.router.supervisor import Progress, Supervisor
+from triroute.router.telemetry.environment import opentelemetry_variables
 from triroute.router.telemetry.metrics import Metrics
 from triroute.router.telemetry.steps import Now
 from triroute.router.telemetry.tracer import Telemetry
@@ -75,7 +76,8 @@ class Service:
             stack.push_async_callback(self._stop)
             seal = Seal.of(self.settings.capture_key)
             self.classifier = Classifier.load(self.settings.classifier, self.settings.encoder)
-            telemetry = Telemetry(self.settings.otlp_endpoint)
+            with opentelemetry_variables():
+                telemetry = Telemetry(self.settings.otlp_endpoint)
             stack.push_async_callback(asyncio.to_thread, telemetry.close)
             writer = RecordWriter(self.settings.records, self.settings.audit_key)
             stack.push_async_callback(asyncio.to_thread, writer.close)
@@ -94,7 +96,8 @@ class Service:
             stack.push_async_callback(self.http.stop)
             await self.supervisor.start(self.progress)
             await stack.enter_async_context(self.keeper)
-            metrics = Metrics(self.settings.otlp_endpoint, self.keeper.live)
+            with opentelemetry_variables():
+                metrics = Metrics(self.settings.otlp_endpoint, self.keeper.live)
             stack.push_async_callback(asyncio.to_thread, metrics.close)
             member = await stack.enter_async_context(self._member())
             store = ContentStore(content_file(self.settings.records), seal)

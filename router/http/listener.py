@@ -7,6 +7,7 @@ import contextlib
 import socket
 from collections.abc import Iterator, Sequence
 
+import h11
 import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute
@@ -17,6 +18,7 @@ from triroute.router.http.door import Bound, Door
 
 AUTO = "auto"
 MOST_CONNECTIONS = 128  # beside those that steps run on
+REQUEST_SECONDS = 20.0  # from its first byte to its last
 _LOCAL = "127.0.0.1"
 _STOP_SECONDS = 1
 _LAST_PORT = 65_535
@@ -28,6 +30,7 @@ class HttpListener:
     def __init__(self, asked: str, port: int) -> None:
         """`asked` is HOST:PORT, "auto" for the port behind the service's own, `port`, or "" for no listener."""
         self.address = asked
+        self.request_seconds = REQUEST_SECONDS
         self._port = port
         self._socket: socket.socket | None = None
         self._server: _Server | None = None
@@ -57,7 +60,7 @@ class HttpListener:
             server_header=False,
             timeout_graceful_shutdown=_STOP_SECONDS,
         )
-        config.most_connections = MOST_CONNECTIONS + steps
+        config.most_connections, config.request_seconds = MOST_CONNECTIONS + steps, self.request_seconds
         self._server = _Server(config)
         self._serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
 
@@ -73,18 +76,38 @@ class HttpListener:
 
 class _Config(uvicorn.Config):
     most_connections = MOST_CONNECTIONS
+    request_seconds = REQUEST_SECONDS
 
 
 class _Connection(H11Protocol):
-    """Bounds headers, as h11 does; closed where there are too many, or nothing comes: steps need descriptors too."""
+    """Bounds headers, as h11 does; closed where there are too many, nothing comes, or a request does not come to its
+    end: steps need descriptors too."""
 
     config: _Config
+    _unfinished: asyncio.TimerHandle | None = None  # runs while a request is coming
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if len(self.connections) > self.config.most_connections:
             transport.close()
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        coming = self.conn.their_state in (h11.IDLE, h11.SEND_BODY)
+        if coming and self._unfinished is None:
+            self._unfinished = self.loop.call_later(self.config.request_seconds, self.transport.close)
+        elif not coming:
+            self._forget()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._forget()
+        super().connection_lost(exc)
+
+    def _forget(self) -> None:
+        if self._unfinished is not None:
+            self._unfinished.cancel()
+        self._unfinished = None
 
 
 class _Server(uvicorn.Server):

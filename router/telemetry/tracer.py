@@ -7,6 +7,7 @@ any other word of the caller's.
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 
@@ -24,6 +25,8 @@ from triroute.router.telemetry.entry import Entry
 from triroute.router.telemetry.moments import Moment, moments, rare
 from triroute.router.telemetry.span_export import Dropped, SpanExport
 from triroute.router.types import Capture
+
+logging.getLogger("opentelemetry.trace.span").setLevel(logging.ERROR)  # it warns with what callers sent as `tracestate`
 
 _MOST_SEGMENT_SPANS, _MOST_SESSIONS = 16, 4_096
 
@@ -150,13 +153,15 @@ def carried(span: trace.Span) -> tuple[tuple[str, str], ...]:
 
 
 def trace_id(span: trace.Span) -> str:
-    """The span's trace, 32 hexadecimal digits."""
-    return trace.format_trace_id(span.get_span_context().trace_id)
+    """The span's trace, 32 hexadecimal digits. Empty where OpenTelemetry is turned off (`OTEL_SDK_DISABLED`)."""
+    context = span.get_span_context()
+    return trace.format_trace_id(context.trace_id) if context.is_valid else ""
 
 
 def span_id(span: trace.Span) -> str:
-    """16 hexadecimal digits."""
-    return trace.format_span_id(span.get_span_context().span_id)
+    """16 hexadecimal digits, or empty as well."""
+    context = span.get_span_context()
+    return trace.format_span_id(context.span_id) if context.is_valid else ""
 
 
 def _fail(span: trace.Span, run: Run) -> None:
