@@ -96,6 +96,14 @@ class _Patterns:
         return regex.search(pattern, text, timeout=PATTERN_SECONDS)
 
 
+def _additional(value: Any, schema: Any) -> Iterator[str]:
+    """The names that neither `properties` nor `patternProperties` have. A pattern may be empty, and matches all."""
+    properties, patterns = schema.get("properties", {}), schema.get("patternProperties", {})
+    for name in value:
+        if name not in properties and not any(_Patterns.search(pattern, name) for pattern in patterns):
+            yield name
+
+
 def _multiple_of(validator: Any, factor: Any, value: Any, schema: Any) -> Iterator[ValidationError]:
     """By the digits that are written: 19.99 is a multiple of 0.01."""
     if validator.is_type(value, "number") and (Fraction(repr(value)) / Fraction(repr(factor))).denominator != 1:
@@ -132,6 +140,7 @@ def _named(kind: Any) -> str:
 
 for _module in (_keywords, _legacy_keywords, _utils):
     _module.re = _Patterns  # type: ignore[attr-defined]
+_keywords.find_additional_properties = _additional  # type: ignore[attr-defined]
 
 _FORMATS = _checker(FORMATS)
 _KEYWORDS = {"multipleOf": _multiple_of, "uniqueItems": _unique_items}

@@ -13,6 +13,7 @@ from triroute.router.structured.schema import Unjudged, wrong_in
 from triroute.router.structured.where import offset_of
 
 LETTERS = "^\\p{L}+$"
+SEVEN = "http://json-schema.org/draft-07/schema#"
 OLDER = "https://json-schema.org/draft/2019-09/schema"
 KEYS = st.text(max_size=4)
 VALUES = st.recursive(
@@ -45,6 +46,16 @@ VALUES = st.recursive(
         ('[1, true, "1", 0, false, [1], [true], {"a": 1}, {"a": true}]', {"uniqueItems": True}, None, None),
         ('[{"a": 1, "b": [2]}, {"b": [2.0], "a": 1.0}]', {"uniqueItems": True}, "$", "uniqueItems"),
         ('"b"', {"$schema": "http://[", "type": "boolean"}, "$", "type"),
+        ('{"x": null}', {"patternProperties": {"": {"type": "null"}}, "additionalProperties": False}, None, None),
+        ('{"x": null}', {"patternProperties": {"": {"type": "null"}}, "unevaluatedProperties": False}, None, None),
+        ('{"x": 1}', {"patternProperties": {"": {"type": "null"}}, "additionalProperties": False}, "$.x", "type"),
+        (
+            '{"ab": 1, "c": 1}',
+            {"patternProperties": {"(a)b": {}, "(.)\\1": {}}, "additionalProperties": False},
+            "$",
+            "additionalProperties: 'c'",
+        ),
+        ("2", {"$schema": SEVEN, "$ref": "#/definitions/a", "type": "null", "definitions": {"a": {}}}, None, None),
     ],
 )
 def test_what_is_wrong(text: str, schema: Any, path: str | None, problem: str | None) -> None:
