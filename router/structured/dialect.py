@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import Any
 
@@ -77,15 +77,23 @@ def _integer(digits: str) -> int:
     return int(digits)
 
 
-def _real(digits: str) -> float | int:
-    """Exact where it is too large for a float: such a number is whole."""
-    value = float(digits)
-    if abs(value) != float("inf"):
-        return value
-    exact = Decimal(digits)
-    if exact.adjusted() >= MOST_DIGITS:
+class _Real(Decimal):
+    """A number that is not whole, by its digits."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def _real(digits: str) -> _Real | int:
+    """Exact, as numbers are equal by value: 1e2 is 100."""
+    try:
+        exact = _Real(digits)
+    except InvalidOperation as beyond:
+        raise UnreadNumber from beyond
+    if abs(exact.adjusted()) >= MOST_DIGITS or len(digits) > MOST_DIGITS:
         raise UnreadNumber
-    return int(exact)
+    whole = int(exact)
+    return whole if whole == exact else exact
 
 
 class _Patterns:

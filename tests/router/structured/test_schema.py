@@ -64,6 +64,28 @@ def test_what_is_wrong(text: str, schema: Any, path: str | None, problem: str | 
     assert wrong is None or wrong.problem.startswith(problem or "")
 
 
+@pytest.mark.parametrize(
+    ("text", "schema", "fits"),
+    [
+        ("10000000000000000000000000", '{"const": 1e25}', True),
+        ("1e25", '{"const": 10000000000000000000000000}', True),
+        ("10000000000000000000000001", '{"const": 1e25}', False),
+        ("1234567890123456789", '{"const": 1234567890123456768}', False),
+        ("[0.10, 1.0]", '{"enum": [[0.1, 1]]}', True),
+        ("0.10000000000000000001", '{"const": 0.1}', False),
+        ("0.10000000000000000001", '{"maximum": 0.1}', False),
+        ("9007199254740993.0", '{"exclusiveMinimum": 9007199254740992}', True),
+        ("1e2", '{"type": "integer", "multipleOf": 1e1}', True),
+        ("1.5", '{"type": "integer"}', False),
+        ("[1e-7, 0.0000001]", '{"uniqueItems": true}', False),
+        ("[1, 1.00000000000000000001]", '{"uniqueItems": true}', True),
+        ("true", '{"const": 1.0}', False),
+    ],
+)
+def test_numbers_are_equal_by_their_value(text: str, schema: str, *, fits: bool) -> None:
+    assert (wrong_in(text, schema) is None) is fits
+
+
 @pytest.mark.parametrize("inside", [{}, {"$schema": OLDER}])
 @pytest.mark.parametrize(
     "keywords",
@@ -104,6 +126,8 @@ def test_the_first_in_the_text_is_told() -> None:
         ("true", {"type": "boolean", "not": {"$ref": "#/type"}}, "leads to what is no schema"),
         ("1" * 5_000, {"type": "integer"}, "over 4300 digits"),
         ("1e5000", {}, "over 4300 digits"),
+        ("1e-5000", {}, "over 4300 digits"),
+        ("1e99999999999999999999", {}, "over 4300 digits"),
     ],
 )
 def test_what_can_not_be_judged(text: str, schema: Any, words: str) -> None:
