@@ -17,6 +17,7 @@ import regex
 from jsonschema import FormatChecker, ValidationError, _keywords, _legacy_keywords, _utils, validators
 
 from triroute.router.structured.formats import FORMATS
+from triroute.router.structured.patterns import said
 
 PATTERN_SECONDS = 0.2
 MOST_DIGITS = 4_300  # of a number: reading one takes the square of its digits
@@ -101,7 +102,7 @@ class _Patterns:
 
     @staticmethod
     def search(pattern: str, text: str) -> Any:
-        return regex.search(pattern, text, timeout=PATTERN_SECONDS)
+        return regex.search(said(pattern), text, timeout=PATTERN_SECONDS)
 
 
 def _additional(value: Any, schema: Any) -> Iterator[str]:

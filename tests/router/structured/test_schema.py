@@ -86,6 +86,37 @@ def test_numbers_are_equal_by_their_value(text: str, schema: str, *, fits: bool)
     assert (wrong_in(text, schema) is None) is fits
 
 
+@pytest.mark.parametrize(
+    ("pattern", "fits", "unfit"),
+    [
+        (r"^\w$", "a_7", "éж１-"),
+        (r"^\W$", "é倪-", "a_7"),
+        (r"^[^\w]$", "é倪-", "a_7"),
+        (r"^\d$", "7", "१１"),
+        (r"^[\D]$", "१a", "7"),
+        (r"^\s$", " \t\u00a0\ufeff\u2029", "\u0085\x1c"),
+        (r"^[^\s\w]$", "\u0085é", " a\ufeff"),
+        (r"^[\S\d]$", "\u00857", " "),
+        (r"^[\w-]$", "-a", "é"),
+        (r"^[\d-a]$", "-a7", "b"),
+        (r"^.\b", "a", "é"),
+        (r"^.\B", "é", "a"),
+        (r"^[[:alpha:]$", "[:alph", "b"),
+        (r"^[\\w]$", "\\w", "a"),
+        (r"^[$]$", "$", "a"),
+    ],
+)
+def test_patterns_are_those_of_ecma_262(pattern: str, fits: str, unfit: str) -> None:
+    schema = json.dumps({"pattern": pattern})
+    for text, held in [*((one, True) for one in fits), *((one, False) for one in unfit)]:
+        assert (wrong_in(json.dumps(text), schema) is None) is held, text
+
+
+def test_the_end_of_a_pattern_is_the_end_of_the_text() -> None:
+    assert wrong_in('"a\\n"', '{"pattern": "^a$"}') is not None
+    assert wrong_in('"a\\nb"', '{"pattern": "(?m)^a$"}') is None
+
+
 @pytest.mark.parametrize("inside", [{}, {"$schema": OLDER}])
 @pytest.mark.parametrize(
     "keywords",
