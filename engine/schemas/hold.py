@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from triroute.engine.schemas.numbers import Written, hold_numbers
+
 _IGNORING_SIBLINGS = tuple(f"http://json-schema.org/draft-0{number}/schema" for number in (4, 6, 7))
 _BESIDE_REF = {"$ref", "$schema", "$id", "id", "definitions", "$defs"}
 _NAMED = ("properties", "patternProperties")
@@ -28,7 +30,7 @@ class Held:
 
 def hold(source: str) -> Held:
     """Read a JSON Schema's text. Raises ValueError and RecursionError where it can't be read."""
-    root = json.loads(source)
+    root = json.loads(source, parse_float=Written)
     named = root.get("$schema") if isinstance(root, dict) else None
     alone = isinstance(named, str) and named.rstrip("#") in _IGNORING_SIBLINGS
     if alone:
@@ -36,7 +38,16 @@ def hold(source: str) -> Held:
             if isinstance(schema.get("$ref"), str):
                 for keyword in schema.keys() - _BESIDE_REF:
                     del schema[keyword]
-    return Held(root)
+    schemas = list(_within(root))
+    whole = any("integer" in _types(schema) for schema in schemas)
+    lost = [name for schema in schemas for name in (*hold_numbers(schema, _types(schema), whole=whole),)]
+    return Held(root, tuple(dict.fromkeys(lost)))
+
+
+def _types(schema: dict[str, Any]) -> tuple[str, ...]:
+    """Those that it names; none: it may be any."""
+    named = schema.get("type")
+    return tuple(kind for kind in (named if isinstance(named, list) else [named]) if isinstance(kind, str))
 
 
 def _within(root: Any) -> Iterator[dict[str, Any]]:

@@ -33,6 +33,80 @@ def _takes(schema: str, text: str) -> bool:
     return True
 
 
+@pytest.mark.parametrize(
+    ("schema", "text", "unenforced"),
+    [
+        ('{"const": 1234567890123456789}', "1234567890123456789", ("const",)),
+        ('{"const": 12345678901234567890123}', "12345678901234567890123", ("const",)),
+        ('{"enum": [1, 1234567890123456789, "a"]}', "1234567890123456789", ("enum",)),
+        ('{"const": {"a": [0.1, 1234567890123456789]}}', '{"a": [0.1, 1234567890123456789]}', ("const",)),
+        ('{"type": "integer", "const": 1e25}', "10000000000000000000000000", ("const",)),
+        ('{"const": 0.10000000000000000001}', "0.10000000000000000001", ("const",)),
+        ('{"const": 1e400}', "1" + 400 * "0", ("const",)),
+        ('{"const": -9223372036854775808}', "-9223372036854775808", ("const",)),
+        (
+            '{"type": "integer", "minimum": 100000000000000000000, "maximum": 100000000000000000005}',
+            "100000000000000000003",
+            ("minimum", "maximum"),
+        ),
+        ('{"type": "integer", "minimum": 9007199254740993}', "9007199254740993", ("minimum",)),
+        ('{"type": "integer", "exclusiveMaximum": 9007199254740992}', "9007199254740991", ("exclusiveMaximum",)),
+        ('{"type": "number", "minimum": -1e300}', "-5.5", ("minimum",)),
+        ('{"type": "number", "maximum": 0.10000000000000000001}', "0.1", ("maximum",)),
+        ('{"multipleOf": 0.07}', "0.21", ("multipleOf",)),
+        ('{"allOf": [{"properties": {"a": {"const": 1234567890123456789}}}]}', "{}", ("const",)),
+        ('{"$ref": "#/$defs/a", "$defs": {"a": {"minimum": 1e300}}}', "null", ("minimum",)),
+    ],
+)
+def test_numbers_that_the_compiler_does_not_have_are_named_and_can_be_written(
+    schema: str, text: str, unenforced: tuple[str, ...]
+) -> None:
+    assert _compiled(schema).unenforced == unenforced
+    assert wrong_in(text, schema) is None
+    assert _takes(schema, text)
+    tool = Tool("t", "", f'{{"properties": {{"a": {schema}}}}}', strict=True)
+    if "$ref" not in schema:
+        with pytest.raises(InvalidRequest, match=f"has {', '.join(unenforced)}, which a strict tool can't have"):
+            compile_calls([tool], Calls.MUST, TOKENIZER)
+
+
+@pytest.mark.parametrize(
+    ("schema", "forced"),
+    [
+        ('{"const": 9007199254740992}', "9007199254740992"),
+        ('{"const": 9223372036854775807}', "9223372036854775807"),
+        ('{"const": 1152921504606846976}', "1152921504606846976"),
+        ('{"const": 1e25}', "10000000000000000000000000"),
+        ('{"const": 0.1}', "0.1"),
+        ('{"const": -1.5e-7}', "-0.00000015"),
+        ('{"enum": [{"b": [1.50]}]}', '{"b": [1.5]}'),
+    ],
+)
+def test_numbers_that_it_has_are_forced(schema: str, forced: str) -> None:
+    constraint = _compiled(schema)
+    assert constraint.unenforced == ()
+    assert "".join(map(TOKENIZER.show, constraint.take_forced(99))).removesuffix("<|im_end|>") == forced
+    assert wrong_in(forced, schema) is None
+
+
+@pytest.mark.parametrize(
+    ("schema", "fits", "unfit"),
+    [
+        ('{"type": "integer", "minimum": -9223372036854775808, "maximum": 9223372036854775807}', "0", "1" + 19 * "0"),
+        ('{"type": ["integer", "null"], "minimum": 0, "maximum": 18446744073709551615}', "5", "-1"),
+        ('{"type": "integer", "maximum": 100000000000000000}', "100000000000000000", "100000000000000001"),
+        ('{"type": "number", "exclusiveMinimum": 0.1, "multipleOf": 0.01}', "0.11", "0.1"),
+        ('{"default": 1234567890123456789, "examples": [1e300], "type": "string", "minimum": 1e300}', '"a"', "1"),
+        ('{"$defs": {"a": {"const": 1234567890123456789}}, "type": "null"}', "null", "1"),
+    ],
+)
+def test_numbers_that_change_nothing_are_not_named(schema: str, fits: str, unfit: str) -> None:
+    assert _compiled(schema).unenforced == ()
+    for text, held in ((fits, True), (unfit, False)):
+        assert (wrong_in(text, schema) is None) is held
+        assert _takes(schema, text) is held
+
+
 def test_what_stands_beside_a_reference_is_ignored_where_its_draft_says_so() -> None:
     definitions = {"a": {"type": "integer", "minimum": 0, "maximum": 3}}
     beside = {"$ref": "#/definitions/a", "type": "string", "definitions": definitions}
