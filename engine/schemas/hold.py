@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from triroute.engine.schemas.numbers import Written, hold_numbers
+from triroute.engine.schemas.texts import hold_texts
 
 _IGNORING_SIBLINGS = tuple(f"http://json-schema.org/draft-0{number}/schema" for number in (4, 6, 7))
 _BESIDE_REF = {"$ref", "$schema", "$id", "id", "definitions", "$defs"}
@@ -40,7 +41,14 @@ def hold(source: str) -> Held:
                     del schema[keyword]
     schemas = list(_within(root))
     whole = any("integer" in _types(schema) for schema in schemas)
-    lost = [name for schema in schemas for name in (*hold_numbers(schema, _types(schema), whole=whole),)]
+    lost = [
+        name
+        for schema in schemas
+        for name in (
+            *hold_numbers(schema, _types(schema), whole=whole),
+            *hold_texts(schema, _types(schema)),
+        )
+    ]
     return Held(root, tuple(dict.fromkeys(lost)))
 
 
