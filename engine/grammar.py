@@ -28,6 +28,7 @@ _KEYS = "Unimplemented keys: "
 _QUOTED = re.compile(r'"([^"\\]+)"')
 _FORMAT = "Unknown format: "
 _NONE = b"\0"  # a byte of a mask that allows none of its tokens
+_COUNTS = ("minProperties", "maxProperties")  # how warnings of them begin: min/maxProperties
 _COMPILERS: dict[FormatKind, Callable[[str], str]] = {
     FormatKind.REGEX: LLMatcher.grammar_from_regex,
     FormatKind.LARK: LLMatcher.grammar_from_lark,
@@ -159,7 +160,7 @@ def _compile(response_format: ResponseFormat, tokenizer: Tokenizer) -> _Compiled
         return _Compiled(None, problem=f"can't be compiled: {verdict.problem}")
     matcher = LLMatcher(tokenizer.llguidance, grammar, log_level=0, limits=LIMITS)
     matcher.compute_bitmask()  # builds what a lexer needs
-    return _Compiled(matcher, distinct((*lost, *_unenforced(verdict.warnings))))
+    return _Compiled(matcher, distinct((*lost, *_unenforced(verdict.warnings, response_format.source))))
 
 
 def _grammar(response_format: ResponseFormat) -> tuple[str, tuple[str, ...]]:
@@ -175,7 +176,7 @@ def distinct(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def _unenforced(warnings: Iterable[str]) -> list[str]:
+def _unenforced(warnings: Iterable[str], source: str) -> list[str]:
     """The keywords in a grammar's schemas that it does not hold an output to."""
     found: list[str] = []
     for warning in warnings:
@@ -184,6 +185,8 @@ def _unenforced(warnings: Iterable[str]) -> list[str]:
             found += _QUOTED.findall(line)
         elif line.startswith(_FORMAT):
             found.append(f"format: {line.removeprefix(_FORMAT)}")
+        elif line.startswith("min/maxProperties"):
+            found += [name for name in _COUNTS if name in source]
         else:
             found.append("oneOf" if line.startswith("oneOf") else line)
     return found

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from triroute.engine.schemas.counts import hold_counts
 from triroute.engine.schemas.numbers import Written, hold_numbers
 from triroute.engine.schemas.texts import hold_texts
 
@@ -47,6 +48,7 @@ def hold(source: str) -> Held:
         for name in (
             *hold_numbers(schema, _types(schema), whole=whole),
             *hold_texts(schema, _types(schema)),
+            *hold_counts(schema),
         )
     ]
     return Held(root, tuple(dict.fromkeys(lost)))

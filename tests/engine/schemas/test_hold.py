@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,9 @@ from triroute.router.structured.schema import wrong_in
 
 TOKENIZER = tiny_tokenizer()
 OLD = "http://json-schema.org/draft-07/schema#"
+NULL = {"type": "null"}
+TWO = {"a": NULL, "b": NULL}
+THREE = {**TWO, "c": NULL}
 
 
 def _compiled(schema: str) -> Constraint:
@@ -127,6 +131,48 @@ def test_what_stands_beside_a_reference_is_ignored_where_its_draft_says_so() -> 
     constraint = compile_calls([tool], Calls.MUST, TOKENIZER)
     for token in TOKENIZER.encode('<tool_call>[{"name": "t", "arguments": {"'):
         constraint.advance(token)
+
+
+@pytest.mark.parametrize(
+    ("counts", "properties", "closed", "unenforced", "fits", "unfit"),
+    [
+        ({"minProperties": 2}, TWO, True, (), ["ab"], ["", "a", "b"]),
+        ({"minProperties": 2, "required": ["a"]}, TWO, True, (), ["ab"], ["", "a"]),
+        ({"minProperties": 2, "maxProperties": 2}, TWO, True, (), ["ab"], ["a"]),
+        ({"minProperties": 2}, THREE, True, ("minProperties",), ["ab", "abc", "c"], []),
+        ({"minProperties": 1}, THREE, True, (), ["a", "bc"], [""]),
+        ({"maxProperties": 1}, THREE, True, (), ["", "a"], ["bc"]),
+        ({"maxProperties": 2}, THREE, True, ("maxProperties",), ["ab"], []),
+        ({"minProperties": 1, "maxProperties": 2}, THREE, True, ("maxProperties",), ["ab"], [""]),
+        ({"maxProperties": 3}, THREE, True, (), ["", "abc"], []),
+        ({"maxProperties": 1, "required": ["a"]}, THREE, True, (), ["a"], ["ab", "b"]),
+        ({"maxProperties": 1, "required": ["a"]}, THREE, False, (), ["a"], ["ab", "ad"]),
+        ({"maxProperties": 2}, THREE, False, ("maxProperties",), ["ab"], []),
+        ({"minProperties": 2}, {}, False, ("minProperties",), ["de"], ["d"]),
+        ({"minProperties": 1, "maxProperties": 2}, {}, False, (), ["d", "de"], ["", "def"]),
+    ],
+)
+def test_counts_of_properties(
+    counts: dict[str, Any],
+    properties: Any,
+    closed: bool,
+    unenforced: tuple[str, ...],
+    fits: list[str],
+    unfit: list[str],
+) -> None:
+    schema = json.dumps({"type": "object", "properties": properties, "additionalProperties": not closed, **counts})
+    assert _compiled(schema).unenforced == unenforced
+    for names in fits:
+        assert _takes(schema, json.dumps(dict.fromkeys(names))), names
+    for names in unfit:
+        assert wrong_in(json.dumps(dict.fromkeys(names)), schema) is not None
+        assert not _takes(schema, json.dumps(dict.fromkeys(names))), names
+
+
+def test_what_no_object_can_have_is_refused() -> None:
+    schema = {"type": "object", "properties": TWO, "additionalProperties": False, "minProperties": 3}
+    with pytest.raises(InvalidRequest, match="Unsatisfiable"):
+        _compiled(json.dumps(schema))
 
 
 @pytest.mark.parametrize(
