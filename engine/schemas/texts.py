@@ -11,6 +11,7 @@ from triroute.engine.schemas.parts import add_part
 _SPACES = r"\t-\r \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
 _SPACE, _NO_SPACE = f"[{_SPACES}]", f"[^{_SPACES}]"
 _PIECE = re.compile(r"\\[pPux]\{[^}]*\}|\\.|\[\^?\]?|\(\?(?:[:=!]|<[=!\w]|P<|[is]+[:)])?|[*+?}]\+|.", re.DOTALL)
+_FOLDED, _NEGATED = re.compile(r"\(\?s?i"), re.compile(r"\[\^|\\[WDSP]")  # the check takes İ for an i
 _ALIKE = "dDwWsSnrtfvxuUpPAaz"  # letters that mean the same behind a backslash, here and in the check
 _UNALIKE = ("(?", "*+", "++", "?+", "}+")
 
@@ -82,6 +83,8 @@ def _pieces(pattern: str) -> Iterator[tuple[str, bool]]:
 
 def _is_alike(pattern: str) -> bool:
     """Whether all of a pattern is of ECMA-262, or else read alike by the compiler and the check."""
+    if _FOLDED.search(pattern) and _NEGATED.search(pattern):
+        return False
     for piece, inside in _pieces(pattern):
         if piece in _UNALIKE and not inside:
             return False
