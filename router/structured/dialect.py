@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import Any
 
@@ -17,6 +17,7 @@ import regex
 from jsonschema import FormatChecker, ValidationError, _keywords, _legacy_keywords, _utils, validators
 
 from triroute.router.structured.formats import FORMATS
+from triroute.router.structured.patterns import said
 
 PATTERN_SECONDS = 0.2
 MOST_DIGITS = 4_300  # of a number: reading one takes the square of its digits
@@ -77,15 +78,23 @@ def _integer(digits: str) -> int:
     return int(digits)
 
 
-def _real(digits: str) -> float | int:
-    """Exact where it is too large for a float: such a number is whole."""
-    value = float(digits)
-    if abs(value) != float("inf"):
-        return value
-    exact = Decimal(digits)
-    if exact.adjusted() >= MOST_DIGITS:
+class _Real(Decimal):
+    """A number that is not whole, by its digits."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def _real(digits: str) -> _Real | int:
+    """Exact, as numbers are equal by value: 1e2 is 100."""
+    try:
+        exact = _Real(digits)
+    except InvalidOperation as beyond:
+        raise UnreadNumber from beyond
+    if abs(exact.adjusted()) >= MOST_DIGITS or len(digits) > MOST_DIGITS:
         raise UnreadNumber
-    return int(exact)
+    whole = int(exact)
+    return whole if whole == exact else exact
 
 
 class _Patterns:
@@ -93,7 +102,15 @@ class _Patterns:
 
     @staticmethod
     def search(pattern: str, text: str) -> Any:
-        return regex.search(pattern, text, timeout=PATTERN_SECONDS)
+        return regex.search(said(pattern), text, timeout=PATTERN_SECONDS)
+
+
+def _additional(value: Any, schema: Any) -> Iterator[str]:
+    """The names that neither `properties` nor `patternProperties` have. A pattern may be empty, and matches all."""
+    properties, patterns = schema.get("properties", {}), schema.get("patternProperties", {})
+    for name in value:
+        if name not in properties and not any(_Patterns.search(pattern, name) for pattern in patterns):
+            yield name
 
 
 def _multiple_of(validator: Any, factor: Any, value: Any, schema: Any) -> Iterator[ValidationError]:
@@ -132,6 +149,7 @@ def _named(kind: Any) -> str:
 
 for _module in (_keywords, _legacy_keywords, _utils):
     _module.re = _Patterns  # type: ignore[attr-defined]
+_keywords.find_additional_properties = _additional  # type: ignore[attr-defined]
 
 _FORMATS = _checker(FORMATS)
 _KEYWORDS = {"multipleOf": _multiple_of, "uniqueItems": _unique_items}
