@@ -167,7 +167,7 @@ def test_stats(captured: Path, tmp_path: Path) -> None:
     more = ("--by", "mode", "--price-per-hour", "3600", "--second-look", "1", "--plot", str(plot), "--json")
     done = CliRunner().invoke(app, ["audit", "stats", "--records", str(captured), *more])
     assert done.exception is None, done.output
-    told = json.loads(done.stdout[done.stdout.index("{") :])
+    told = json.loads(done.stdout)
     groups = {group["mode"]: group for group in told["groups"]}
     assert {"autoregressive", "diffusion", "self_speculation/linear", "self_speculation/quadratic"} <= set(groups)
     assert groups["autoregressive"]["tokens_per_forward"] == pytest.approx(1, abs=0.1)
