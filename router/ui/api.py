@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
@@ -65,7 +66,7 @@ class Viewer:
         plain = limit if not wanted and before == float("inf") else _LOOKED_AT
         newest = await asyncio.to_thread(self._store.latest_in_brief, plain)
         told = [one for one in map(summary, newest.records) if one["at"] < before]
-        told = [one for one in told if all(one[name] == value for name, value in wanted.items())]
+        told = [one for one in told if _is_wanted(one, wanted)]
         more = len(told) > limit or len(newest.records) + len(newest.damaged) == plain
         return JSONResponse({"steps": told[:limit], "more": more, "damaged": len(newest.damaged)})
 
@@ -78,9 +79,14 @@ class Viewer:
         mix: Counter[str] = Counter()
         newest = await asyncio.to_thread(self._store.latest_in_brief, _MIX)
         for one in map(summary, newest.records):
-            mix[one["mode"]] += one["tokens"]
+            mix.update(one["modes"])
         told = {"running": self._running(), "steps": len(newest.records), "mix": dict(mix.most_common())}
         return JSONResponse(told | {"damaged": len(newest.damaged)})
+
+
+def _is_wanted(one: dict[str, Any], wanted: dict[str, str]) -> bool:
+    """A step is found by every mode that wrote of it."""
+    return all(value in one["modes"] if name == "mode" else one[name] == value for name, value in wanted.items())
 
 
 def _telling(answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:

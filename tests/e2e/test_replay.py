@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 
 from triroute.proto import decoding_pb2
 from triroute.router.audit.second_look import next_token
+from triroute.router.audit.stats import mode_word
 from triroute.router.audit.store import RecordStore
 from triroute.router.audit.verify import verify
 from triroute.router.capture.content import ContentStore, content_file
@@ -127,6 +128,22 @@ def test_what_if(captured: Path) -> None:
     shown = run(captured, "what-if", record.request_id, "--policy", str(Path("policies/latency-first.yaml").resolve()))
     assert "times as fast" in shown.stdout
     assert run(captured, "what-if", record.request_id).exit_code == 2
+
+
+def test_what_if_of_parts(captured: Path) -> None:
+    """What ran where, and not what was decided for the rest. Where a part ends goes by the drafts, to a token or so."""
+    record = next(one for one in RecordStore(captured).latest(99) if one.decision.rule_id == "parts")
+    wrote = {mode_word(part.plan).replace("/", " ") for part in record.finish.segments if part.tokens}
+    assert len(wrote) > 1
+    command = (captured, "what-if", record.request_id, "--mode", "autoregressive")
+    told = json.loads(run(*command, "--json").stdout)
+    modes = told["was"]["modes"]
+    assert set(modes) == wrote
+    assert list(modes.values()) == sorted(modes.values(), reverse=True)
+    assert sum(modes.values()) == told["was"]["tokens"]
+    assert told["now"]["modes"] == {"autoregressive": told["now"]["tokens"]}
+    shown = run(*command).stdout
+    assert all(re.search(rf"was .*{mode} \d+", shown) for mode in wrote)
 
 
 def test_redacted(captured: Path, tmp_path: Path) -> None:

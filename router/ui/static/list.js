@@ -42,8 +42,14 @@ function row(one) {
   return el("tr", { "data-id": one.id, onclick: () => { location.hash = `#/step/${one.id}`; } },
     cell("", el("a", { href: `#/step/${one.id}`, title: at.toLocaleString() }, at.toLocaleTimeString())),
     cell("", [one.step, el("span", { class: "muted" }, ` ${one.confidence.toFixed(2)}`), one.calls.length ? el("span", { class: "muted" }, ` → ${one.calls.join(", ")}`) : null]),
-    cell("rule", one.rule), cell("", mode(one.mode)),
+    cell("rule", one.rule), cell("", modes(one)),
     cell("tokens", String(one.tokens), 1), cell("a pass", one.per_forward ? one.per_forward.toFixed(2) : "–", 1),
     cell("first", one.first_ms ? ms(one.first_ms) : "–", 1), cell("time", one.ms ? ms(one.ms) : "–", 1),
     cell("", [ended, one.lossy ? tag("lossy", "bad") : null, one.resumes ? tag("resumed") : null]));
+}
+
+/** All that wrote of a step, most first. */
+function modes(one) {
+  const all = Object.entries(one.modes);
+  return all.flatMap(([name, tokens], at) => [at ? " " : null, el("span", { title: all.length > 1 ? `${tokens} of ${one.tokens} tokens` : null }, mode(name))]);
 }
