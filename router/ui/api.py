@@ -57,9 +57,9 @@ class Viewer:
         return FileResponse(path, headers={"cache-control": "no-cache"})
 
     async def _steps(self, request: Request) -> Response:
-        """The newest steps, of those before an entry (`before`): of a `session`, `mode`, `step` kind or `rule`.
+        """The newest steps, of those before an entry (`before`): of a `mode`, `step` kind or `rule`, or of a `session`.
 
-        One request looks at so many records and no more; `next` is where to
+        A session is of a `tenant`, or of none. One request looks at so many records and no more; `next` is where to
         look further, also where none was as wanted so far.
         """
         asked = request.query_params
@@ -71,6 +71,8 @@ class Viewer:
         if before is not None and not 0 <= before <= _LAST_ENTRY:
             return JSONResponse({"error": "before is the number of an entry"}, 400)
         wanted = {name: asked[name] for name in ("session", "mode", "step", "rule") if asked.get(name)}
+        if "session" in wanted:
+            wanted["tenant"] = asked.get("tenant", "")
         page = await asyncio.to_thread(look_back, self._store, before, limit, wanted)
         return JSONResponse(asdict(page) | {"more": page.next is not None})
 

@@ -36,6 +36,7 @@ def summary(record: router_pb2.Record) -> dict[str, Any]:
         "ms": spent_us / 1000,
         "ended": _ended(record),
         "session": record.session_id,
+        "tenant": record.features.tenant,
         "calls": [call.name for call in record.calls],
         "lossy": usage.lossy_tokens,
         "resumes": record.finish.resumes,

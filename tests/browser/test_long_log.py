@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from triroute.proto import decoding_pb2, router_pb2
 from triroute.router.settings import Settings
@@ -81,3 +81,39 @@ def test_what_is_rare(page: Page, filled: Running) -> None:
     expect(page.locator("main")).to_contain_text("None of")
     page.get_by_role("button", name="Look further back").click()
     expect(page.locator("main")).to_contain_text("No older step is as wanted")
+
+
+def test_all_of_a_session_and_nobody_else_s(page: Page, filled: Running) -> None:
+    open_list(page, filled, f"#/step/{OURS[-1]:032x}")
+    page.get_by_role("link", name="session s").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Session s of me")
+    expect(page.get_by_role("region", name="In all")).to_contain_text(f"steps{len(OURS)}tokens{2 * len(OURS)}")
+    assert shown(page) == [f"{number:032x}" for number in OURS]
+    expect(page.get_by_role("button", name="Look further back")).to_have_count(0)
+
+
+def test_sums_say_of_what_they_are(page: Page, filled: Running) -> None:
+    """While more may be further back, which is looked for so far by itself, and then when asked to."""
+    asked = list[str]()
+
+    def endless(route: Route) -> None:
+        """As a log that goes on for ever."""
+        asked.append(route.request.url)
+        answer = route.fetch()
+        told = answer.json()
+        route.fulfill(response=answer, json=told | {"more": True, "next": told["next"] or 1})
+
+    page.route("**/api/steps?**", endless)
+    open_list(page, filled, "#/?session=s&tenant=me&limit=200")
+    button = page.get_by_role("button", name="Look further back")
+    expect(button).to_be_visible()
+    first = len(asked)
+    assert first > 2
+    expect(page.get_by_role("region", name="So far")).to_contain_text(f"steps so far{len(OURS)}")
+    expect(page.get_by_role("status").filter(has_text="Looked at")).to_contain_text("this session may have older ones")
+    button.click()
+    expect(page.get_by_role("status").filter(has_text="Looked at")).to_be_visible()
+    page.unroute("**/api/steps?**")
+    button.click()
+    expect(page.get_by_role("region", name="In all")).to_be_visible()
+    assert len(asked) > first

@@ -87,7 +87,7 @@ function inWords(told, at) {
 
 function head(record) {
   return el("div", { class: "bar" }, el("h1", {}, `${record.step} `, el("span", { class: "muted" }, record.rule)), Object.keys(record.modes).map(mode),
-    record.session ? el("a", { href: `#/?${new URLSearchParams({ session: record.session, limit: 200 })}` }, `session ${record.session}`) : null, el("a", { href: "#/" }, "all steps"));
+    record.session ? el("a", { href: `#/?${new URLSearchParams({ session: record.session, tenant: record.tenant, limit: 200 })}` }, `session ${record.session}`) : null, el("a", { href: "#/" }, "all steps"));
 }
 
 function figures(record) {

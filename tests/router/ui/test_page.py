@@ -79,3 +79,13 @@ def test_pages_end_where_the_log_begins(place: Place, limit: int) -> None:
     told = list(pages(place, {"limit": limit}))
     assert ids(told) == [f"{number:032x}" for number in (3, 2, 0)]
     assert sum(page["damaged"] for page in told) == 1
+
+
+def test_a_session_is_one_of_a_tenant(tmp_path: Path) -> None:
+    log, mine, theirs = tmp_path / "r.sqlite", [1, 3, 5], [2, 4]
+    steps = [step(number, "s", "me" if number in mine else "they") for number in range(1, 6)]
+    append(log, [*steps, step(6, "s")])
+    for tenant, numbers in (("me", mine), ("they", theirs), ("", [6]), ("nobody", [])):
+        told = list(pages(log, {"session": "s", "tenant": tenant, "limit": 1}))
+        assert ids(told) == [f"{number:032x}" for number in reversed(numbers)]
+        assert {one["tenant"] for page in told for one in page["steps"]} <= {tenant}
