@@ -65,7 +65,7 @@ def test_older_steps(page: Page, filled: Running) -> None:
     page.get_by_role("link", name="newest").click()
     expect(page.locator("#steps tr").first).to_have_attribute("data-id", newest[0])
     open_list(page, filled, "#/?before=30")
-    page.wait_for_function("document.querySelectorAll('#steps tr').length === 30")
+    expect(page.locator("#steps tr")).to_have_count(30)
     expect(page.get_by_role("button", name="Older steps")).to_have_count(0)
 
 
