@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import Any
 
 import jsonschema
 import referencing
-import regex
 from jsonschema import FormatChecker, ValidationError, _keywords, _legacy_keywords, _utils, validators
 
-from triroute.router.structured.formats import FORMATS
+from triroute.router.structured.formats import FORMATS, read_pattern
 
 PATTERN_SECONDS = 0.2
 MOST_DIGITS = 4_300  # of a number: reading one takes the square of its digits
@@ -82,7 +81,10 @@ def _real(digits: str) -> float | int:
     value = float(digits)
     if abs(value) != float("inf"):
         return value
-    exact = Decimal(digits)
+    try:
+        exact = Decimal(digits)
+    except InvalidOperation as beyond:
+        raise UnreadNumber from beyond
     if exact.adjusted() >= MOST_DIGITS:
         raise UnreadNumber
     return int(exact)
@@ -93,7 +95,7 @@ class _Patterns:
 
     @staticmethod
     def search(pattern: str, text: str) -> Any:
-        return regex.search(pattern, text, timeout=PATTERN_SECONDS)
+        return read_pattern(pattern).search(text, timeout=PATTERN_SECONDS)
 
 
 def _multiple_of(validator: Any, factor: Any, value: Any, schema: Any) -> Iterator[ValidationError]:

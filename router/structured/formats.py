@@ -36,6 +36,21 @@ _BEYOND = r"\u00A0-\uD7FF\uF900-\uFDCF\uFDF0-\uFFEF\U00010000-\U000EFFFD"  # wha
 Fits = Callable[[str], bool]
 
 
+class UnreadPattern(Exception):
+    """A regular expression may be one, and is more than can be read."""
+
+    def __init__(self) -> None:
+        super().__init__("has a regular expression that is too large, or nested too deep, to be read")
+
+
+def read_pattern(text: str) -> regex.Pattern[str]:
+    """A regular expression. Raises regex.error where it is none, and UnreadPattern."""
+    try:
+        return regex.compile(text)
+    except (RecursionError, MemoryError, OverflowError) as beyond:
+        raise UnreadPattern from beyond
+
+
 def _matches(pattern: str) -> Fits:
     compiled = re.compile(pattern, re.ASCII)
     return lambda text: compiled.fullmatch(text) is not None
@@ -55,7 +70,7 @@ def _parses(parse: Callable[[str], object]) -> Fits:
 _is_host_name = _matches(rf"{_LABEL}(?:\.{_LABEL})*")
 _is_idn = _parses(idna.encode)
 _is_ipv4 = _parses(ipaddress.IPv4Address)
-_is_regex = _parses(regex.compile)
+_is_regex = _parses(read_pattern)
 
 
 def _is_date(text: str) -> bool:

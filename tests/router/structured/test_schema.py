@@ -93,6 +93,8 @@ def test_the_first_in_the_text_is_told() -> None:
         ("true", {"type": "boolean", "not": {"$ref": "#/type"}}, "leads to what is no schema"),
         ("1" * 5_000, {"type": "integer"}, "over 4300 digits"),
         ("1e5000", {}, "over 4300 digits"),
+        ("1e9999999999999999999", {}, "over 4300 digits"),
+        (json.dumps("(" * 2_000 + ")" * 2_000), {"format": "regex"}, "nested too deep"),
     ],
 )
 def test_what_can_not_be_judged(text: str, schema: Any, words: str) -> None:
