@@ -10,7 +10,10 @@ from datetime import date
 import idna
 import regex
 
+from triroute.router.structured.pattern_size import size
+
 _LONGEST_HOST = 253
+_MOST_PIECES = 500_000  # of a regular expression, with all that it repeats; twice the characters of a schema
 _DOTS = (".", "\u3002", "\uff0e", "\uff61")
 _DAY = 24 * 60  # minutes
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
@@ -45,6 +48,8 @@ class UnreadPattern(Exception):
 
 def read_pattern(text: str) -> regex.Pattern[str]:
     """A regular expression. Raises regex.error where it is none, and UnreadPattern."""
+    if size(text, _MOST_PIECES) > _MOST_PIECES:
+        raise UnreadPattern
     try:
         return regex.compile(text)
     except (RecursionError, MemoryError, OverflowError) as beyond:
