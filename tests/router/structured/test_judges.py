@@ -162,19 +162,17 @@ def test_what_nobody_foresaw_has_a_name(question: str, monkeypatch: pytest.Monke
     assert answer["problem" if question == "schema" else "unjudged"] == "could not be judged: ArithmeticError"
 
 
-async def test_a_judge_that_ends_is_no_limit_of_time(judges: Judges, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "triroute.router.structured.judges._COMMAND", (sys.executable, "-c", "import os; os.read(0, 1)")
-    )
-    for pid in pids():
-        os.kill(pid, signal.SIGKILL)
-    schema = Schema('{"type": "null"}')
-    assert "process that looked at it ended" in ((await judges.look([schema]))[schema] or "")
-    verdict = await judges.judge([("1", INTEGER)])
-    with pytest.raises(Unjudged, match="process that looked at it ended"):
-        verdict("1", INTEGER)
-    monkeypatch.undo()
-    assert (await judges.look([schema]))[schema] is None
+async def test_a_judge_that_ends_is_no_limit_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    ends = (sys.executable, "-c", "import os; os.read(0, 1)")
+    monkeypatch.setattr("triroute.router.structured.judges._COMMAND", ends)
+    async with Judges() as judges:
+        schema = Schema('{"type": "null"}')
+        assert "process that looked at it ended" in ((await judges.look([schema]))[schema] or "")
+        verdict = await judges.judge([("1", INTEGER)])
+        with pytest.raises(Unjudged, match="process that looked at it ended"):
+            verdict("1", INTEGER)
+        monkeypatch.undo()
+        assert (await judges.look([schema]))[schema] is None  # nothing of it is remembered
 
 
 def test_a_judge_ends_when_nobody_is_left_to_ask() -> None:
