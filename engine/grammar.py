@@ -7,12 +7,14 @@ import re
 from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from llguidance import LLMatcher
 from numpy.typing import NDArray
 
 from triroute.engine.errors import InvalidRequest
+from triroute.engine.schemas import hold
 from triroute.engine.tokenizer import Tokenizer
 from triroute.engine.trial import DEAD_END, LIMITS, short
 from triroute.engine.types import FormatKind, ResponseFormat
@@ -26,8 +28,8 @@ _KEYS = "Unimplemented keys: "
 _QUOTED = re.compile(r'"([^"\\]+)"')
 _FORMAT = "Unknown format: "
 _NONE = b"\0"  # a byte of a mask that allows none of its tokens
+_COUNTS = ("minProperties", "maxProperties")  # how warnings of them begin: min/maxProperties
 _COMPILERS: dict[FormatKind, Callable[[str], str]] = {
-    FormatKind.JSON_SCHEMA: lambda source: LLMatcher.grammar_from_json_schema(styled(source)),
     FormatKind.REGEX: LLMatcher.grammar_from_regex,
     FormatKind.LARK: LLMatcher.grammar_from_lark,
 }
@@ -133,9 +135,8 @@ def compiled(response_format: ResponseFormat, field: str, tokenizer: Tokenizer) 
     return Constraint(made.matcher.deep_copy(), tokenizer.end_ids, field, made.unenforced)
 
 
-def styled(source: str) -> str:
+def styled(schema: Any) -> str:
     """A JSON Schema's text with the spelling of JSON that outputs have, whatever its author says of that."""
-    schema = json.loads(source)
     return json.dumps({**schema, "x-guidance": JSON_STYLE} if isinstance(schema, dict) else schema)
 
 
@@ -151,7 +152,7 @@ class _Compiled:
 @lru_cache(maxsize=_KEPT)
 def _compile(response_format: ResponseFormat, tokenizer: Tokenizer) -> _Compiled:
     try:
-        grammar = _COMPILERS[response_format.kind](response_format.source)
+        grammar, lost = _grammar(response_format)
     except (ValueError, RecursionError) as error:
         return _Compiled(None, problem=f"can't be read: {error}")
     verdict = tokenizer.trials.verdict(grammar)
@@ -159,10 +160,23 @@ def _compile(response_format: ResponseFormat, tokenizer: Tokenizer) -> _Compiled
         return _Compiled(None, problem=f"can't be compiled: {verdict.problem}")
     matcher = LLMatcher(tokenizer.llguidance, grammar, log_level=0, limits=LIMITS)
     matcher.compute_bitmask()  # builds what a lexer needs
-    return _Compiled(matcher, _unenforced(verdict.warnings))
+    return _Compiled(matcher, distinct((*lost, *_unenforced(verdict.warnings, response_format.source))))
 
 
-def _unenforced(warnings: Iterable[str]) -> tuple[str, ...]:
+def _grammar(response_format: ResponseFormat) -> tuple[str, tuple[str, ...]]:
+    """What llguidance compiles, and the keywords that were left out of it."""
+    if response_format.kind is not FormatKind.JSON_SCHEMA:
+        return _COMPILERS[response_format.kind](response_format.source), ()
+    held = hold(response_format.source)
+    return LLMatcher.grammar_from_json_schema(styled(held.schema)), held.unenforced
+
+
+def distinct(names: Iterable[str]) -> tuple[str, ...]:
+    """Each once."""
+    return tuple(dict.fromkeys(names))
+
+
+def _unenforced(warnings: Iterable[str], source: str) -> list[str]:
     """The keywords in a grammar's schemas that it does not hold an output to."""
     found: list[str] = []
     for warning in warnings:
@@ -171,9 +185,11 @@ def _unenforced(warnings: Iterable[str]) -> tuple[str, ...]:
             found += _QUOTED.findall(line)
         elif line.startswith(_FORMAT):
             found.append(f"format: {line.removeprefix(_FORMAT)}")
+        elif line.startswith("min/maxProperties"):
+            found += [name for name in _COUNTS if name in source]
         else:
             found.append("oneOf" if line.startswith("oneOf") else line)
-    return tuple(dict.fromkeys(found))
+    return found
 
 
 def warm_up(tokenizer: Tokenizer) -> None:

@@ -32,6 +32,10 @@ class Output:
             self.finish = FinishReason.LENGTH
         return kept, self._skip(emission.text)
 
+    def settled(self, tokens: int) -> int:
+        """How many of its so many tokens are sure to belong to it: a stop string takes back those that it is in."""
+        return tokens if self.finish is not None and not self._text.stopped else self._text.settled
+
     def flush(self) -> str:
         """What is still held back, at the end."""
         return self._skip(self._text.flush())

@@ -141,7 +141,8 @@ class Sequence:
         text, self._resumed_text = self._resumed_text + text, ""
         track = self._track
         record = self.ledger.record(span, commit, kept, started, ended, batch, rows, track.number)
-        calls = track.calls(len(self.tokens) - len(self.request.prompt_ids), ended=self.finish is not None)
+        settled = self.output.settled(len(self.tokens) - len(self.request.prompt_ids))
+        calls = track.calls(settled, ended=self.finish is not None)
         logprobs, speech = commit.logprobs[: len(kept)], track.spoken()
         self.sink(Committed(kept, text, record, logprobs, track.kind, track.plan, calls, speech))
         track.turn()

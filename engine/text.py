@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,6 +28,9 @@ class TextStream:
         self._longest = max((len(string) for string in stop), default=0)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._held = ""
+        self._out = self._came = 0  # characters
+        self._ends: list[int] = []  # of the tokens that are not settled, in characters
+        self.settled = 0  # tokens whose text no stop string can take back
         self.stopped = False
 
     def push(self, token_ids: Sequence[int]) -> Emission:
@@ -34,6 +38,7 @@ class TextStream:
         text = ""
         for kept, token in enumerate(token_ids, start=1):
             text += self._add(self._decoder.decode(self._tokenizer.token_bytes(token)))
+            self._settle()
             if self.stopped:
                 return Emission(text, kept, stopped=True)
         return Emission(text, len(token_ids))
@@ -46,8 +51,20 @@ class TextStream:
         tail, self._held = (tail if self.stopped else tail + self._held), ""
         return tail
 
+    def _settle(self) -> None:
+        """One token more; all that are out have settled."""
+        self._ends.append(self._came)
+        out = bisect_right(self._ends, self._out)
+        self.settled += out
+        del self._ends[:out]
+
     def _add(self, text: str) -> str:
         """Take more text in; return what is final now."""
+        final = self._take(text)
+        self._came, self._out = self._came + len(text), self._out + len(final)
+        return final
+
+    def _take(self, text: str) -> str:
         self._held += text
         found = [at for at in (self._held.find(string) for string in self._stop) if at >= 0]
         if found:

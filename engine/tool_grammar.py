@@ -8,11 +8,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from functools import lru_cache
+from itertools import chain
 
 from triroute.engine.budget import OutOfTime
 from triroute.engine.chat import Tool
 from triroute.engine.errors import InvalidRequest
-from triroute.engine.grammar import Constraint, compiled, styled
+from triroute.engine.grammar import Constraint, compiled, distinct, styled
+from triroute.engine.schemas import Held, hold
 from triroute.engine.segments import Segmenter
 from triroute.engine.segments.parameters import parameters_of
 from triroute.engine.segments.written import INTERPRETER
@@ -23,7 +25,7 @@ from triroute.engine.types import FormatKind, Parameters, ResponseFormat
 UNHELD = "strict"  # what is told where a strict tool's calls are held to no grammar
 _UNHELD_BARE = "strict, in calls without an opening"
 _KEPT = 32  # sets of tools
-_NO_ARGUMENTS = {"type": "object", "properties": {}, "additionalProperties": False}
+_NO_ARGUMENTS = '{"type": "object", "properties": {}, "additionalProperties": false}'
 _MUST = 'start: "<tool_call>[" listed "]</tool_call>"'
 _FREE = r"""
 start: (tags | function | mistral) TEXT | "<|python_tag|>" " "? llama
@@ -56,10 +58,10 @@ class _Tool:
     strict: bool
 
     @property
-    def schema(self) -> str:
+    def held(self) -> Held:
         """The schema of its arguments, which are always an object."""
-        schema = json.loads(self.parameters) if self.parameters else _NO_ARGUMENTS
-        return styled(json.dumps({"type": "object", **schema}))
+        held = hold(self.parameters or _NO_ARGUMENTS)
+        return Held({"type": "object", **held.schema}, held.unenforced)
 
     @property
     def field(self) -> str:
@@ -119,7 +121,7 @@ def _compile(tools: tuple[_Tool, ...], calls: Calls, tokenizer: Tokenizer, paral
 
 
 def _alone(tool: _Tool, tokenizer: Tokenizer) -> Constraint:
-    return compiled(ResponseFormat(FormatKind.JSON_SCHEMA, tool.schema), tool.field, tokenizer)
+    return compiled(ResponseFormat(FormatKind.JSON_SCHEMA, styled(tool.held.schema)), tool.field, tokenizer)
 
 
 def _constraint(tools: tuple[_Tool, ...], calls: Calls, tokenizer: Tokenizer, *, parallel: bool) -> Constraint:
@@ -131,15 +133,17 @@ def _constraint(tools: tuple[_Tool, ...], calls: Calls, tokenizer: Tokenizer, *,
             for tool in tools:  # says which is wrong, if it is one by itself
                 _alone(tool, tokenizer)
         raise
-    for tool in tools if constraint.unenforced else ():
+    held = {tool: tool.held.unenforced for tool in tools}
+    for tool in tools if constraint.unenforced or any(held.values()) else ():
         try:
-            lost = _alone(tool, tokenizer).unenforced if tool.strict else ()
+            lost = distinct((*held[tool], *_alone(tool, tokenizer).unenforced)) if tool.strict else ()
         except OutOfTime as spent:
             raise InvalidRequest(tool.field, f"can't be compiled: {spent}") from spent
         if lost:
             raise InvalidRequest(
                 tool.field, f"has {', '.join(lost)}, which a strict tool can't have: no grammar holds calls to it"
             )
+    constraint.unenforced = distinct((*chain(*held.values()), *constraint.unenforced))
     return constraint
 
 
@@ -147,7 +151,7 @@ def _source(tools: tuple[_Tool, ...], calls: Calls, *, parallel: bool) -> str:
     """The grammar's text. In the free one, each call begins with its opening."""
     more = ' (", " call)*' if parallel else ""
     rules = [_MUST if calls is Calls.MUST else _FREE, f"listed: call{more}", _choice("call", tools)]
-    rules += [f"arguments_{tool.index}: %json {tool.schema}" for tool in tools]
+    rules += [f"arguments_{tool.index}: %json {styled(tool.held.schema)}" for tool in tools]
     rules += [_rule("call", tool, '{"name": NAME, "arguments": ', '"}"') for tool in tools]
     if calls is Calls.FREE:
         interpreted = any(tool.name == INTERPRETER and not tool.strict for tool in tools)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from triroute.proto import decoding_pb2, engine_pb2, router_pb2
@@ -38,6 +38,7 @@ from triroute.router.structured.check import Checked, Written, check, is_checked
 from triroute.router.structured.judges import Judges
 from triroute.router.supervisor import Supervisor
 from triroute.router.telemetry import logs
+from triroute.router.telemetry.entry import Entry
 from triroute.router.telemetry.steps import StepMetrics
 from triroute.router.telemetry.tracer import Telemetry, carried, span_id, trace_id
 from triroute.router.types import Capture, Request, Step, StepKind
@@ -82,11 +83,11 @@ class Pipeline:
         self._recording: set[asyncio.Task[None]] = set()
 
     async def generate(
-        self, message: router_pb2.GenerateRequest, metadata: Mapping[str, str]
+        self, message: router_pb2.GenerateRequest, entry: Entry
     ) -> AsyncGenerator[router_pb2.GenerateEvent, None]:
         """One decision, deltas, one finish. Raises TrirouteError; leaving early ends the work in the engine."""
         run = await self._accept(message)
-        server = self.telemetry.begin(run, metadata)
+        server = self.telemetry.begin(run, entry)
         run.carried = carried(server)
         logs.about(logs.About(run.request_id, trace_id(server), span_id(server)))
         try:
@@ -113,7 +114,7 @@ class Pipeline:
             run.ended_ns = time.time_ns()
             self._leave(run)
             self._compare(run)
-            self.telemetry.end(run, server, self.model, self.chronicle.words)
+            self.telemetry.end(run, entry, server, self.model, self.chronicle.words)
             self.metrics.count(run, server, self.model)
             logs.step_ended(run)
             if not run.recorded:

@@ -15,6 +15,7 @@ from triroute.proto import router_pb2, router_pb2_grpc
 from triroute.router.audit.store import RecordStore
 from triroute.router.errors import ServiceFailed, TrirouteError, to_status
 from triroute.router.pipeline import Pipeline
+from triroute.router.telemetry.entry import by_grpc
 
 log = logging.getLogger("triroute.server")
 
@@ -31,7 +32,7 @@ class RouterServicer(router_pb2_grpc.RouterServicer):
     ) -> AsyncIterator[router_pb2.GenerateEvent]:
         metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
         try:
-            async with aclosing(self.pipeline.generate(message, metadata)) as events:
+            async with aclosing(self.pipeline.generate(message, by_grpc(metadata))) as events:
                 async for event in events:
                     yield event
         except Exception as error:

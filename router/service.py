@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from types import TracebackType
 
 import grpc
@@ -27,6 +27,7 @@ from triroute.router.fleet.redis import RedisExchange
 from triroute.router.http.health import health as health_route
 from triroute.router.http.listener import HttpListener
 from triroute.router.http.metrics import metrics_page
+from triroute.router.openai.routes import openai_bound, openai_door
 from triroute.router.pipeline import Pipeline
 from triroute.router.policy import Policy
 from triroute.router.policy.keeper import PolicyKeeper
@@ -35,9 +36,11 @@ from triroute.router.server import RouterServicer
 from triroute.router.settings import Settings
 from triroute.router.structured.judges import Judges
 from triroute.router.supervisor import Progress, Supervisor
+from triroute.router.telemetry.environment import opentelemetry_variables
 from triroute.router.telemetry.metrics import Metrics
 from triroute.router.telemetry.steps import Now
 from triroute.router.telemetry.tracer import Telemetry
+from triroute.router.ui.access import Gate
 from triroute.router.ui.api import viewer
 
 SERVICE = router_pb2.DESCRIPTOR.services_by_name["Router"].full_name
@@ -73,7 +76,8 @@ class Service:
             stack.push_async_callback(self._stop)
             seal = Seal.of(self.settings.capture_key)
             self.classifier = Classifier.load(self.settings.classifier, self.settings.encoder)
-            telemetry = Telemetry(self.settings.otlp_endpoint)
+            with opentelemetry_variables():
+                telemetry = Telemetry(self.settings.otlp_endpoint)
             stack.push_async_callback(asyncio.to_thread, telemetry.close)
             writer = RecordWriter(self.settings.records, self.settings.audit_key)
             stack.push_async_callback(asyncio.to_thread, writer.close)
@@ -92,7 +96,8 @@ class Service:
             stack.push_async_callback(self.http.stop)
             await self.supervisor.start(self.progress)
             await stack.enter_async_context(self.keeper)
-            metrics = Metrics(self.settings.otlp_endpoint, self.keeper.live)
+            with opentelemetry_variables():
+                metrics = Metrics(self.settings.otlp_endpoint, self.keeper.live)
             stack.push_async_callback(asyncio.to_thread, metrics.close)
             member = await stack.enter_async_context(self._member())
             store = ContentStore(content_file(self.settings.records), seal)
@@ -114,11 +119,13 @@ class Service:
             stack.push_async_callback(self.pipeline.settle)
             await self._serve()
             await self.admin.start()
-            pages = viewer(
-                self.records, self.http.address, self.settings.http_token, lambda: len(self.pipeline.running)
-            )
+            gate = Gate.of(self.http.address, self.settings.http_token)
+            pages = viewer(self.records, gate, lambda: len(self.pipeline.running))
             about = [health_route(lambda: not self.draining), metrics_page(metrics.registry)]
-            await self.http.start([*about, *pages])
+            doors = openai_door(self.pipeline, gate, lambda: self.draining)
+            bound = openai_bound(gate, self.settings.message_bytes)
+            await self.http.start([*about, *pages, *doors], [bound], self.settings.most_in_flight)
+            stack.push_async_callback(self.http.stop)
             stack.push_async_callback(self._stop)
             chronicle.started(self.address, self.policy.revision)
             self.keeper.follower.on_change = chronicle.policy_changed
@@ -135,9 +142,8 @@ class Service:
         self.draining = True
         await self._health.enter_graceful_shutdown()
         stopped = asyncio.create_task(self._server.stop(self.settings.drain_seconds))
-        idle = asyncio.create_task(self.pipeline.idle.wait())
-        await asyncio.wait([stopped, idle], return_when=asyncio.FIRST_COMPLETED)
-        idle.cancel()
+        with suppress(TimeoutError):  # steps that came by HTTP hold up no gRPC server
+            await asyncio.wait_for(self.pipeline.idle.wait(), self.settings.drain_seconds)
         await self._server.stop(_LAST_WORDS_SECONDS)
         await stopped
 

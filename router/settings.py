@@ -45,7 +45,7 @@ class Settings:
     message_bytes: int = 16 * 2**20
     admin: str = ""  # where PolicyAdmin listens: HOST:PORT, unix:PATH, "auto" for a socket in `home`, "" for nowhere
     http: str = ""  # where HTTP listens: HOST:PORT, "auto" for the port behind `listen`'s, "" for nowhere
-    http_token: str = field(default="", repr=False)  # what the viewer asks for, where HTTP listens beyond this machine
+    http_token: str = field(default="", repr=False)  # what viewer and /v1 ask for; a must beyond this machine
     capture_key: Path | None = None  # seals what is captured; None for no seal
     content_days: float = 30.0  # how long captured requests stay
     redis: str = ""  # URL of the fleet's store; "" for a router that stands alone

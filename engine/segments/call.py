@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable
 from enum import Enum, auto
 
@@ -42,6 +43,7 @@ class Style(Enum):
 _UNOPENED = (Style.BARE, Style.PYTHONIC)
 _BETWEEN_TAGS = Marks(b"</tool_call>", b"<function=", b"{", b"[")
 _IN_FUNCTION = Marks(b"</function>", b"<parameter=", b"{", b"</tool_call>")
+_BLANK = re.compile(rb"[\s,;]*(?:```[a-z]*)?[\s,;]*")  # some models fence what they write between tags
 _NAME_END, _PARAMETER_END, _OBJECT = Marks(b">"), Marks(b"</parameter>"), Marks(b"{")
 
 
@@ -64,6 +66,8 @@ class Call:
         self._name = self._parameter = ""
         self._parameters: dict[str, str] = {}
         self._over = self._read = False  # `_read`: something that may be in it
+        self._between_from = 0  # between tags: where what was read last has ended
+        self._any = self._junk = False  # a call was read; something else was, between tags
         begins = {Style.TAGS: self._between, Style.FUNCTION: self._function, Style.PYTHONIC: self._pythonic}
         self._step: Callable[[], bool] = begins.get(style, self._first_mark)
 
@@ -120,13 +124,16 @@ class Call:
     def _between(self) -> bool:
         mark, start = _BETWEEN_TAGS.find(self.text, self._at)
         self._at = start + len(mark)
+        if mark and not self._junk and not _BLANK.fullmatch(self.text, self._between_from, start):
+            self._junk = True
+            self._broken()
         if mark in (b"{", b"["):
             self._at = start
             return self._open_json()
         if mark == b"<function=":
             self._read = True
             return self._go(self._function)
-        return bool(mark) and self._stop(broken=not self._read)
+        return bool(mark) and self._stop(broken=not self._read and not self._junk)
 
     def _function(self) -> bool:
         """NAME>"""
@@ -141,9 +148,9 @@ class Call:
         """An object, or parameters in tags."""
         mark, start = _IN_FUNCTION.find(self.text, self._at)
         self._at = start + len(mark)
-        if mark == b"{" and self._name:
+        if mark == b"{" and (self._name or self._read):
             self._at = start
-            return self._open_json()
+            return self._open_json() if self._name else self._stop(broken=True)
         if mark == b"<parameter=":
             return self._go(self._parameter_name)
         if mark == b"</function>":
@@ -151,7 +158,7 @@ class Call:
                 arguments = parameters_json(self._parameters, self._types.get(self._name, {}))
                 self._news.end((self._name, arguments), self._first, self._token + 1)
             self._name = ""
-            return self._go(self._between) if self.style is Style.TAGS else self._stop()
+            return self._go_between() if self.style is Style.TAGS else self._stop()
         return self._stop(broken=bool(self._name)) if mark == b"</tool_call>" else bool(mark)
 
     def _parameter_name(self) -> bool:
@@ -207,7 +214,7 @@ class Call:
                 self._begin()
             case 0x7B if depth == 2 and not self._name:
                 name = head_of(self._string(self._start, self._at - 1))
-                if name:
+                if name and self._offered(name):
                     self._news.begin(name, self._at - 1, self._token + 1)
             case 0x7D | 0x5D if depth == 1:
                 self._news.close(self.text, self._at, self._token + 1)
@@ -235,11 +242,22 @@ class Call:
         arguments = arguments_in(text) if name else None
         call = call_in(text) if not name else (name, arguments) if arguments is not None else None
         self._name = ""
+        call = call if call and self._offered(call[0]) else None
         if not self._news.end(call, self._first, self._token + 1):
             self._broken()
+        self._any = self._any or call is not None
+
+    def _offered(self, name: str) -> bool:
+        """Whether a tool may be meant. Behind an opening it is, whatever its name."""
+        return self.style not in _UNOPENED or not self._types or name in self._types
+
+    def _go_between(self) -> bool:
+        self._between_from = self._at
+        return self._go(self._between)
 
     def _after_json(self) -> Callable[[], bool]:
         if self.style is Style.TAGS:
+            self._between_from = self._at
             return self._between
         if self.style is Style.FUNCTION:
             return self._arguments
@@ -247,7 +265,7 @@ class Call:
 
     def _broken(self) -> bool:
         """Note that something in it is no call that can be read. Without an opening, it may be no call at all."""
-        if self._news.begun or self.style not in _UNOPENED:
+        if self._news.begun or self._any or self.style not in _UNOPENED:
             self._news.broken(self._opened_at, self._token + 1)
         return False
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 
 _TOKEN = re.compile(
-    r"""\s*(?:(?P<string>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')|(?P<number>-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)"""
-    r"""|(?P<word>[A-Za-z_][\w.-]*)|(?P<mark>[\[\](){},:=]))\s*""",
+    r"""\s*(?:(?P<string>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')|(?P<word>[A-Za-z_][\w.-]*|[\w.-]+(?=\())"""
+    r"""|(?P<number>-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)|(?P<mark>[\[\](){},:=]))\s*""",
     re.DOTALL,
 )
-_ESCAPE = re.compile(r"""\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(\n)|(.))""", re.DOTALL)
-_ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "0": "\0"}
+_ESCAPE = re.compile(
+    r"""\\(?:(?P<code>u[0-9a-fA-F]{4}|U00[01][0-9a-fA-F]{5}|x[0-9a-fA-F]{2})|(?P<octal>[0-7]{1,3})|(?P<other>.))""",
+    re.DOTALL,
+)
+_ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "a": "\a", "v": "\v", "\n": ""}
+_ESCAPED |= {itself: itself for itself in "\\'\""}
 _WORDS = {"True": "true", "False": "false", "None": "null", "true": "true", "false": "false", "null": "null"}
 _MARK = re.compile(rb"""["'\\\[\](){}]""")
 _OPENING, _STRING_ENDS = b"[({", b"\"'"
@@ -91,11 +96,14 @@ def _as_json(text: str) -> str:
 
 
 def _string(token: str) -> str:
-    return json.dumps(_ESCAPE.sub(_unescaped, token[1:-1]), ensure_ascii=False)
+    """As JSON. Surrogates, as JavaScript would write them, make up their character."""
+    said = _ESCAPE.sub(_unescaped, token[1:-1])
+    return json.dumps(said.encode("utf-16", "surrogatepass").decode("utf-16", "replace"), ensure_ascii=False)
 
 
 def _unescaped(found: re.Match[str]) -> str:
-    code = found[1] or found[2]
-    if code:
-        return chr(int(code, 16))
-    return "" if found[3] else _ESCAPED.get(found[4], found[4])
+    """What Python reads; what is no escape stays as it is."""
+    if found["code"]:
+        code = int(found["code"][1:], 16)
+        return chr(code) if code <= sys.maxunicode else found.group()
+    return chr(int(found["octal"], 8)) if found["octal"] else _ESCAPED.get(found["other"], found.group())

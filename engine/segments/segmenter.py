@@ -13,7 +13,7 @@ from triroute.engine.segments.speech import Speech
 from triroute.engine.segments.text import OPENING_OF, Text
 from triroute.engine.segments.thinking import thinking_at_end
 from triroute.engine.tokenizer import Tokenizer
-from triroute.engine.types import CallEvent, CallPiece, Parameters, SegmentKind, Stretch, WrittenCall
+from triroute.engine.types import BrokenCall, CallEvent, CallPiece, Parameters, SegmentKind, Stretch, WrittenCall
 
 _PROMPT_TAIL = 24  # tokens of the prompt that may leave something open
 
@@ -39,7 +39,8 @@ class Segmenter:
         self._part: Part = thinking_at_end(tail) or fence_at_end(tail) or self._text
         self._tokens = 0
         self.begun = 0  # calls, so far
-        self._begun_before = 0  # when the part was opened
+        self._unread = 0  # what was opened as a call and can't be read
+        self._before = (0, 0)  # both, when the part was opened
         self._speech = speech
 
     @property
@@ -81,7 +82,7 @@ class Segmenter:
         self._part.end(self._tokens)
         calls = self._calls()
         if self._speech is not None:
-            self._speech.end(called=self.begun > self._begun_before)
+            self._speech.end(speech=self._is_speech(self._part, cut=True))
         return calls
 
     def spoken(self) -> tuple[Stretch, ...]:
@@ -94,10 +95,16 @@ class Segmenter:
         """One part has ended, with so many bytes to come, and the next begun."""
         if self._speech is not None:
             if isinstance(left, Call):
-                self._speech.close(rest, called=self.begun > self._begun_before)
+                self._speech.close(rest, speech=self._is_speech(left))
             if isinstance(self._part, Call):
                 self._speech.open(rest + len(OPENING_OF.get(self._part.style, b"")))
-        self._begun_before = self.begun
+        self._before = self.begun, self._unread
+
+    def _is_speech(self, part: Part, *, cut: bool = False) -> bool:
+        """Whether a call turned out to be none: nothing of one was told, and something else is in it. `cut`: so far."""
+        begun, unread = self._before
+        opened = isinstance(part, Call) and part.style in OPENING_OF
+        return self.begun == begun and (not opened or (self._unread > unread and not cut))
 
     def _calls(self) -> tuple[CallEvent, ...]:
         if not self._part.calls:
@@ -109,6 +116,7 @@ class Segmenter:
     def _numbered(self, event: CallEvent) -> CallEvent:
         if isinstance(event, CallPiece):
             self.begun += bool(event.name)
+        self._unread += isinstance(event, BrokenCall)
         return replace(event, number=self.begun - 1) if isinstance(event, (CallPiece, WrittenCall)) else event
 
     def _bytes(self, token: int) -> bytes:

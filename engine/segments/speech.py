@@ -10,7 +10,7 @@ _DECODER = codecs.getincrementaldecoder("utf-8")
 
 
 class Speech:
-    """Told once it is certain, in order. What was opened as a call and began none is speech as well; blanks around
+    """Told once it is certain, in order. What was opened as a call and can't be read is speech as well, blanks around
     calls are not.
 
     Places count what tokens say, names of control tokens included; stretches count characters of the text, which has
@@ -42,10 +42,10 @@ class Speech:
         self._speak(self._call)
         self._pass(self._call)
 
-    def close(self, back: int, *, called: bool) -> None:
-        """It ended so many bytes ago; whether there was a call in it."""
+    def close(self, back: int, *, speech: bool) -> None:
+        """It ended so many bytes ago; whether it is speech after all."""
         end, self._call = self._said - back, -1
-        if not called:
+        if speech:
             self._speak(end)
             return
         self._pass(end)
@@ -57,10 +57,12 @@ class Speech:
         told, self._told = tuple(self._told), []
         return told
 
-    def end(self, *, called: bool) -> None:
-        """The output is over: everything is known. `called`: as in `close`, of the call that is open."""
+    def end(self, *, speech: bool) -> None:
+        """The output is over: everything is known. `speech`: as in `close`, of the call that is open."""
         if self._call >= 0:
-            self.close(0, called=called)
+            self.close(0, speech=speech)
+            if not speech:
+                return
         self._silent = self._silent and self._called
         self._speak(self._said)
         if self._place == self._said and self._decoder.decode(b"", final=True):  # a character that broke off

@@ -26,9 +26,9 @@ _BARE = re.compile(
     rb'\s*\[?\s*\{\s*"'
     rb'(?:(?:name|tool_name|tool|function)"\s*:|type"\s*:\s*"function"|(?:arguments|parameters)"\s*:\s*\{)'
 )
-_PYTHONIC = re.compile(rb"\s*\[\s*(?P<name>[A-Za-z_][\w.-]*)\(")
+_PYTHONIC = re.compile(rb"\s*\[\s*(?P<name>[\w-][\w.-]*)\(")
 _MAYBE_LEAD = re.compile(
-    rb'\s*(?:\[\s*[A-Za-z_][\w.-]*|(?:\[\s*)?(?:\{\s*(?:"[a-z_]{0,10}(?:"\s*(?::\s*(?:"[a-z]{0,8})?)?)?)?)?)'
+    rb'\s*(?:\[\s*[\w-][\w.-]*|(?:\[\s*)?(?:\{\s*(?:"[a-z_]{0,10}(?:"\s*(?::\s*(?:"[a-z]{0,8})?)?)?)?)?)'
 )
 _LONGEST_LEAD = 128
 _ITEM = re.compile(rb"[ \t]*(?:[-*+]|\xe2\x80\xa2|\d{1,3}[.)])[ \t]+[^ \t\r]|(?:#{1,6} |\*\*)?[Ss]tep \d")

@@ -56,14 +56,17 @@ class Track:
         return len(tokens)
 
     def calls(self, tokens: int, *, ended: bool) -> tuple[CallEvent, ...]:
-        """What became known of tool calls in an output of so many tokens, each thing once."""
+        """What became known of tool calls in an output of so many tokens, each thing once. More may have come."""
         if self._segmenter is None:
             return ()
         calls, self._calls = self._calls, ()
         if ended:
             calls += self._segmenter.end()
         told = tuple(call for call in calls if call.end <= tokens)
-        late = [call for call in calls if call.end > tokens and not isinstance(call, CallPiece)]
+        if not ended:
+            self._calls = calls[len(told) :]
+            return told
+        late = [call for call in calls[len(told) :] if not isinstance(call, CallPiece)]
         return told + tuple(BrokenCall(call.first, tokens) for call in late[:1] if call.first < tokens)
 
     def spoken(self) -> tuple[Stretch, ...]:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 
 from triroute.engine.segments.parameters import value_of
+from triroute.engine.segments.pythonic import calls_in
 
 _NAMES = ("name", "tool_name", "tool", "function")
 _ARGUMENTS = ("arguments", "parameters", "args", "input")
@@ -14,8 +15,7 @@ _HEAD = re.compile(
     rf'\{{\s*"(?:{"|".join(_NAMES)})"\s*:\s*(?P<name>"(?:[^"\\]|\\.){{1,256}}")\s*,\s*"(?:{"|".join(_ARGUMENTS)})"\s*:\s*',
     re.DOTALL,
 )
-_BUILT_IN = re.compile(r"\s*(?P<name>[A-Za-z_]\w*)\.call\((?P<arguments>.*)\)\s*", re.DOTALL)
-_ARGUMENT = re.compile(r'\s*(?P<name>[A-Za-z_]\w*)\s*=\s*(?P<value>"(?:[^"\\]|\\.)*"|[^,"]+?)\s*(?:,|$)', re.DOTALL)
+_BUILT_IN = re.compile(r"(?P<name>[\w-]+)\.call\(")
 _BEFORE_NAME = re.compile(r"[\s,{]*")
 _COLON = re.compile(r"\s*:\s*")
 INTERPRETER = "code_interpreter"  # what Llama calls by writing nothing but code
@@ -48,11 +48,10 @@ def arguments_in(text: str) -> str | None:
 
 def code_call(text: str) -> tuple[str, str]:
     """What follows Llama's `<|python_tag|>`: `name.call(key="value")`, or nothing but code."""
-    found = _BUILT_IN.fullmatch(text)
-    if found is None:
-        return INTERPRETER, json.dumps({"code": text}, ensure_ascii=False)
-    values = {one["name"]: value_of(one["value"]) for one in _ARGUMENT.finditer(found["arguments"])}
-    return found["name"], json.dumps(values, ensure_ascii=False)
+    said = text.strip()
+    found = _BUILT_IN.match(said)
+    calls = calls_in(f"[{found['name']}({said[found.end() :]}]") if found else None
+    return calls[0] if calls and len(calls) == 1 else (INTERPRETER, json.dumps({"code": text}, ensure_ascii=False))
 
 
 def parameters_json(values: Mapping[str, str], types: Mapping[str, frozenset[str]]) -> str:

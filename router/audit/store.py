@@ -48,6 +48,15 @@ class Newest:
     damaged: tuple[Damaged, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A record as an entry has it, or why it can't be read."""
+
+    number: int  # of the entry
+    request_id: str
+    record: router_pb2.Record | Damaged
+
+
 class RecordStore:
     """Finds records."""
 
@@ -66,13 +75,13 @@ class RecordStore:
         if not found:
             raise NotFound(f"no record {wanted} in {self.place}; `triroute trace --list` shows the latest")
         if len(found) > 1:
-            names = ", ".join(str(request_id) for request_id, _ in found[:_NAMED])
+            names = ", ".join(str(one.request_id) for one in found[:_NAMED])
             more = " and more" if len(found) > _NAMED else ""
             raise NotFound(f"{wanted} means several records; give one of the request ids {names}{more}")
-        ((_, record),) = found
-        if isinstance(record, Damaged):
-            raise record
-        return self.whole(record)
+        (only,) = found
+        if isinstance(only.record, Damaged):
+            raise only.record
+        return self.whole(only.record)
 
     def latest(self, count: int) -> list[router_pb2.Record]:
         """The newest records, newest first; the log says how many are damaged and left out.
@@ -92,11 +101,20 @@ class RecordStore:
 
     def latest_in_brief(self, count: int) -> Newest:
         """As `latest`, without passes and the text of tokens: those take most of the time."""
-        found = [record for _, record in self._read(_IS_RECORD, (count,))]
+        found = [one.record for one in self.before(None, count)]
         return Newest(
             [record for record in found if not isinstance(record, Damaged)],
             tuple(record for record in found if isinstance(record, Damaged)),
         )
+
+    def before(self, number: int | None, count: int) -> list[Stored]:
+        """Up to so many records, newest first and in brief, from before an entry; from the newest on for None.
+
+        Raises NotFound for a file that is no store.
+        """
+        if number is None:
+            return self._read(_IS_RECORD, (count,))
+        return self._read(f"{_IS_RECORD} AND number < ?", (number, count))
 
     def whole(self, record: router_pb2.Record) -> router_pb2.Record:
         """A record as it was, of one as an entry has it. Raises Damaged."""
@@ -121,10 +139,9 @@ class RecordStore:
         except (*Failures, ValueError) as error:
             raise NotFound(f"{self.place} can't be read as a record store: {error}") from error
 
-    def _read(self, where: str, values: tuple[str | int, ...]) -> list[tuple[str, router_pb2.Record | Damaged]]:
-        """Request ids, and their records as they are stored or why they can't be read; newest first."""
-        nothing: list[tuple[str, router_pb2.Record | Damaged]] = []
-        return self.read(lambda connection: list(_select(connection, where, values, self.place)), nothing)
+    def _read(self, where: str, values: tuple[str | int, ...]) -> list[Stored]:
+        """Newest first."""
+        return self.read(lambda connection: list(_select(connection, where, values, self.place)), [])
 
     def _read_vocabulary(self, sha256: str) -> dict[int, str]:
         try:
@@ -154,9 +171,7 @@ def read_dictionaries(connection: Session) -> dict[int, bytes]:
     return dict(connection.execute("SELECT number, body FROM dictionary"))
 
 
-def _select(
-    connection: Session, where: str, values: tuple[str | int, ...], place: Place
-) -> Iterator[tuple[str, router_pb2.Record | Damaged]]:
+def _select(connection: Session, where: str, values: tuple[str | int, ...], place: Place) -> Iterator[Stored]:
     is_log = connection.version() >= LOG_SINCE
     table, more, present = ("entry", "leaf, packing, ", "AND body IS NOT NULL") if is_log else ("record", "", "")
     dictionaries = read_dictionaries(connection) if is_log else {}
@@ -165,12 +180,10 @@ def _select(
         values,
     ):
         try:
-            yield request_id, _record(stored, dictionaries)
+            yield Stored(number, request_id, _record(stored, dictionaries))
         except (Damaged, DecodeError) as error:
-            yield (
-                request_id,
-                Damaged(f"entry {number} of {place} is damaged: {error}; `triroute audit verify` says more"),
-            )
+            why = f"entry {number} of {place} is damaged: {error}; `triroute audit verify` says more"
+            yield Stored(number, request_id, Damaged(why))
 
 
 def _record(stored: list[Any], dictionaries: dict[int, bytes]) -> router_pb2.Record:

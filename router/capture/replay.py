@@ -91,13 +91,17 @@ class Again:
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """What a run came to. Times in seconds; `passes` without those of the prompt."""
+    """What a run came to. Times in seconds; `passes` without those of the prompt.
+
+    `by_plan`: tokens that each plan of the attempt wrote, its own first, then those of its segments.
+    """
 
     token_ids: tuple[int, ...]
     text: str
     reason: decoding_pb2.FinishReason.ValueType
     passes: int
     seconds: float
+    by_plan: tuple[int, ...] = ()
 
     @property
     def tokens_a_pass(self) -> float:
@@ -159,6 +163,7 @@ class Replayer:
         asked = to_engine(again.message, again.request, attempt, f"replay-{self._count}-{record.request_id}")
         asked.resume_ids[:] = record.token_ids[:kept]
         tokens, text, passes = list(record.token_ids[:kept]), [], 0
+        by_plan = [0] * (1 + len(attempt.segments))
         began, finish = time.perf_counter(), engine_pb2.Finish()
         async with aclosing(self._supervisor.client.generate(asked)) as events:
             async for event in events:
@@ -166,11 +171,13 @@ class Replayer:
                     case "commit":
                         tokens += event.commit.token_ids
                         text.append(event.commit.text)
+                        by_plan[event.commit.plan] += len(event.commit.token_ids)
                         passes += sum(one.kind not in (_PREFILL, _FORCED) for one in event.commit.passes)
                     case "finish":
                         finish = event.finish
                         text.append(finish.text)
-        return Ran(tuple(tokens), "".join(text), finish.reason, passes, time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        return Ran(tuple(tokens), "".join(text), finish.reason, passes, seconds, tuple(by_plan))
 
     async def _compared(self, how: str, again: Again, attempt: Attempt) -> Compared:
         ran, recorded = await self.run(again, attempt), tuple(again.record.token_ids)

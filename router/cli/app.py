@@ -22,6 +22,7 @@ from triroute.router.cli.policy_live import add_to
 from triroute.router.cli.screen import errors
 from triroute.router.cli.serve import serve
 from triroute.router.cli.soak import soak
+from triroute.router.cli.stdout import guarded_stdout
 from triroute.router.cli.trace import trace
 from triroute.router.cli.train_adapter import SETTINGS as TRAIN_SETTINGS
 from triroute.router.cli.train_adapter import train_adapter
@@ -84,8 +85,13 @@ def _options(
 def main() -> None:
     """The console script. 0 when all went well, 1 for a failure, 2 for wrong usage, 3 for an invalid policy.
 
-    6 is for a policy that somebody else changed first.
+    6 is for a policy that somebody else changed first. A stdout that can't be written is a failure.
     """
+    with guarded_stdout():
+        _run()
+
+
+def _run() -> None:
     try:
         app()
     except InvalidPolicy as error:

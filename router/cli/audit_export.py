@@ -31,6 +31,6 @@ def export(
     """Write all entries to a file: JSON lines with everything, or Parquet with a row of figures a step."""
     if format_ is None:
         format_ = Format.PARQUET if out.suffix == ".parquet" else Format.JSONL
-    with output(out, records, "OUT") as file:
+    with output(out, records, "OUT", private=True) as file:
         count = (to_parquet if format_ is Format.PARQUET else to_json_lines)(records, file)
     errors.print(f"wrote {count} entries to {out}")

@@ -24,6 +24,6 @@ def prove(
     if out is None:
         print(text)  # noqa: T201
         return
-    with output(out, records, "--out") as file:
+    with output(out, records, "--out", private=True) as file:
         file.write_text(f"{text}\n", encoding="utf-8")
     line(f"wrote {out}")

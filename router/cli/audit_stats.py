@@ -23,7 +23,7 @@ from triroute.router.cli.connect import own_engine
 from triroute.router.cli.moments import METAVAR, moment
 from triroute.router.cli.options import DEFAULTS, Adapter, CaptureKey, Checkpoint, Records, Threads
 from triroute.router.cli.output import output
-from triroute.router.cli.screen import console, line, safe
+from triroute.router.cli.screen import console, errors, safe
 from triroute.router.errors import NotFound, StartFailed
 from triroute.router.settings import Settings
 
@@ -147,7 +147,7 @@ def _plot(path: Path, records: Place, groups: dict[tuple[str, ...], Group], buck
         raise typer.BadParameter(
             f"{path} can't be written: {error}; name a .png or .svg", param_hint="--plot"
         ) from error
-    line(f"plots: {escape(str(path))}")
+    errors.print(f"plots: {escape(str(path))}", soft_wrap=True, highlight=False)  # stdout may be read as JSON
 
 
 def _figure(value: float | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import difflib
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -101,6 +102,7 @@ def _plain(attempt: Attempt, ran: Ran) -> dict[str, Any]:
         "mode": plan.mode.value,
         "variant": plan.variant.value if plan.variant else None,
         "block_length": plan.block_length or "auto",
+        "modes": _modes(attempt, ran),
         "tokens": len(ran.token_ids),
         "passes": ran.passes,
         "tokens_a_pass": round(ran.tokens_a_pass, 3),
@@ -109,13 +111,23 @@ def _plain(attempt: Attempt, ran: Ran) -> dict[str, Any]:
     }
 
 
+def _modes(attempt: Attempt, ran: Ran) -> dict[str, int]:
+    """Tokens by the mode that wrote them, most first."""
+    tokens = Counter[str]()
+    for plan, count in zip((attempt.plan, *(plan for _, plan in attempt.segments)), ran.by_plan, strict=False):
+        tokens[f"{plan.mode.value} {plan.variant.value}" if plan.variant else plan.mode.value] += count
+    return {name: count for name, count in tokens.most_common() if count}
+
+
 def _show(told: dict[str, Any], was: Ran, now: Ran) -> None:
     table = Table(box=None, pad_edge=False)
     for name in ("", "runs as", "tokens", "passes", "a pass", "ms"):
         table.add_column(name, justify="left" if name in ("", "runs as") else "right")
     for name in ("was", "now"):
         side = told[name]
-        runs = " ".join(filter(None, (side["mode"], side["variant"], side.get("rule") and f"by {side['rule']}")))
+        modes = side["modes"]
+        runs = ", ".join(f"{mode} {count}" if len(modes) > 1 else mode for mode, count in modes.items())
+        runs = " ".join(filter(None, (runs or side["mode"], side.get("rule") and f"by {side['rule']}")))
         row = (side["tokens"], side["passes"], f"{side['tokens_a_pass']:.2f}", f"{side['seconds'] * 1e3:.0f}")
         table.add_row(name, escape(runs), *map(str, row))
     console.print(table)

@@ -47,7 +47,8 @@ def serve(
         str, typer.Option(help="Where HTTP listens: HOST:PORT, or `none`.", show_default="the next port, local")
     ] = "auto",
     http_token: Annotated[
-        str, typer.Option(envvar="TRIROUTE_HTTP_TOKEN", help="What the viewer asks for beyond this machine.")
+        str,
+        typer.Option(envvar="TRIROUTE_HTTP_TOKEN", help="What viewer and /v1 ask for, and must beyond this machine."),
     ] = "",
     classifier: Annotated[
         Path | None, typer.Option(help="Weights of the classifier of steps.", show_default="the ones that ship")
@@ -142,6 +143,7 @@ def _welcome(service: Service) -> Panel:
         "policy": f"{service.policy.name} {service.policy.revision[:12]}",
         "admin": service.admin.address or "none",
         "viewer": f"http://{service.http.address}/ui/" if service.http.address else "none",
+        "OpenAI's API": f"http://{service.http.address}/v1" if service.http.address else "none",
         "store": service.keeper.store.health().where,
         "records": str(service.settings.records),
         "traces": service.settings.otlp_endpoint or "kept out; set OTEL_EXPORTER_OTLP_ENDPOINT to export them",

@@ -16,6 +16,7 @@ import referencing
 from jsonschema import FormatChecker, ValidationError, _keywords, _legacy_keywords, _utils, validators
 
 from triroute.router.structured.formats import FORMATS, read_pattern
+from triroute.router.structured.patterns import said
 
 PATTERN_SECONDS = 0.2
 MOST_DIGITS = 4_300  # of a number: reading one takes the square of its digits
@@ -76,18 +77,23 @@ def _integer(digits: str) -> int:
     return int(digits)
 
 
-def _real(digits: str) -> float | int:
-    """Exact where it is too large for a float: such a number is whole."""
-    value = float(digits)
-    if abs(value) != float("inf"):
-        return value
+class _Real(Decimal):
+    """A number that is not whole, by its digits."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def _real(digits: str) -> _Real | int:
+    """Exact, as numbers are equal by value: 1e2 is 100."""
     try:
-        exact = Decimal(digits)
+        exact = _Real(digits)
     except InvalidOperation as beyond:
         raise UnreadNumber from beyond
-    if exact.adjusted() >= MOST_DIGITS:
+    if abs(exact.adjusted()) >= MOST_DIGITS or len(digits) > MOST_DIGITS:
         raise UnreadNumber
-    return int(exact)
+    whole = int(exact)
+    return whole if whole == exact else exact
 
 
 class _Patterns:
@@ -95,7 +101,15 @@ class _Patterns:
 
     @staticmethod
     def search(pattern: str, text: str) -> Any:
-        return read_pattern(pattern).search(text, timeout=PATTERN_SECONDS)
+        return read_pattern(said(pattern)).search(text, timeout=PATTERN_SECONDS)
+
+
+def _additional(value: Any, schema: Any) -> Iterator[str]:
+    """The names that neither `properties` nor `patternProperties` have. A pattern may be empty, and matches all."""
+    properties, patterns = schema.get("properties", {}), schema.get("patternProperties", {})
+    for name in value:
+        if name not in properties and not any(_Patterns.search(pattern, name) for pattern in patterns):
+            yield name
 
 
 def _multiple_of(validator: Any, factor: Any, value: Any, schema: Any) -> Iterator[ValidationError]:
@@ -134,6 +148,7 @@ def _named(kind: Any) -> str:
 
 for _module in (_keywords, _legacy_keywords, _utils):
     _module.re = _Patterns  # type: ignore[attr-defined]
+_keywords.find_additional_properties = _additional  # type: ignore[attr-defined]
 
 _FORMATS = _checker(FORMATS)
 _KEYWORDS = {"multipleOf": _multiple_of, "uniqueItems": _unique_items}

@@ -48,13 +48,14 @@ class TracedReader(PrometheusMetricReader):
 
     def _receive_metrics(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any) -> None:
         super()._receive_metrics(metrics_data, timeout_millis, **kwargs)
-        found: Found = {}
+        found: Found = {}  # the SDK gives each exemplar to one reader alone, and there may be others
         for metric in (m for r in metrics_data.resource_metrics for s in r.scope_metrics for m in s.metrics):
             name = _plain(metric.name) + ("_seconds" if metric.unit == "s" else "")
             for point in metric.data.data_points:
                 if isinstance(point, HistogramDataPoint):
                     named = {_plain(key): str(value) for key, value in (point.attributes or {}).items()}
-                    found[name, _labels(named)] = _by_bucket(point)
+                    key = name, _labels(named)
+                    found[key] = {**self.exemplars.get(key, {}), **_by_bucket(point)}
         self.exemplars = found
 
 

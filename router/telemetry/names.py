@@ -1,7 +1,7 @@
 """Every name in Triroute's traces, metrics and logs, once, with its meaning.
 
-docs/telemetry_names.md is made of this file: `python -m triroute.router.telemetry.page`. Names of `gen_ai.*`, `rpc.*`
-and `error.*`, and the buckets of `gen_ai.*`, are those of OpenTelemetry's semantic conventions.
+docs/telemetry_names.md is made of this file: `python -m triroute.router.telemetry.page`. Names of `gen_ai.*`, `rpc.*`,
+`http.*`, `url.*` and `error.*`, and the buckets of `gen_ai.*`, are those of OpenTelemetry's semantic conventions.
 """
 
 from __future__ import annotations
@@ -76,6 +76,7 @@ class Histogram(Metric):
 
 
 SERVER = Span("triroute.v1.Router/Generate", "a step, from its arrival to its end; below the caller's `traceparent`")
+HTTP_SERVER = Span("POST {route}", "the same for a step that came by HTTP; below the request's `traceparent`")
 ROUTE = Span("route", "how the step is taken, and the decision")
 CHAT = Span("chat {model}", "the inference; `text_completion {model}` for a raw prompt")
 QUEUE = Span("queue", "waiting for the engine")
@@ -85,6 +86,11 @@ DECODE = Span("decode {mode}", "one segment of the output; the sixteenth stands 
 RPC_SYSTEM = Attribute("rpc.system.name", "`grpc`")
 RPC_METHOD = Attribute("rpc.method", "the method")
 ERROR = Attribute("error.type", "why it failed, as in the status that the caller got")
+HTTP_METHOD = Attribute("http.request.method", "`POST`")
+HTTP_ROUTE = Attribute("http.route", "as in `/v1/chat/completions`")
+HTTP_STATUS = Attribute("http.response.status_code", "left out where the caller left before there was any")
+URL_PATH = Attribute("url.path", "the path that was asked")
+URL_SCHEME = Attribute("url.scheme", "`http`")
 REQUEST_ID = Attribute("triroute.request.id", "names the step in records")
 
 STEP_KIND = Attribute("triroute.step.kind", "what the step is taken for")
@@ -105,7 +111,7 @@ SHADOW_AGREES = Attribute("triroute.shadow.agrees", "whether that is the same")
 OPERATION = Attribute("gen_ai.operation.name", "`chat` or `text_completion`")
 PROVIDER = Attribute("gen_ai.provider.name", "`triroute`")
 REQUEST_MODEL = Attribute("gen_ai.request.model", "the model that was asked")
-STREAM = Attribute("gen_ai.request.stream", "whether it streams: always")
+STREAM = Attribute("gen_ai.request.stream", "whether the output came as it was written: by gRPC always")
 MAX_TOKENS = Attribute("gen_ai.request.max_tokens", "most tokens of the output")
 TEMPERATURE = Attribute("gen_ai.request.temperature", "0 draws the likeliest")
 TOP_P = Attribute("gen_ai.request.top_p", "share of probability to draw from")
@@ -152,6 +158,7 @@ LINK = Attribute("triroute.link", "on the link to the step before in the same se
 
 SPANS: dict[Span, tuple[Attribute, ...]] = {
     SERVER: (RPC_SYSTEM, RPC_METHOD, REQUEST_ID, ERROR, LINK),
+    HTTP_SERVER: (HTTP_METHOD, HTTP_ROUTE, URL_PATH, URL_SCHEME, HTTP_STATUS, REQUEST_ID, ERROR, LINK),
     ROUTE: (
         *(STEP_KIND, STEP_CONFIDENCE, EVIDENCE, POLICY_RULE, POLICY_REVISION, PASSED_OVER, CLAMPS, HINTS),
         *(POLICY_ARM, SHADOW, SHADOW_AGREES),

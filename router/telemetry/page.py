@@ -11,8 +11,8 @@ from triroute.router.telemetry.names import Event, Histogram, Metric, Name
 _HEAD = """# Names in traces, metrics and logs
 
 Made of [names.py](../router/telemetry/names.py) by `python -m triroute.router.telemetry.page`;
-[telemetry](telemetry.md) says how they belong together. Names of `gen_ai.*`, `rpc.*` and `error.*`, and the buckets of
-`gen_ai.*`, are those of OpenTelemetry's [semantic conventions](https://opentelemetry.io/docs/specs/semconv/gen-ai/);
+[telemetry](telemetry.md) says how they belong together. Names of `gen_ai.*`, `rpc.*`, `http.*`, `url.*`
+and `error.*`, and the buckets of `gen_ai.*`, are those of OpenTelemetry's [semantic conventions](https://opentelemetry.io/docs/specs/semconv/gen-ai/);
 time a token has finer buckets too."""
 
 _IN_PROMETHEUS = "In Prometheus dots become underscores; times end in `_seconds`, counters in `_total`."

@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 log = logging.getLogger("triroute.telemetry")
 
 _EXPORT_SECONDS, _CLOSE_SECONDS, _CANCEL_SECONDS = 3.0, 2.0, 0.5
-_BATCH_MS = 500
+_BATCH, _BATCH_MS = 512, 500
 _MOST_QUEUED = 2_048
 
 # The SDK logs each failed batch and each dropped span; `_Exporter` says it once.
@@ -41,7 +41,12 @@ class SpanExport(SpanProcessor):
         self._exporter = _Exporter(endpoint)
         self._lock = threading.Lock()
         self._queued = self._overflowed = 0
-        self._batches = BatchSpanProcessor(self._exporter, max_queue_size=self._most, schedule_delay_millis=_BATCH_MS)
+        self._batches = BatchSpanProcessor(
+            self._exporter,
+            max_queue_size=self._most,
+            max_export_batch_size=min(_BATCH, self._most),
+            schedule_delay_millis=_BATCH_MS,
+        )
 
     @property
     def dropped(self) -> Dropped:

@@ -50,7 +50,6 @@ def chat(run: Run, operation: str, model: str) -> Attributes:
         names.REQUEST_MODEL: model,
         names.RESPONSE_MODEL: model,
         names.RESPONSE_ID: run.request_id,
-        names.STREAM: True,
         names.MAX_TOKENS: sampling.max_tokens,
         names.TEMPERATURE: sampling.temperature,
         names.TOP_P: sampling.top_p,

@@ -7,6 +7,7 @@ any other word of the caller's.
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 
@@ -20,9 +21,12 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from triroute.proto import decoding_pb2
 from triroute.router.run import Run
 from triroute.router.telemetry import names, spans
+from triroute.router.telemetry.entry import Entry
 from triroute.router.telemetry.moments import Moment, moments, rare
 from triroute.router.telemetry.span_export import Dropped, SpanExport
 from triroute.router.types import Capture
+
+logging.getLogger("opentelemetry.trace.span").setLevel(logging.ERROR)  # it warns with what callers sent as `tracestate`
 
 _MOST_SEGMENT_SPANS, _MOST_SESSIONS = 16, 4_096
 
@@ -49,17 +53,13 @@ class Telemetry:
         self._tracer = self.provider.get_tracer("triroute")
         self._sessions: dict[tuple[str, str], trace.SpanContext] = {}  # their last step, oldest first
 
-    def begin(self, run: Run, metadata: Mapping[str, str]) -> trace.Span:
+    def begin(self, run: Run, entry: Entry) -> trace.Span:
         """The step's server span, under the caller's `traceparent` where there is one."""
-        parent = TraceContextTextMapPropagator().extract(metadata)
+        parent = TraceContextTextMapPropagator().extract(entry.headers)
         links = self._before(run)
-        about: spans.Attributes = {
-            names.RPC_SYSTEM: "grpc",
-            names.RPC_METHOD: names.SERVER,
-            names.REQUEST_ID: run.request_id,
-        }
+        about: spans.Attributes = {**entry.about, names.REQUEST_ID: run.request_id}
         return self._tracer.start_span(
-            names.SERVER, parent, trace.SpanKind.SERVER, attributes=about, links=links, start_time=run.arrived_ns
+            entry.span, parent, trace.SpanKind.SERVER, attributes=about, links=links, start_time=run.arrived_ns
         )
 
     def _before(self, run: Run) -> list[trace.Link]:
@@ -79,14 +79,15 @@ class Telemetry:
         if len(self._sessions) > _MOST_SESSIONS:
             del self._sessions[next(iter(self._sessions))]
 
-    def end(self, run: Run, server: trace.Span, model: str, words: Callable[[], Mapping[int, str]]) -> None:
+    def end(
+        self, run: Run, entry: Entry, server: trace.Span, model: str, words: Callable[[], Mapping[int, str]]
+    ) -> None:
         """Everything below the server span, and its end. `words`: the text of tokens, called where it may be shown."""
         here = trace.set_span_in_context(server)
         if run.decision is not None:
             self._span(names.ROUTE, here, spans.route(run), run.arrived_ns, run.decided_ns)
-            self._chat(run, here, model, words() if run.captures is Capture.CONTENT else None)
-        if run.error:
-            _fail(server, run)
+            self._chat(run, entry, here, model, words() if run.captures is Capture.CONTENT else None)
+        entry.end(server, run.reason, run.error)
         self._remember(run, server)
         server.end(run.ended_ns)
 
@@ -100,11 +101,10 @@ class Telemetry:
         if self._export is not None:
             self._export.close()
 
-    def _chat(self, run: Run, parent: Context, model: str, words: Mapping[int, str] | None) -> None:
+    def _chat(self, run: Run, entry: Entry, parent: Context, model: str, words: Mapping[int, str] | None) -> None:
         operation = "text_completion" if run.request.text else "chat"
-        chat = self._tracer.start_span(
-            f"{operation} {model}", parent, attributes=spans.chat(run, operation, model), start_time=run.decided_ns
-        )
+        about = spans.chat(run, operation, model) | {names.STREAM: entry.stream}
+        chat = self._tracer.start_span(f"{operation} {model}", parent, attributes=about, start_time=run.decided_ns)
         if run.passes:
             self._decoding(run, trace.set_span_in_context(chat), words)
         for event in rare(run):
@@ -153,13 +153,15 @@ def carried(span: trace.Span) -> tuple[tuple[str, str], ...]:
 
 
 def trace_id(span: trace.Span) -> str:
-    """The span's trace, 32 hexadecimal digits."""
-    return trace.format_trace_id(span.get_span_context().trace_id)
+    """The span's trace, 32 hexadecimal digits. Empty where OpenTelemetry is turned off (`OTEL_SDK_DISABLED`)."""
+    context = span.get_span_context()
+    return trace.format_trace_id(context.trace_id) if context.is_valid else ""
 
 
 def span_id(span: trace.Span) -> str:
-    """16 hexadecimal digits."""
-    return trace.format_span_id(span.get_span_context().span_id)
+    """16 hexadecimal digits, or empty as well."""
+    context = span.get_span_context()
+    return trace.format_span_id(context.span_id) if context.is_valid else ""
 
 
 def _fail(span: trace.Span, run: Run) -> None:

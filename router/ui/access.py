@@ -63,16 +63,23 @@ class Gate:
         answer.set_cookie(COOKIE, self._mark(), max_age=_WEEK, httponly=True, samesite="strict", path="/ui")
         return answer
 
-    def _refusal(self, request: Request, page: bool) -> Response | None:
+    def refuses(self, request: Request) -> int:
+        """0 for a program that may ask; else the status: 421 by another host's name, 403 without a token, 401."""
         host = re.sub(r":\d*$", "", request.headers.get("host", "")).lower()
         if self.local and host not in _LOCAL_HOSTS:  # a name that a page of somebody else has pointed here
-            return _say("ask by the address that the service names, such as 127.0.0.1", 421, page)
-        if self.local and not self.token:
-            return None
+            return 421
         if not self.token:
-            return HTMLResponse(_PAGE.format(_CLOSED), 403) if page else _say("there is no token", 403, page)
-        if any(hmac.compare_digest(given, self._bytes) for given in _bearer(request)):
-            return None
+            return 0 if self.local else 403
+        return 0 if any(hmac.compare_digest(given, self._bytes) for given in _bearer(request)) else 401
+
+    def _refusal(self, request: Request, page: bool) -> Response | None:
+        match self.refuses(request):
+            case 0:
+                return None
+            case 421:
+                return _say("ask by the address that the service names, such as 127.0.0.1", 421, page)
+            case 403:
+                return HTMLResponse(_PAGE.format(_CLOSED), 403) if page else _say("there is no token", 403, page)
         if hmac.compare_digest(request.cookies.get(COOKIE, "").encode(), self._mark().encode()):
             return None
         return HTMLResponse(_PAGE.format(_FORM.format("")), 401) if page else _say("show the token", 401, page)

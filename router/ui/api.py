@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from pathlib import Path
 
 from starlette.requests import Request
@@ -14,11 +15,13 @@ from starlette.routing import BaseRoute, Route
 from triroute.router.audit.store import RecordStore
 from triroute.router.errors import STATUS, TrirouteError
 from triroute.router.ui.access import Gate
+from triroute.router.ui.page import look_back
 from triroute.router.ui.view import summary, whole
 
 _STATIC = Path(__file__).parent / "static"
 _FILES = {path.name: path for path in _STATIC.iterdir() if path.is_file()}
-_LISTED, _MOST_LISTED, _LOOKED_AT = 50, 200, 2_000
+_LISTED, _MOST_LISTED = 50, 200
+_LAST_ENTRY = 2**63 - 1
 _MIX = 100  # steps that the live mix looks at
 
 
@@ -54,20 +57,24 @@ class Viewer:
         return FileResponse(path, headers={"cache-control": "no-cache"})
 
     async def _steps(self, request: Request) -> Response:
-        """The newest steps: of a `session`, `mode`, `step` kind or `rule`, before a time in ms (`before`)."""
+        """The newest steps, of those before an entry (`before`): of a `mode`, `step` kind or `rule`, or of a `session`.
+
+        A session is of a `tenant`, or of none. One request looks at so many records and no more; `next` is where to
+        look further, also where none was as wanted so far.
+        """
         asked = request.query_params
         try:
             limit = min(max(int(asked.get("limit", _LISTED)), 1), _MOST_LISTED)
-            before = float(asked.get("before", "inf"))
+            before = int(asked["before"]) if "before" in asked else None
         except ValueError:
-            return JSONResponse({"error": "limit and before are numbers"}, 400)
+            return JSONResponse({"error": "limit and before are whole numbers"}, 400)
+        if before is not None and not 0 <= before <= _LAST_ENTRY:
+            return JSONResponse({"error": "before is the number of an entry"}, 400)
         wanted = {name: asked[name] for name in ("session", "mode", "step", "rule") if asked.get(name)}
-        plain = limit if not wanted and before == float("inf") else _LOOKED_AT
-        newest = await asyncio.to_thread(self._store.latest_in_brief, plain)
-        told = [one for one in map(summary, newest.records) if one["at"] < before]
-        told = [one for one in told if all(one[name] == value for name, value in wanted.items())]
-        more = len(told) > limit or len(newest.records) + len(newest.damaged) == plain
-        return JSONResponse({"steps": told[:limit], "more": more, "damaged": len(newest.damaged)})
+        if "session" in wanted:
+            wanted["tenant"] = asked.get("tenant", "")
+        page = await asyncio.to_thread(look_back, self._store, before, limit, wanted)
+        return JSONResponse(asdict(page) | {"more": page.next is not None})
 
     async def _step(self, request: Request) -> Response:
         record = await asyncio.to_thread(self._store.find, request.path_params["wanted"])
@@ -78,7 +85,7 @@ class Viewer:
         mix: Counter[str] = Counter()
         newest = await asyncio.to_thread(self._store.latest_in_brief, _MIX)
         for one in map(summary, newest.records):
-            mix[one["mode"]] += one["tokens"]
+            mix.update(one["modes"])
         told = {"running": self._running(), "steps": len(newest.records), "mix": dict(mix.most_common())}
         return JSONResponse(told | {"damaged": len(newest.damaged)})
 
@@ -95,6 +102,6 @@ def _telling(answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Requ
     return telling
 
 
-def viewer(store: RecordStore, address: str, token: str, running: Callable[[], int]) -> list[BaseRoute]:
-    """The viewer's routes for a listener at an address."""
-    return Viewer(store, Gate.of(address, token), running).routes()
+def viewer(store: RecordStore, gate: Gate, running: Callable[[], int]) -> list[BaseRoute]:
+    """The viewer's routes, behind a gate."""
+    return Viewer(store, gate, running).routes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -27,6 +28,7 @@ def summary(record: router_pb2.Record) -> dict[str, Any]:
         "confidence": round(decision.confidence, 3),
         "rule": decision.rule_id,
         "mode": mode_of(decision.plan),
+        "modes": modes(record),
         "tokens": tokens,
         "passes": usage.passes,
         "per_forward": round(tokens / usage.passes, 3) if usage.passes else None,
@@ -34,6 +36,7 @@ def summary(record: router_pb2.Record) -> dict[str, Any]:
         "ms": spent_us / 1000,
         "ended": _ended(record),
         "session": record.session_id,
+        "tenant": record.features.tenant,
         "calls": [call.name for call in record.calls],
         "lossy": usage.lossy_tokens,
         "resumes": record.finish.resumes,
@@ -123,6 +126,16 @@ def plan(told: decoding_pb2.DecodePlan) -> dict[str, Any]:
         name: value
         for name, value in _plain(told).items()
         if name not in ("mode", "variant") and value not in (None, [], "")
+    }
+
+
+def modes(record: router_pb2.Record) -> dict[str, int]:
+    """Tokens by the mode that wrote them, most first; the decision's mode where no segment has any."""
+    tokens = Counter[str]()
+    for one in record.finish.segments:
+        tokens[mode_of(one.plan)] += one.tokens
+    return {name: count for name, count in tokens.most_common() if count} or {
+        mode_of(record.decision.plan): len(record.token_ids)
     }
 
 

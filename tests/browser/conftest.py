@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -100,18 +101,25 @@ def complaints() -> list[str]:
     return []
 
 
-@pytest.fixture
-def page(browser: Browser, viewed: Running, complaints: list[str]) -> Iterator[Page]:
-    """A window, which must not complain, nor ask anybody else for anything."""
+@contextmanager
+def window(browser: Browser, service: Running, complaints: list[str]) -> Iterator[Page]:
+    """Complains when it asks anybody else than the service for anything."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="light")
     opened = context.new_page()
-    base = f"http://{viewed.service.http.address}/"
+    base = f"http://{service.service.http.address}/"
     opened.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
     opened.on("pageerror", lambda error: complaints.append(str(error)))
     opened.on("request", lambda asked: None if asked.url.startswith(base) else complaints.append(asked.url))
     opened.on("dialog", lambda dialog: complaints.append(f"dialog {dialog.message}"))
     yield opened
     context.close()
+
+
+@pytest.fixture
+def page(browser: Browser, viewed: Running, complaints: list[str]) -> Iterator[Page]:
+    """A window, which must not complain."""
+    with window(browser, viewed, complaints) as opened:
+        yield opened
     assert complaints == []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,8 @@ def test_list(page: Page, viewed: Running, pictures: Path | None) -> None:
     rows = page.locator("#steps tr")
     expect(rows).to_have_count(len(STEPS) + 1)
     expect(rows.nth(CALL)).to_contain_text("get_weather")
+    for mode in ("linear", "quadratic"):
+        expect(rows.nth(MIXED)).to_contain_text(mode)
     expect(page.locator("#live .mix")).to_be_visible()
     picture(page, pictures, "list")
     page.locator("[data-filter=mode]").select_option("diffusion")
@@ -143,6 +146,83 @@ def test_keys_alone(page: Page, viewed: Running) -> None:
     page.keyboard.press("Escape")
     page.keyboard.press("u")
     expect(page.locator("#steps tr")).to_have_count(len(STEPS) + 1)
+
+
+def here(page: Page) -> int:
+    """Which token has the focus; -1 for none."""
+    return int(page.evaluate("[...document.querySelectorAll('#text .t')].indexOf(document.activeElement)"))
+
+
+def test_tokens_by_keys_alone(page: Page, viewed: Running) -> None:
+    """One stop for the whole text, and from there from token to token, each with its story."""
+    open_step(page, viewed, MIXED)
+    tokens, tip, stops = page.locator("#text .t"), page.locator("#tip"), page.locator("#text [tabindex]")
+    last = tokens.count() - 1
+    expect(stops).to_have_count(1)
+    page.locator("#slider").focus()
+    page.keyboard.press("Tab")
+    assert here(page) == 0
+    expect(tip).to_be_visible()
+    first = tip.inner_text()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowLeft")
+    assert here(page) == 1
+    assert tip.inner_text() != first
+    for key, wanted in (("End", last), ("ArrowRight", last), ("Home", 0), ("ArrowLeft", 0)):
+        page.keyboard.press(key)
+        assert here(page) == wanted
+        expect(tip).to_be_visible()
+    page.keyboard.press("ArrowDown")
+    below = here(page)
+    assert below > 1
+    page.keyboard.press("ArrowUp")
+    assert here(page) == 0
+    expect(stops).to_have_count(1)
+    assert page.locator("#slider").input_value() == page.locator("#slider").get_attribute("max")  # the pass stays
+    page.keyboard.press("Shift+Tab")
+    assert here(page) == -1
+    expect(tip).to_be_hidden()
+    page.keyboard.press("Tab")
+    assert here(page) == 0
+    page.keyboard.press("Tab")
+    assert here(page) == -1
+
+
+def test_tokens_are_told_to_those_who_can_not_see_them(page: Page, viewed: Running) -> None:
+    open_step(page, viewed, MIXED)
+    page.locator("#text [tabindex]").focus()
+    held = page.locator("#text .t.held").first
+    wanted = int(held.evaluate("(e) => [...e.parentElement.children].indexOf(e)"))
+    for _ in range(wanted):
+        page.keyboard.press("ArrowRight")
+    focused = page.locator("#text :focus")
+    expect(focused).to_have_accessible_name(json.dumps(held.text_content(), ensure_ascii=False))
+    expect(focused).to_have_accessible_description(re.compile("a draft that held.*confidence"))
+    page.keyboard.press("Escape")
+    expect(page.locator("#tip")).to_be_hidden()
+    assert here(page) == wanted
+    page.keyboard.press("Enter")
+    expect(page.locator("#tip")).to_contain_text("a draft that held")
+    told = page.locator("#tip").inner_text()
+    page.locator("#text .t").filter(has_text=re.compile(r"\w")).last.hover()
+    expect(page.locator("#tip")).not_to_have_text(told)
+    page.locator("#told").hover()
+    expect(page.locator("#tip")).to_have_text(told)  # of the one that has the focus
+    page.locator("#text .t").filter(has_text=re.compile(r"\w")).last.hover()
+    page.keyboard.press("Escape")
+    expect(page.locator("#tip")).to_be_hidden()
+
+
+def test_focus_stays_in_the_text_as_it_plays(page: Page, viewed: Running) -> None:
+    open_step(page, viewed, MIXED)
+    slide(page, 0.2)
+    page.get_by_role("button", name="Play").click()
+    page.locator("#text [tabindex]").focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("e => Number(e.value) >= e.max / 2", arg=page.locator("#slider").element_handle())
+    assert here(page) == 1
+    expect(page.locator("#tip")).to_be_visible()
 
 
 def test_everything_that_can_be_pressed_has_a_name(page: Page, viewed: Running) -> None:

@@ -22,7 +22,7 @@ from triroute.router.policy.testing import read_suite, run
 ROOT = Path(__file__).parents[2]
 PAGES = {
     name: (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
-    for name in ("policy", "segments", "classifier", "structured", "audit", "replay", "telemetry")
+    for name in ("policy", "segments", "classifier", "structured", "audit", "replay", "telemetry", "openai")
 }
 BLOCKS = [block for page in PAGES.values() for block in re.findall(r"```bash\n# run\n(.*?)```", page, re.DOTALL)]
 DATABASE = "postgresql://triroute@db.example/audit"

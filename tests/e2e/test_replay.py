@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 
 from triroute.proto import decoding_pb2
 from triroute.router.audit.second_look import next_token
+from triroute.router.audit.stats import mode_word
 from triroute.router.audit.store import RecordStore
 from triroute.router.audit.verify import verify
 from triroute.router.capture.content import ContentStore, content_file
@@ -129,6 +130,22 @@ def test_what_if(captured: Path) -> None:
     assert run(captured, "what-if", record.request_id).exit_code == 2
 
 
+def test_what_if_of_parts(captured: Path) -> None:
+    """What ran where, and not what was decided for the rest. Where a part ends goes by the drafts, to a token or so."""
+    record = next(one for one in RecordStore(captured).latest(99) if one.decision.rule_id == "parts")
+    wrote = {mode_word(part.plan).replace("/", " ") for part in record.finish.segments if part.tokens}
+    assert len(wrote) > 1
+    command = (captured, "what-if", record.request_id, "--mode", "autoregressive")
+    told = json.loads(run(*command, "--json").stdout)
+    modes = told["was"]["modes"]
+    assert set(modes) == wrote
+    assert list(modes.values()) == sorted(modes.values(), reverse=True)
+    assert sum(modes.values()) == told["was"]["tokens"]
+    assert told["now"]["modes"] == {"autoregressive": told["now"]["tokens"]}
+    shown = run(*command).stdout
+    assert all(re.search(rf"was .*{mode} \d+", shown) for mode in wrote)
+
+
 def test_redacted(captured: Path, tmp_path: Path) -> None:
     copy = tmp_path / captured.name
     for path in captured.parent.glob(f"{captured.name}*"):
@@ -167,7 +184,7 @@ def test_stats(captured: Path, tmp_path: Path) -> None:
     more = ("--by", "mode", "--price-per-hour", "3600", "--second-look", "1", "--plot", str(plot), "--json")
     done = CliRunner().invoke(app, ["audit", "stats", "--records", str(captured), *more])
     assert done.exception is None, done.output
-    told = json.loads(done.stdout[done.stdout.index("{") :])
+    told = json.loads(done.stdout)
     groups = {group["mode"]: group for group in told["groups"]}
     assert {"autoregressive", "diffusion", "self_speculation/linear", "self_speculation/quadratic"} <= set(groups)
     assert groups["autoregressive"]["tokens_per_forward"] == pytest.approx(1, abs=0.1)

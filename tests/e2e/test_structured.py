@@ -281,6 +281,19 @@ def test_the_command_line_asks_for_strict_tools_and_tells_their_check(structured
         assert said_of_it in done.stdout
 
 
+@pytest.mark.parametrize("stop", ["Bern", 'rn"}}', '"city"'])
+def test_a_stop_in_a_call_stops_its_pieces_as_well(structured: Running, stop: str) -> None:
+    text = '<tool_call>[{"name": "run", "arguments": {"city": "Bern"}}]</tool_call> more'
+    asked = forced(text, {"type": "object"})
+    asked.sampling.stop.append(stop)
+    events = list(structured.stub.Generate(asked))
+    assert said(events) == text[: text.index(stop)]
+    arguments = "".join(event.tool_call.arguments_json for event in events)
+    assert text[text.index('{"city') :].startswith(arguments)
+    assert stop not in arguments
+    assert (len(events[-1].finish.tool_calls), events[-1].finish.check.path) == (0, "tool_calls")
+
+
 @pytest.mark.parametrize(
     ("stop", "calls", "path", "outside"),
     [("</tool_call>", 1, "", ""), ('"n"', 0, "tool_calls", ""), (" more", 1, "", ""), ("more <", 1, "", " ")],

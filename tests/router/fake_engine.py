@@ -1,6 +1,6 @@
 """A small engine for router tests: real gRPC, real process, text made by arithmetic, and faults on demand.
 
-The raw prompt may be a JSON object (see `Script`) that says how this request goes wrong.
+The raw prompt, or the last message, may be a JSON object (see `Script`) that says how this request goes wrong.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class FakeEngine(engine_pb2_grpc.EngineServicer):
     async def Generate(
         self, message: engine_pb2.GenerateRequest, context: Context
     ) -> AsyncIterator[engine_pb2.GenerateEvent]:
-        script = _script(message.text)
+        script = _script(message.text or message.chat.messages[-1].content)
         if script.only and script.only != decoding_pb2.Mode.Name(message.plan.mode).removeprefix("MODE_").lower():
             script = Script()
         if script.end == "invalid":

@@ -2,13 +2,18 @@
 
 import { el, fill, get, mode, ms, tag } from "./dom.js";
 import { history, story } from "./decode.js";
+import { tokens } from "./tokens.js";
 
 let keys = null;
+let left = null; // what is to do when the step is no longer shown
 
 export async function step(view, wanted) {
   const record = await get(`steps/${encodeURIComponent(wanted)}`);
   const told = story(record);
+  leave();
   const text = el("div", { class: "text", id: "text", role: "group", "aria-label": "Output" });
+  const tokenwise = tokens(text);
+  left = tokenwise.leave;
   const words = el("p", { class: "told", id: "told", role: "status" });
   const slider = el("input", { type: "range", id: "slider", min: 0, max: told.played.length, value: told.played.length, "aria-label": "Pass" });
   const count = el("output", { for: "slider", class: "muted" });
@@ -17,7 +22,7 @@ export async function step(view, wanted) {
     const at = Number(slider.value);
     count.textContent = `${at} / ${told.played.length}`;
     slider.setAttribute("aria-valuetext", at ? `after pass ${told.played[at - 1].at}, ${told.played[at - 1].kind}` : "before the first pass");
-    text.replaceChildren(...pieces(record, told, at));
+    tokenwise.fill(pieces(record, told, at));
     words.replaceChildren(...inWords(told, at));
   };
   let timer = 0;
@@ -35,6 +40,7 @@ export async function step(view, wanted) {
   slider.addEventListener("input", () => { pause(); show(); });
   keys = (key) => {
     const move = { ArrowLeft: -1, ArrowRight: 1, Home: -1e9, End: 1e9 }[key];
+    if (key === "Escape") return tokenwise.hide();
     if (key === " ") play.click();
     if (move) { pause(); slider.value = Number(slider.value) + move; show(); }
     return key === " " || Boolean(move);
@@ -45,11 +51,10 @@ export async function step(view, wanted) {
       timeline(record)),
     el("div", {}, decision(record), segments(record), more(record))));
   show();
-  tips(text);
 }
 
 export const onKey = (key) => (keys ? keys(key) : false);
-export const leave = () => { keys = null; document.getElementById("tip")?.remove(); };
+export const leave = () => { keys = null; left?.(); left = null; };
 
 function pieces(record, told, at) {
   const now = at ? told.played[at - 1] : null;
@@ -86,8 +91,8 @@ function inWords(told, at) {
 }
 
 function head(record) {
-  return el("div", { class: "bar" }, el("h1", {}, `${record.step} `, el("span", { class: "muted" }, record.rule)), mode(record.mode),
-    record.session ? el("a", { href: `#/?session=${encodeURIComponent(record.session)}&limit=200` }, `session ${record.session}`) : null, el("a", { href: "#/" }, "all steps"));
+  return el("div", { class: "bar" }, el("h1", {}, `${record.step} `, el("span", { class: "muted" }, record.rule)), Object.keys(record.modes).map(mode),
+    record.session ? el("a", { href: `#/?${new URLSearchParams({ session: record.session, tenant: record.tenant, limit: 200 })}` }, `session ${record.session}`) : null, el("a", { href: "#/" }, "all steps"));
 }
 
 function figures(record) {
@@ -145,21 +150,4 @@ function more(record) {
     record.lossy ? el("div", {}, tag("lossy", "bad"), ` ${record.lossy} tokens are not what autoregression draws`) : null,
     line("request", record.id), line("trace", record.trace), line("policy", record.decision.revision.slice(0, 16)), line("model", record.model), line("engine", record.engine.slice(0, 16)),
     el("div", { class: "muted" }, record.captured ? "captured: triroute audit replay runs it again" : "not captured"));
-}
-
-function tips(text) {
-  const tip = el("div", { id: "tip", role: "tooltip", hidden: true });
-  document.body.append(tip);
-  const show = (event) => {
-    const said = event.target.dataset?.tip;
-    tip.hidden = !said;
-    if (!said) return;
-    tip.textContent = said;
-    const at = event.target.getBoundingClientRect();
-    tip.style.setProperty("left", `${Math.max(8, Math.min(at.left, innerWidth - tip.offsetWidth - 8))}px`);
-    tip.style.setProperty("top", `${at.bottom + tip.offsetHeight + 12 > innerHeight ? at.top - tip.offsetHeight - 6 : at.bottom + 6}px`);
-  };
-  text.addEventListener("mouseover", show);
-  text.addEventListener("click", show);
-  text.addEventListener("mouseleave", () => { tip.hidden = true; });
 }

@@ -39,7 +39,7 @@ PARAMETERS = parameters_of(
                 }
             ),
         ),
-        ("now", ""),
+        *((name, "") for name in ("now", "get", "put", "weather", "0get", "get-2")),
     ]
 )
 
@@ -168,6 +168,27 @@ TEXTS: dict[str, tuple[str, Kinds, list[tuple[str, object]]]] = {
         [PROSE, CALL, PROSE],
         [("typed", {"text": 'a ] " b', "n": [1, {"k": None}], "maybe": "x"}), ("now", {})],
     ),
+    "pythonic, names as tools may have them": (
+        "[0get(a=1), get-2()]",
+        [PROSE, CALL, PROSE],
+        [("0get", {"a": 1}), ("get-2", {})],
+    ),
+    "pythonic, escapes as Python reads them": (
+        r"""[now(a="\U0001F600\d+\101\x41\0\\", b='\ud83d\ude00\'')]""",
+        [PROSE, CALL, PROSE],
+        [("now", {"a": "\U0001f600\\d+AA\0\\", "b": "\U0001f600'"})],
+    ),
+    "Llama built-in, other values": (
+        r"""<|python_tag|>get.call(city="a\"b", n=[1, 2], name='a')""",
+        [PROSE, CALL, CODE],
+        [("get", {"city": 'a"b', "n": [1, 2], "name": "a"})],
+    ),
+    "Llama code that only looks like a call": (
+        "<|python_tag|>x.call(y)",
+        [PROSE, CALL, CODE],
+        [("code_interpreter", {"code": "x.call(y)"})],
+    ),
+    "bare, of no tool": ('{"tool": "hammer", "input": "nail"} is JSON.', [PROSE, CALL, PROSE], []),
     "a list that calls no tool": ("[other(1)] Done", [PROSE], []),
     "bare JSON that calls nothing": ('{"answer": {"name": "x", "arguments": {}}}\n', [PROSE], []),
     "JSON after prose": (f"So {WEATHER}", [PROSE], []),
@@ -216,7 +237,7 @@ def test_byte_by_byte(name: str) -> None:
     assert [(call.name, json.loads(call.arguments)) for call in found] == calls
     for call in found:
         said = b"".join(map(TINY.token_bytes, ids(TINY, text)[call.first : call.end])).decode()
-        assert said[-1] in "}>)]" or name == "Llama code"
+        assert said[-1] in "}>)]" or call.name == "code_interpreter"
 
 
 @pytest.mark.parametrize("name", TEXTS)
@@ -347,7 +368,13 @@ def test_hostile_text(text: str) -> None:
         ("[TOOL_CALLS]" + "x" * 300, ["broken"]),
         ('{"name": "Bob"} <b>', []),
         ('{"name": "Bob", "age": <', []),
-        ('{"name": "Bob", "arguments": {<', ["broken"]),
+        ('{"name": "get", "arguments": {<', ["broken"]),
+        ('{"name": "Bob", "arguments": {<', []),
+        (f'[{WEATHER}, {{"x": 1}}] tail', ["weather", "broken"]),
+        ('<function=get>{"id": 1}{"id": 2}</function> x', ["get", "broken"]),
+        (f"<tool_call>{WEATHER} junk</tool_call>", ["weather", "broken"]),
+        (f"<tool_call>junk {WEATHER} junk</tool_call>", ["broken", "weather"]),
+        (f"<tool_call>\n```json\n{WEATHER}\n```\n</tool_call>", ["weather"]),
         ("Write `<tool_call>`, or\n```\n<tool_call>[\n```\n<think>or <tool_call></think>", []),
     ],
 )

@@ -54,7 +54,8 @@ def bytewise(text: str) -> list[str]:
         (f"<tool_call>{WEATHER}</tool_call> é 海<tool_call>{WEATHER}</tool_call>🌊", " é 海🌊"),
         (TEXTS["broken JSON"][0], " So."),  # its name was told
         ("<tool_call>no</tool_call> So.", "<tool_call>no</tool_call> So."),
-        ("So <tool_call>", "So <tool_call>"),
+        ("<tool_call>[]</tool_call>", ""),
+        ('{"name": "Bob", "arguments": {}} is he.', '{"name": "Bob", "arguments": {}} is he.'),
         (TEXTS["Qwen Coder"][0], "\nDone"),
         (TEXTS["Llama tag"][0], " Done"),
         (TEXTS["Llama code"][0], ""),
@@ -81,12 +82,16 @@ def test_is_told_as_soon_as_it_is_certain() -> None:
         "",
         "<tools> and ",
         "",
-        "<tool_call>{",
+        "",
     ]
 
 
 def test_a_character_that_broke_off() -> None:
     assert told([b"a", "é".encode()[:1]]) == ["a", "", "\ufffd"]
+
+
+def test_a_character_that_broke_off_in_a_call() -> None:
+    assert "".join(told([b"a ", f"<tool_call>{WEATHER[:40]}".encode(), "é".encode()[:1]])) == "a "
 
 
 def test_names_of_control_tokens_are_no_text() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,8 @@ from typing import Any
 import psycopg
 
 from triroute.proto import audit_pb2, decoding_pb2, router_pb2
+from triroute.router.audit.body import Entry
+from triroute.router.audit.log import AuditLog
 from triroute.router.audit.place import Place, PostgresUrl
 from triroute.router.audit.store import Kind
 from triroute.router.audit.writer import RecordWriter
@@ -44,6 +46,13 @@ def write(place: Place, *numbers: int, begin: bool = True) -> None:
         writer.add(record(number))
         writer.flush()
     writer.close()
+
+
+def append(place: Place, records: Iterable[router_pb2.Record]) -> None:
+    """Many records at once."""
+    log = AuditLog(place)
+    log.append([Entry.of_record(one) for one in records], {})
+    log.close()
 
 
 def tamper(place: Place, *statements: str, values: tuple[object, ...] = ()) -> None:

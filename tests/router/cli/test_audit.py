@@ -148,6 +148,15 @@ def test_stats_since(log: Path) -> None:
         assert sum(group["steps"] for group in groups) == steps
 
 
+def test_stats_as_json_are_json_alone(log: Place, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    plot = tmp_path / "stats.svg"
+    done = run(log, "stats", "--json", "--plot", str(plot))
+    assert json.loads(done.stdout)["groups"][0]["steps"] == 3
+    assert done.stderr == f"plots: {plot}\n"
+    assert plot.exists()
+
+
 @pytest.mark.parametrize("command", ["list", "stats", "export FILE", "export FILE.parquet"])
 def test_damaged_entries_are_told_of(
     log: Place, tmp_path: Path, command: str, caplog: pytest.LogCaptureFixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,58 @@ def test_written_whole_or_not_at_all(log: Path) -> None:
     (log.parent / "file").write_text("")
     with pytest.raises(typer.BadParameter, match="can't be written"), output(log.parent / "file" / "x", log, "OUT"):
         pass
+
+
+def mode(path: Path) -> str:
+    return f"{stat.S_IMODE(path.stat().st_mode):o}"
+
+
+def test_who_could_not_read_a_file_still_can_not(log: Path) -> None:
+    out = log.parent / "private.jsonl"
+    for before in (0o600, 0o640, 0o664, 0o444):
+        out.write_text("before")
+        out.chmod(before)
+        for private in (True, False):
+            with output(out, log, "OUT", private=private) as file:
+                file.write_text("all")
+            assert (out.read_text(), mode(out)) == ("all", f"{before:o}")
+        out.unlink()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_owner_and_group_stay(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = log.parent / "theirs"
+    out.write_text("before")
+    out.chmod(0o640)
+    os.chown(out, 1234, 4321)
+    with output(out, log, "OUT") as file:
+        file.write_text("all")
+    told = out.stat()
+    assert (told.st_uid, told.st_gid, mode(out)) == (1234, 4321, "640")
+
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "chown", refuse)  # as for anybody but root
+    with output(out, log, "OUT") as file:
+        file.write_text("again")
+    assert (out.stat().st_gid != 4321, mode(out)) == (True, "600")
+
+
+@pytest.mark.parametrize(
+    ("command", "wanted"),
+    [("audit export {}", 0o600), ("audit prove 1 --out {}", 0o600), ("audit stats --plot {}", 0o644)],
+)
+def test_what_holds_records_is_for_its_owner_alone(log: Path, command: str, wanted: int) -> None:
+    if "--plot" in command:
+        pytest.importorskip("matplotlib")
+    out = log.parent / "new.svg"
+    before = os.umask(0o022)
+    try:
+        done = CliRunner().invoke(app, [*command.format(out).split(), "--records", str(log)])
+    finally:
+        os.umask(before)
+    assert (done.exit_code, mode(out)) == (0, f"{wanted:o}")
 
 
 def test_a_pipe_is_written_as_it_is(log: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from triroute.router.errors import StartFailed
 from triroute.router.http.health import health
-from triroute.router.http.listener import HttpListener
+from triroute.router.http.listener import MOST_CONNECTIONS, HttpListener
 
 
 def _get(url: str) -> tuple[int, str]:
@@ -72,3 +72,44 @@ async def test_none_at_all() -> None:
     await listener.start([])
     await listener.stop()
     assert listener.address == ""
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("sent", [b"", b"G", b"POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n1"])
+async def test_a_request_that_does_not_come_to_its_end_makes_room(sent: bytes) -> None:
+    listener = HttpListener("127.0.0.1:0", 0)
+    listener.request_seconds = 0.3
+    listener.bind()
+    await listener.start([health(lambda: True)])
+    try:
+        host, port = listener.address.split(":")
+        opened = [await asyncio.open_connection(host, int(port)) for _ in range(MOST_CONNECTIONS)]
+        for _, writer in opened:
+            writer.write(sent)
+        async with asyncio.timeout(30):
+            for reader, _ in opened:
+                assert await reader.read() == b""
+        assert await asyncio.to_thread(_get, f"http://{listener.address}/healthz") == (200, "ok\n")
+        for _, writer in opened:
+            writer.close()
+    finally:
+        await listener.stop()
+
+
+@pytest.mark.asyncio
+async def test_requests_that_come_in_pieces_one_after_the_other_are_answered() -> None:
+    listener = HttpListener("127.0.0.1:0", 0)
+    listener.request_seconds = 0.5
+    listener.bind()
+    await listener.start([health(lambda: True)])
+    try:
+        host, port = listener.address.split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        for _ in range(4):  # longer than one may take
+            for piece in (b"GET /healthz HTTP/1.1\r\n", b"Host: x\r\n\r\n"):
+                writer.write(piece)
+                await asyncio.sleep(0.1)
+            assert (await reader.readuntil(b"ok\n")).startswith(b"HTTP/1.1 200")
+        writer.close()
+    finally:
+        await listener.stop()

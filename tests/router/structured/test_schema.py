@@ -13,6 +13,7 @@ from triroute.router.structured.schema import Unjudged, wrong_in
 from triroute.router.structured.where import offset_of
 
 LETTERS = "^\\p{L}+$"
+SEVEN = "http://json-schema.org/draft-07/schema#"
 OLDER = "https://json-schema.org/draft/2019-09/schema"
 KEYS = st.text(max_size=4)
 VALUES = st.recursive(
@@ -45,12 +46,75 @@ VALUES = st.recursive(
         ('[1, true, "1", 0, false, [1], [true], {"a": 1}, {"a": true}]', {"uniqueItems": True}, None, None),
         ('[{"a": 1, "b": [2]}, {"b": [2.0], "a": 1.0}]', {"uniqueItems": True}, "$", "uniqueItems"),
         ('"b"', {"$schema": "http://[", "type": "boolean"}, "$", "type"),
+        ('{"x": null}', {"patternProperties": {"": {"type": "null"}}, "additionalProperties": False}, None, None),
+        ('{"x": null}', {"patternProperties": {"": {"type": "null"}}, "unevaluatedProperties": False}, None, None),
+        ('{"x": 1}', {"patternProperties": {"": {"type": "null"}}, "additionalProperties": False}, "$.x", "type"),
+        (
+            '{"ab": 1, "c": 1}',
+            {"patternProperties": {"(a)b": {}, "(.)\\1": {}}, "additionalProperties": False},
+            "$",
+            "additionalProperties: 'c'",
+        ),
+        ("2", {"$schema": SEVEN, "$ref": "#/definitions/a", "type": "null", "definitions": {"a": {}}}, None, None),
     ],
 )
 def test_what_is_wrong(text: str, schema: Any, path: str | None, problem: str | None) -> None:
     wrong = wrong_in(text, json.dumps(schema))
     assert (wrong and wrong.path) == path
     assert wrong is None or wrong.problem.startswith(problem or "")
+
+
+@pytest.mark.parametrize(
+    ("text", "schema", "fits"),
+    [
+        ("10000000000000000000000000", '{"const": 1e25}', True),
+        ("1e25", '{"const": 10000000000000000000000000}', True),
+        ("10000000000000000000000001", '{"const": 1e25}', False),
+        ("1234567890123456789", '{"const": 1234567890123456768}', False),
+        ("[0.10, 1.0]", '{"enum": [[0.1, 1]]}', True),
+        ("0.10000000000000000001", '{"const": 0.1}', False),
+        ("0.10000000000000000001", '{"maximum": 0.1}', False),
+        ("9007199254740993.0", '{"exclusiveMinimum": 9007199254740992}', True),
+        ("1e2", '{"type": "integer", "multipleOf": 1e1}', True),
+        ("1.5", '{"type": "integer"}', False),
+        ("[1e-7, 0.0000001]", '{"uniqueItems": true}', False),
+        ("[1, 1.00000000000000000001]", '{"uniqueItems": true}', True),
+        ("true", '{"const": 1.0}', False),
+    ],
+)
+def test_numbers_are_equal_by_their_value(text: str, schema: str, *, fits: bool) -> None:
+    assert (wrong_in(text, schema) is None) is fits
+
+
+@pytest.mark.parametrize(
+    ("pattern", "fits", "unfit"),
+    [
+        (r"^\w$", "a_7", "éж１-"),
+        (r"^\W$", "é倪-", "a_7"),
+        (r"^[^\w]$", "é倪-", "a_7"),
+        (r"^\d$", "7", "१１"),
+        (r"^[\D]$", "१a", "7"),
+        (r"^\s$", " \t\u00a0\ufeff\u2029", "\u0085\x1c"),
+        (r"^[^\s\w]$", "\u0085é", " a\ufeff"),
+        (r"^[\S\d]$", "\u00857", " "),
+        (r"^[\w-]$", "-a", "é"),
+        (r"^[\d-a]$", "-a7", "b"),
+        (r"^.\b", "a", "é"),
+        (r"^.\B", "é", "a"),
+        (r"^[[:alpha:]$", "[:alph", "b"),
+        (r"^[\\w]$", "\\w", "a"),
+        (r"^[$]$", "$", "a"),
+    ],
+)
+def test_patterns_are_those_of_ecma_262(pattern: str, fits: str, unfit: str) -> None:
+    schema = json.dumps({"pattern": pattern})
+    for text, held in [*((one, True) for one in fits), *((one, False) for one in unfit)]:
+        assert (wrong_in(json.dumps(text), schema) is None) is held, text
+
+
+def test_the_end_of_a_pattern_is_the_end_of_the_text() -> None:
+    assert wrong_in('"a\\n"', '{"pattern": "^a$"}') is not None
+    assert wrong_in('"a\\nb"', '{"pattern": "(?m)^a$"}') is None
 
 
 @pytest.mark.parametrize("inside", [{}, {"$schema": OLDER}])
@@ -93,7 +157,8 @@ def test_the_first_in_the_text_is_told() -> None:
         ("true", {"type": "boolean", "not": {"$ref": "#/type"}}, "leads to what is no schema"),
         ("1" * 5_000, {"type": "integer"}, "over 4300 digits"),
         ("1e5000", {}, "over 4300 digits"),
-        ("1e9999999999999999999", {}, "over 4300 digits"),
+        ("1e-5000", {}, "over 4300 digits"),
+        ("1e99999999999999999999", {}, "over 4300 digits"),
         (json.dumps("(" * 2_000 + ")" * 2_000), {"format": "regex"}, "nested too deep"),
     ],
 )

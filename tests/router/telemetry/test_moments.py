@@ -13,10 +13,12 @@ from triroute.router.convert.request import to_request
 from triroute.router.prompts import build
 from triroute.router.run import Run
 from triroute.router.telemetry import moments, names, spans, tracer
+from triroute.router.telemetry.entry import by_grpc
 from triroute.router.telemetry.tracer import Telemetry
 from triroute.router.types import Capture, Decision, DecodePlan, Extras, Mode, Step, StepKind
 
 _Pass = decoding_pb2.PassRecord
+BY = by_grpc({})
 
 
 def verify(index: int, rejected: int) -> decoding_pb2.PassRecord:
@@ -88,8 +90,8 @@ def test_long_step_stays_small_and_says_nothing_of_its_text() -> None:
     run = a_run()
     run.passes = [verify(index, 3) for index in range(4_000)]
     run._segments.known.append((decoding_pb2.SEGMENT_KIND_UNSPECIFIED, 0))
-    server = traces.begin(run, {})
-    traces.end(run, server, "m", dict)
+    server = traces.begin(run, BY)
+    traces.end(run, BY, server, "m", dict)
     spans = exporter.get_finished_spans()
     (decode,) = [span for span in spans if span.name.startswith("decode")]
     assert len(decode.events) == 8
@@ -101,7 +103,7 @@ def test_steps_of_a_session_are_linked() -> None:
     traces, exporter = traced()
     for session, tenant in (("a", ""), ("b", ""), ("a", ""), ("a", "other"), ("", ""), ("", ""), ("a", "")):
         run = a_run(session, tenant)
-        traces.end(run, traces.begin(run, {}), "m", dict)
+        traces.end(run, BY, traces.begin(run, BY), "m", dict)
     servers = [span for span in exporter.get_finished_spans() if span.name == names.SERVER]
     before = [[link.context.span_id for link in span.links] for span in servers]
     ids = [span.context.span_id for span in servers if span.context]
@@ -112,7 +114,7 @@ def test_sessions_that_are_remembered_are_bounded() -> None:
     traces, _ = traced()
     for number in range(tracer._MOST_SESSIONS + 10):
         run = a_run(f"s{number}")
-        traces._remember(run, traces.begin(run, {}))
+        traces._remember(run, traces.begin(run, BY))
     assert len(traces._sessions) == tracer._MOST_SESSIONS
 
 
@@ -124,7 +126,7 @@ def test_rejected_text_is_told_where_content_is_captured() -> None:
         run.decision = dataclasses.replace(run.decision, extras=Extras(capture=capture))
         run.passes = [verify(0, 2)]
         run._segments.known.append((decoding_pb2.SEGMENT_KIND_UNSPECIFIED, 0))
-        traces.end(run, traces.begin(run, {}), "m", lambda: {0: "left", 1: "out", 7: "?"})
+        traces.end(run, BY, traces.begin(run, BY), "m", lambda: {0: "left", 1: "out", 7: "?"})
     decodes = [span for span in exporter.get_finished_spans() if span.name.startswith("decode")]
     told = [event.attributes or {} for span in decodes for event in span.events]
     assert [one.get(names.TEXT) for one in told] == [None, "leftout"]

@@ -26,6 +26,7 @@ from triroute.router.policy.trial import Candidate
 from triroute.router.run import Run
 from triroute.router.service import Service
 from triroute.router.settings import Settings
+from triroute.router.telemetry.entry import by_grpc
 from triroute.router.telemetry.span_export import Dropped
 from triroute.router.telemetry.tracer import Telemetry
 from triroute.router.types import Request
@@ -294,8 +295,9 @@ def test_overfull_queue_is_bounded_and_quiet(useless: str, caplog: pytest.LogCap
     telemetry = Telemetry(useless)
     run = Run(router_pb2.GenerateRequest(text="x"), Request(text="x"))
     run.ended_ns = run.arrived_ns
+    by = by_grpc({})
     for _ in range(5_000):
-        telemetry.end(run, telemetry.begin(run, {}), "m", dict)
+        telemetry.end(run, by, telemetry.begin(run, by), "m", dict)
     assert telemetry.dropped.queue_full > 0
     telemetry.close()
     dropped = telemetry.dropped

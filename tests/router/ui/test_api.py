@@ -41,9 +41,11 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         yield running
 
 
-async def run(service: Service, session: str = "", mode: Any = decoding_pb2.MODE_AUTOREGRESSIVE) -> str:
+async def run(
+    service: Service, session: str = "", mode: Any = decoding_pb2.MODE_AUTOREGRESSIVE, text: str = "go on"
+) -> str:
     asked = router_pb2.GenerateRequest(
-        text="go on",
+        text=text,
         session_id=session,
         sampling=chat_pb2.Sampling(max_tokens=6),
         hints=router_pb2.DecodeHints(mode=mode),
@@ -95,22 +97,52 @@ async def test_page_and_its_files(service: Service) -> None:
 
 async def test_steps(service: Service) -> None:
     nothing = json.loads((await get(service, "/ui/api/steps"))[1])
-    assert nothing == {"steps": [], "more": False, "damaged": 0}
+    assert nothing == {"steps": [], "more": False, "next": None, "damaged": 0, "looked_at": 0}
     ids = [await run(service, session) for session in ("", "a", "a")]
     ids.append(await run(service, "b", decoding_pb2.MODE_DIFFUSION))
     told = json.loads((await get(service, "/ui/api/steps?limit=2"))[1])
     assert [one["id"] for one in told["steps"]] == ids[:1:-1]
     assert told["more"]
-    before = told["steps"][-1]["at"]
-    rest = json.loads((await get(service, f"/ui/api/steps?before={before}"))[1])["steps"]
-    assert [one["id"] for one in rest] == [ids[1], ids[0]]
+    rest = json.loads((await get(service, f"/ui/api/steps?limit=2&before={told['next']}"))[1])
+    assert [one["id"] for one in rest["steps"]] == [ids[1], ids[0]]
+    assert (rest["more"], rest["next"]) == (False, None)
     session = json.loads((await get(service, "/ui/api/steps?session=a"))[1])["steps"]
     assert [one["id"] for one in session] == [ids[2], ids[1]]
     diffusion = json.loads((await get(service, "/ui/api/steps?mode=diffusion"))[1])["steps"]
     assert [one["id"] for one in diffusion] == [ids[3]]
-    assert (await get(service, "/ui/api/steps?limit=many"))[0] == 400
+    for wrong in ("limit=many", "before=now", "before=-1", "before=9223372036854775808", "before=1.5"):
+        assert (await get(service, f"/ui/api/steps?{wrong}"))[0] == 400
     live = json.loads((await get(service, "/ui/api/live"))[1])
     assert (live["running"], live["steps"], set(live["mix"])) == (0, 4, {"autoregressive", "diffusion"})
+
+
+SEGMENTED = """
+version: 1
+metadata: {name: parts}
+defaults: {mode: autoregressive, segments: {code: {mode: diffusion}}}
+rules: [{id: all, use: {}}]
+"""
+
+
+async def test_modes_of_segments(settings: Settings, tmp_path: Path) -> None:
+    """A step is of all modes that wrote of it, by their tokens."""
+    (tmp_path / "p.yaml").write_text(SEGMENTED)
+    async with Service(replace(settings, policy=tmp_path / "p.yaml")) as service:
+        mixed, plain = [await run(service, text=text) for text in ('{"segments": [2]}', "go on")]
+        live = json.loads((await get(service, "/ui/api/live"))[1])
+        assert list(live["mix"].items()) == [("autoregressive", 8), ("diffusion", 4)]
+        found = {
+            mode: json.loads((await get(service, f"/ui/api/steps?mode={mode}"))[1])["steps"]
+            for mode in ("diffusion", "autoregressive", "linear")
+        }
+        assert {mode: [one["id"] for one in steps] for mode, steps in found.items()} == {
+            "diffusion": [mixed],
+            "autoregressive": [plain, mixed],
+            "linear": [],
+        }
+        (one,) = found["diffusion"]
+        assert list(one["modes"].items()) == [("diffusion", 4), ("autoregressive", 2)]
+        assert one["mode"] == "autoregressive"  # as decided
 
 
 async def test_one_step(service: Service) -> None:
