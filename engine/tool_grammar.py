@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from functools import lru_cache
 from itertools import chain
 
+from triroute.engine.budget import OutOfTime
 from triroute.engine.chat import Tool
 from triroute.engine.errors import InvalidRequest
 from triroute.engine.grammar import Constraint, compiled, distinct, styled
@@ -127,12 +129,16 @@ def _constraint(tools: tuple[_Tool, ...], calls: Calls, tokenizer: Tokenizer, *,
     try:
         constraint = compiled(ResponseFormat(FormatKind.LARK, source), "tools", tokenizer)
     except InvalidRequest:
-        for tool in tools:  # says which is wrong, if it is one by itself
-            _alone(tool, tokenizer)
+        with suppress(OutOfTime):
+            for tool in tools:  # says which is wrong, if it is one by itself
+                _alone(tool, tokenizer)
         raise
     held = {tool: tool.held.unenforced for tool in tools}
     for tool in tools if constraint.unenforced or any(held.values()) else ():
-        lost = distinct((*held[tool], *_alone(tool, tokenizer).unenforced)) if tool.strict else ()
+        try:
+            lost = distinct((*held[tool], *_alone(tool, tokenizer).unenforced)) if tool.strict else ()
+        except OutOfTime as spent:
+            raise InvalidRequest(tool.field, f"can't be compiled: {spent}") from spent
         if lost:
             raise InvalidRequest(
                 tool.field, f"has {', '.join(lost)}, which a strict tool can't have: no grammar holds calls to it"

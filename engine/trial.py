@@ -13,6 +13,7 @@ import os
 import resource
 import signal
 import socket
+import time
 from typing import Any
 
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
@@ -65,7 +66,8 @@ def _serve(job: socket.socket, tokenizer: LLTokenizer) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what a process says that runs out of memory
         _limit(asked["seconds"])
         with contextlib.suppress(MemoryError):
-            job.sendall(json.dumps(_try(asked["grammar"], tokenizer)).encode())
+            found = _try(asked["grammar"], tokenizer)
+            job.sendall(json.dumps({**found, "seconds": time.process_time()}).encode())
     finally:
         os._exit(0)
 

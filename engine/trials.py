@@ -8,10 +8,12 @@ import subprocess
 import sys
 import threading
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from triroute.engine import trial
+from triroute.engine.budget import Reach, present
 from triroute.engine.errors import EngineError
 
 _QUICK_SECONDS, _QUICK_AT_ONCE = 0.1, 2  # nearly all grammars take a few milliseconds
@@ -40,19 +42,28 @@ class Trials:
         self._lock = threading.Lock()
         self._closed = False
         self._lanes = (
-            (_QUICK_SECONDS, threading.Semaphore(_QUICK_AT_ONCE)),
-            (_SECONDS, threading.Semaphore(_AT_ONCE)),
+            (Reach.QUICK, _QUICK_SECONDS, ThreadPoolExecutor(_QUICK_AT_ONCE, "triroute-quick-trial")),
+            (Reach.ANY, _SECONDS, ThreadPoolExecutor(_AT_ONCE, "triroute-trial")),
         )
         self._start()
 
     def verdict(self, grammar: str) -> Verdict:
-        """Try a grammar. Raises EngineError where no process can be had for it."""
-        for seconds, lane in self._lanes:
-            with lane:
-                said = self._ask(json.dumps({"grammar": grammar, "seconds": seconds}).encode())
+        """Try a grammar within the present budget: requests take turns, and who has left loses its own.
+
+        Raises EngineError where no process can be had for it, and what `Budget.begin` raises.
+        """
+        budget = present()
+        for reach, seconds, lane in self._lanes:
+            if not budget.begin(grammar, reach):
+                continue
+            question = json.dumps({"grammar": grammar, "seconds": seconds}).encode()
+            said = budget.wait(lane.submit(self._ask, question))
             if said:
                 answer = json.loads(said)
+                budget.spend(answer["seconds"])
                 return Verdict(answer.get("problem", ""), tuple(answer.get("warnings", ())))
+            budget.spend(seconds)
+            budget.too_much(grammar, reach)
         return Verdict(_TOO_MUCH)
 
     def close(self) -> None:

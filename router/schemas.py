@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from triroute.router.structured.dialect import UnknownDialect, UnreadNumber, read, refuse, validator_of_schemas
+from triroute.router.structured.formats import UnreadPattern
 
 MOST_CHARACTERS = 262_144
 _DEEPEST = 64
@@ -59,8 +60,8 @@ def schema_problem(schema: Schema) -> str | None:
         return f"refers to {remote[:100]!r}; only references inside the schema (#/...) are followed"
     try:
         invalid = next(validator_of_schemas(value).iter_errors(value), None)
-    except UnknownDialect as old:
-        return str(old)
+    except (UnknownDialect, UnreadPattern) as unread:
+        return str(unread)
     if invalid is not None:
         return f"is not a valid JSON Schema at {invalid.json_path}: {invalid.message[:200]}"
     return _no_arguments(value.get("type", "object")) if schema.of_arguments else None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from importlib.metadata import version
@@ -13,6 +14,7 @@ from typing import Any
 import grpc
 
 from triroute.engine import identity
+from triroute.engine.budget import Budget, Reach, Untried
 from triroute.engine.engine import Engine
 from triroute.engine.errors import EngineError, InvalidRequest
 from triroute.engine.grammar import Constraint
@@ -24,7 +26,7 @@ from triroute.proto import engine_pb2, engine_pb2_grpc
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*")
 _LEAST_INTERVAL_MS = 20
 _DEFAULT_INTERVAL_MS = 100
-_COMPILERS = 32  # threads, which mostly wait; requests without a grammar never wait for them
+_COMPILERS = 32  # threads for what can be tried quickly, and as many for the rest; they mostly wait
 
 
 class EngineServicer(engine_pb2_grpc.EngineServicer):
@@ -32,7 +34,11 @@ class EngineServicer(engine_pb2_grpc.EngineServicer):
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self._compilers = ThreadPoolExecutor(_COMPILERS, "triroute-grammar")
+        self._stages = (
+            (Reach.KEPT, None),  # also requests without a grammar: they wait for no one's
+            (Reach.QUICK, ThreadPoolExecutor(_COMPILERS, "triroute-grammar")),
+            (Reach.ANY, ThreadPoolExecutor(_COMPILERS, "triroute-slow-grammar")),
+        )
 
     async def Generate(
         self, message: engine_pb2.GenerateRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -40,9 +46,7 @@ class EngineServicer(engine_pb2_grpc.EngineServicer):
         try:
             trace = _trace_id(dict(context.invocation_metadata() or ()).get("traceparent"))
             request = await asyncio.to_thread(to_request, message, self.engine)
-            constraint, unenforced = await asyncio.get_running_loop().run_in_executor(
-                self._compilers, to_constraint, message, request.prompt_ids, self.engine.tokenizer
-            )
+            constraint, unenforced = await self._constraint(message, request.prompt_ids)
             request = replace(request, trace_id=trace)
             async for event in self._events(request, constraint):
                 if isinstance(event, Failed):
@@ -104,6 +108,21 @@ class EngineServicer(engine_pb2_grpc.EngineServicer):
                     cache_tokens=load.cache_tokens,
                 )
             await asyncio.sleep(interval)
+
+    async def _constraint(
+        self, message: engine_pb2.GenerateRequest, prompt_ids: Sequence[int]
+    ) -> tuple[Constraint | None, tuple[str, ...]]:
+        """As `to_constraint`, each grammar behind none that is slower; leaving early ends the work."""
+        budget, loop = Budget(), asyncio.get_running_loop()
+        try:
+            for reach, pool in self._stages:
+                with contextlib.suppress(Untried):
+                    return await loop.run_in_executor(
+                        pool, budget.within, reach, to_constraint, message, prompt_ids, self.engine.tokenizer
+                    )
+        finally:
+            budget.end()
+        raise AssertionError("unreachable: nothing is out of the last stage's reach")
 
     async def _events(self, request: Request, constraint: Constraint | None) -> AsyncIterator[Event]:
         """Submit, then everything until the end; leaving early ends the work."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 
+from triroute.router.classifier.fences import fences
 from triroute.router.classifier.verbs import ACTIONS
 from triroute.router.types import StepKind
 
@@ -15,10 +16,9 @@ _LEAST_ITEMS = 3
 _THOUGHT = re.compile(r"<(think|thinking|thought|reasoning)>.*?(</\1>|\Z)", re.DOTALL)
 _CALL = re.compile(
     r"<tool_call>|\[TOOL_CALLS\]|<\|python_tag\|>|<function[=_]|<invoke name=|<\|tool_calls_section_begin\|>"
-    r"|^\s*Action\s*:.*\n+\s*Action Input\s*:",
+    r"|^[^\S\n]*Action\s*:.*\n\s*Action Input\s*:",
     re.MULTILINE,
 )
-_FENCE = re.compile(r"(?:```|~~~)([\w+#.-]*)[^\n]{0,500}\n(.*?)(?:\n?[ \t]*(?:```|~~~)|\Z)", re.DOTALL)
 _CODE_TAG = re.compile(r"<(code|command|execute(?:_\w+)?)>(.*?)(?:</\1>|\Z)", re.DOTALL)
 _NOT_CODE = frozenset({"json", "text", "txt", "markdown", "md", "plaintext", "csv", "console", "output", "tool_call"})
 _CODE_LINE = re.compile(
@@ -39,10 +39,9 @@ _ITEM = re.compile(
 _BULLET = re.compile(r"\s*[-*•+] +(?!\[)")
 _STAGE = re.compile(r"\W*(?:\d{1,2}[.):]\W*)?(?:step|day|week|phase|stage|month)s? *#?\d", re.IGNORECASE)
 _PLAN_HEAD = re.compile(r"\b(plan|steps|roadmap|itinerary|checklist|agenda|procedure|instructions)\b", re.IGNORECASE)
-_WRAPPED = re.compile(r"\[(\w+)\]\s*([{\[].*?)\s*\[/\1\]", re.DOTALL)
-_PLAN_BLOCK = re.compile(
-    r"\[(?:QUERY )?PLAN\]\s*\n(.*?)\[(?:QUERY[ _])?PLAN[ _]END\]|<plan>\s*\n(.*?)</plan>", re.DOTALL
-)
+_WRAPPER = re.compile(r"\[(\w+)\]\s*(?=[{\[])")
+_PLAN_OPENING = re.compile(r"(\[(?:QUERY )?PLAN\]|<plan>)\s*\n")
+_PLAN_ENDS = {"[": re.compile(r"\[(?:QUERY[ _])?PLAN[ _]END\]"), "<": re.compile("</plan>")}
 _PLAIN = ("", "text", "plaintext")
 _LISTED = re.compile(r"\s*(?:\d{1,2}[.)]|\(|[-*] )")
 _CHOICES = re.compile(
@@ -76,11 +75,11 @@ def observe(text: str, called: bool = False) -> StepKind:
 
 
 def _is_json(body: str) -> bool:
-    fences = [fence for fence in _FENCE.finditer(body) if fence[1].lower() in {"json", "tool_call", ""}]
-    if len(fences) == 1 and len(fences[0][0]) >= _JSON_SHARE * len(body):
-        body = fences[0][2].strip()
-    if wrapped := _WRAPPED.fullmatch(body):
-        body = wrapped[2].strip()
+    fenced = [fence for fence in fences(body) if fence.language.lower() in {"json", "tool_call", ""}]
+    if len(fenced) == 1 and fenced[0].end - fenced[0].start >= _JSON_SHARE * len(body):
+        body = fenced[0].content.strip()
+    if wrapped := _wrapped(body):
+        body = wrapped
     elif (start := min((at for at in (body.find("\n{"), body.find("\n[{")) if at > 0), default=0)) and (
         len(body) - start >= _JSON_SHARE * len(body)
     ):
@@ -93,13 +92,20 @@ def _is_json(body: str) -> bool:
         return re.match(r'[\[{]\s*[{\["]', body) is not None and '":' in body[:400]  # cut short by a limit
 
 
+def _wrapped(body: str) -> str:
+    """An object or list between tags that are all else: [NAME]…[/NAME]; empty for others."""
+    opening = _WRAPPER.match(body)
+    tail = f"[/{opening[1]}]" if opening else ""
+    return body[opening.end() : -len(tail)].strip() if opening and body.endswith(tail) else ""
+
+
 def _is_code(body: str) -> bool:
-    fenced = [fence for fence in _FENCE.finditer(body) if fence[1].lower() not in _NOT_CODE and fence[2].strip()]
-    fenced = [fence for fence in fenced if fence[1] or not _AGENT_TALK.match(fence[2])]
-    fenced += [tag for tag in _CODE_TAG.finditer(body) if tag[2].strip()]
-    if fenced:
-        share = sum(len(part[0]) for part in fenced) / len(body)
-        return share >= _CODE_SHARE or fenced[-1].end() >= len(body)
+    fenced = [fence for fence in fences(body) if fence.language.lower() not in _NOT_CODE and fence.content.strip()]
+    parts = [(fence.start, fence.end) for fence in fenced if fence.language or not _AGENT_TALK.match(fence.content)]
+    parts += [tag.span() for tag in _CODE_TAG.finditer(body) if tag[2].strip()]
+    if parts:
+        share = sum(end - start for start, end in parts) / len(body)
+        return share >= _CODE_SHARE or parts[-1][1] >= len(body)
     if body.startswith(_SHEBANG):
         return True
     lines = [line for line in _DOC_STRING.sub("pass = 0", body).splitlines() if line.strip()]
@@ -108,15 +114,27 @@ def _is_code(body: str) -> bool:
 
 def _is_marked_plan(body: str) -> bool:
     """Actions alone, in marks that call them a plan, or listed in a fence that a heading calls one; one will do."""
-    if block := _PLAN_BLOCK.search(body):
-        lines = [line for line in (block[1] or block[2] or "").splitlines() if line.strip()]
+    if (block := _plan_block(body)) is not None:
+        lines = [line for line in block.splitlines() if line.strip()]
         return bool(lines) and sum(map(_is_action, lines)) >= _LINE_SHARE * len(lines)
-    fence = _FENCE.search(body)
-    if fence is None or fence[1] not in _PLAIN or not _PLAN_HEAD.search(body[: fence.start()][-_HEAD // 4 :]):
+    fence = next(fences(body), None)
+    if fence is None or fence.language not in _PLAIN or not _PLAN_HEAD.search(body[: fence.start][-_HEAD // 4 :]):
         return False
-    lines = [line for line in fence[2].splitlines() if line.strip()]
+    lines = [line for line in fence.content.splitlines() if line.strip()]
     listed = [line for line in lines if _LISTED.match(line) and _is_action(line)]
     return bool(lines) and len(listed) >= _LINE_SHARE * len(lines)
+
+
+def _plan_block(body: str) -> str | None:
+    """What the first marks that open and close have between them."""
+    ends = dict(_PLAN_ENDS)
+    for opening in _PLAN_OPENING.finditer(body):
+        kind = opening[1][0]
+        if kind in ends:
+            if end := ends[kind].search(body, opening.end()):
+                return body[opening.end() : end.start()]
+            del ends[kind]  # nor does another end there
+    return None
 
 
 def _is_plan(body: str) -> bool:

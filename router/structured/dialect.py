@@ -13,10 +13,9 @@ from typing import Any
 
 import jsonschema
 import referencing
-import regex
 from jsonschema import FormatChecker, ValidationError, _keywords, _legacy_keywords, _utils, validators
 
-from triroute.router.structured.formats import FORMATS
+from triroute.router.structured.formats import FORMATS, read_pattern
 from triroute.router.structured.patterns import said
 
 PATTERN_SECONDS = 0.2
@@ -102,7 +101,7 @@ class _Patterns:
 
     @staticmethod
     def search(pattern: str, text: str) -> Any:
-        return regex.search(said(pattern), text, timeout=PATTERN_SECONDS)
+        return read_pattern(said(pattern)).search(text, timeout=PATTERN_SECONDS)
 
 
 def _additional(value: Any, schema: Any) -> Iterator[str]:

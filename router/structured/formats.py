@@ -10,7 +10,10 @@ from datetime import date
 import idna
 import regex
 
+from triroute.router.structured.pattern_size import size
+
 _LONGEST_HOST = 253
+_MOST_PIECES = 500_000  # of a regular expression, with all that it repeats; twice the characters of a schema
 _DOTS = (".", "\u3002", "\uff0e", "\uff61")
 _DAY = 24 * 60  # minutes
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
@@ -36,6 +39,23 @@ _BEYOND = r"\u00A0-\uD7FF\uF900-\uFDCF\uFDF0-\uFFEF\U00010000-\U000EFFFD"  # wha
 Fits = Callable[[str], bool]
 
 
+class UnreadPattern(Exception):
+    """A regular expression may be one, and is more than can be read."""
+
+    def __init__(self) -> None:
+        super().__init__("has a regular expression that is too large, or nested too deep, to be read")
+
+
+def read_pattern(text: str) -> regex.Pattern[str]:
+    """A regular expression. Raises regex.error where it is none, and UnreadPattern."""
+    if size(text, _MOST_PIECES) > _MOST_PIECES:
+        raise UnreadPattern
+    try:
+        return regex.compile(text)
+    except (RecursionError, MemoryError, OverflowError) as beyond:
+        raise UnreadPattern from beyond
+
+
 def _matches(pattern: str) -> Fits:
     compiled = re.compile(pattern, re.ASCII)
     return lambda text: compiled.fullmatch(text) is not None
@@ -55,7 +75,7 @@ def _parses(parse: Callable[[str], object]) -> Fits:
 _is_host_name = _matches(rf"{_LABEL}(?:\.{_LABEL})*")
 _is_idn = _parses(idna.encode)
 _is_ipv4 = _parses(ipaddress.IPv4Address)
-_is_regex = _parses(regex.compile)
+_is_regex = _parses(read_pattern)
 
 
 def _is_date(text: str) -> bool:

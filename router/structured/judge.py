@@ -61,12 +61,15 @@ def _answers(seconds: float, asked: Sequence[Sequence[Any]]) -> list[Any]:
 
 
 def _answer(question: str, text: str, more: Any) -> dict[str, Any]:
-    if question == "schema":
-        return {"problem": schema_problem(Schema(text, more))}
     try:
+        if question == "schema":
+            return {"problem": schema_problem(Schema(text, more))}
         wrong = wrong_in(text, more)
     except Unjudged as unjudged:
         return {"unjudged": str(unjudged)}
+    except Exception as other:  # of one question; the others have their answers
+        why = f"could not be judged: {type(other).__name__}"
+        return {"problem": why, "unjudged": why}
     return {"wrong": wrong and [wrong.keys, wrong.problem, wrong.broken]}
 
 

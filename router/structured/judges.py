@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import sys
@@ -51,7 +52,10 @@ class Judges:
         keys = {schema: sha256(f"{schema.of_arguments} {schema.text}".encode()).digest() for schema in schemas}
         found = {schema: self._known[key] for schema, key in keys.items() if key in self._known}
         asked = [schema for schema in keys if schema not in found]
-        answers = await self._answers([("schema", *schema) for schema in asked])
+        try:
+            answers = await self._answers([("schema", *schema) for schema in asked])
+        except _Ended as ended:
+            return dict.fromkeys(keys, str(ended)) | found
         for schema, answer in zip(asked, answers, strict=False):
             found[schema] = self._known[keys[schema]] = answer["problem"]
         while len(self._known) > _REMEMBERED:
@@ -60,16 +64,19 @@ class Judges:
 
     async def judge(self, pairs: Sequence[tuple[str, str]]) -> Judge:
         """Have each JSON text judged by the schema beside it. Says of them, and of no others, what came of it."""
+        answers, missing = list[Any](), f"judging by the schema {self._late}"
         try:
             answers = await self._answers([("output", *pair) for pair in pairs])
         except Overloaded:
-            answers = []
+            pass
+        except _Ended as ended:
+            missing = str(ended)
         told = dict(zip(pairs, answers, strict=False))
 
         def judge(text: str, schema: str) -> Wrong | None:
             answer = told.get((text, schema))
             if answer is None:
-                raise Unjudged(f"judging by the schema {self._late}")
+                raise Unjudged(missing)
             if "unjudged" in answer:
                 raise Unjudged(answer["unjudged"])
             return answer["wrong"] and _wrong(*answer["wrong"])
@@ -77,11 +84,20 @@ class Judges:
         return judge
 
     async def _answers(self, asked: Sequence[_Question]) -> list[Any]:
-        """In order, as far as they come in time. Raises Overloaded."""
-        answers = await self._quick.ask(asked) if asked else []
+        """In order, as far as they come in time. Raises Overloaded, and _Ended."""
+        answers = list[Any]()
+        with contextlib.suppress(_Ended):
+            answers = await self._quick.ask(asked) if asked else []
         if len(answers) < len(asked):
             answers += await self._patient.ask(asked[len(answers) :])
         return answers
+
+
+class _Ended(Exception):
+    """A judge's process ended while it looked at something."""
+
+    def __init__(self) -> None:
+        super().__init__("could not be judged: the process that looked at it ended")
 
 
 class _Process:
@@ -93,7 +109,7 @@ class _Process:
         self._process: asyncio.subprocess.Process | None = None
 
     async def ask(self, asked: Sequence[_Question]) -> list[Any]:
-        """The answers that come in time. Raises Overloaded."""
+        """The answers that come in time. Raises Overloaded, and _Ended."""
         try:
             async with asyncio.timeout(_WAIT_SECONDS):
                 await self._turn.acquire()
@@ -137,7 +153,9 @@ class _Process:
                 "the process that looks at schemas did not answer: %s; it is started again", error or "too slow"
             )
             await self.close()
-            return []
+            if isinstance(error, TimeoutError):
+                return []
+            raise _Ended from error
 
 
 def _wrong(keys: list[str | int], problem: str, broken: bool) -> Wrong:

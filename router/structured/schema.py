@@ -9,12 +9,16 @@ from typing import Any
 
 import referencing.exceptions
 import regex
+from jsonschema.exceptions import UnknownType
 
 from triroute.router.structured.dialect import PATTERN_SECONDS, UnreadNumber, read, validator_of
+from triroute.router.structured.formats import UnreadPattern
 from triroute.router.structured.where import offset_of
 
 _LONGEST_PROBLEM = 200
 _MOST_ERRORS = 64
+# A reference may lead to anything, and keywords find anything there.
+_ASTRAY = (AttributeError, KeyError, TypeError, ValueError, UnknownType)
 _NO_ARGUMENTS = '{"type": "object", "additionalProperties": false}'
 
 
@@ -56,10 +60,14 @@ def wrong_in(text: str, schema: str) -> Wrong | None:
         raise Unjudged("the schema refers to itself without end") from endless
     except TimeoutError as slow:
         raise Unjudged(f"a pattern of the schema takes longer than {PATTERN_SECONDS} s") from slow
+    except UnreadPattern as unread:
+        raise Unjudged(f"the schema or the output {unread}") from unread
     except (referencing.exceptions.Unresolvable, regex.error) as unknown:
         raise Unjudged(f"the schema can't be followed: {str(unknown)[:_LONGEST_PROBLEM]}") from unknown
-    except Exception as astray:  # a reference may lead to anything, and keywords find anything there
+    except _ASTRAY as astray:
         raise Unjudged("the schema can't be followed: a reference in it leads to what is no schema") from astray
+    except Exception as other:
+        raise Unjudged(f"could not be judged: {type(other).__name__}") from other
     if error is None:
         return None
     return Wrong(tuple(error.absolute_path), _sayable(f"{error.validator}: {error.message[:_LONGEST_PROBLEM]}"))

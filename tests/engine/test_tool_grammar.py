@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from triroute.engine import tool_grammar
+from triroute.engine.budget import Budget, Reach
 from triroute.engine.chat import Tool
 from triroute.engine.errors import EngineError, InvalidRequest
 from triroute.engine.grammar import Constraint
@@ -251,3 +252,16 @@ def test_a_set_of_tools_is_compiled_once() -> None:
             compile_calls(strict, Calls.FREE, TOKENIZER)
     after = tool_grammar._compile.cache_info()
     assert (after.misses - before.misses, after.hits - before.hits) == (2, 4)
+
+
+def test_tools_are_looked_for_within_the_budget() -> None:
+    """Which tool is to blame is not looked for when there is no time left; the set's refusal is told then."""
+    tools = (*TOOLS, Tool("bad", "", '{"properties": {"b": {"type": "string", "pattern": "(?=c)b"}}}'))
+    with pytest.raises(InvalidRequest, match=r"tools: can't be compiled"):
+        Budget(1e-6).within(Reach.ANY, compile_calls, tools, Calls.MUST, TOKENIZER)
+
+
+def test_strict_tools_are_looked_at_within_the_budget() -> None:
+    odd = Tool("odd", "", json.dumps({"properties": {"late": {"not": {}}}}), strict=True)
+    with pytest.raises(InvalidRequest, match=r"tools\[2\].parameters_json: .*more than 3 s in all; ask for fewer"):
+        Budget(1e-6).within(Reach.ANY, compile_calls, (*TOOLS, odd), Calls.MUST, TOKENIZER)

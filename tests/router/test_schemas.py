@@ -48,7 +48,7 @@ def test_what_is_wrong(schema: Any, words: str) -> None:
     assert words in (schema_problem(Schema(json.dumps(schema))) or "")
 
 
-@pytest.mark.parametrize("number", ["1" * 5_000, "-" + "1" * 5_000, "1e9999999", "1.5e5000"])
+@pytest.mark.parametrize("number", ["1" * 5_000, "-" + "1" * 5_000, "1e9999999", "1.5e5000", "1e9999999999999999999"])
 def test_numbers_of_any_length(number: str) -> None:
     assert schema_problem(Schema(f'{{"minimum": {number}}}')) == "has a number of over 4300 digits"
     assert object_problem(f'{{"a": {number}}}') is None

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from triroute.router.classifier.truth import LONGEST, observe
 
+MOST_GROWTH = 9  # linear is 4, quadratic 16
+CLOCK = 0.01  # seconds: what is quicker says nothing of growth
 OUTPUTS = {
     "tool_call": (
         '<tool_call>\n{"name": "look", "arguments": {}}\n</tool_call>',
@@ -84,14 +86,36 @@ def test_any_output(text: str) -> None:
 
 @pytest.mark.parametrize("piece", ["```", "<code>", "<think>", "; ", "1. ", "a(", "- add\n", '"""', "[{", "\n\n", "<"])
 def test_hostile_outputs_take_no_longer(piece: str) -> None:
-    """Four times the output, about four times the time: measured against itself, the least of three of each."""
+    assert grows_by("", piece, "") <= MOST_GROWTH
+
+
+@pytest.mark.parametrize(
+    ("before", "piece", "after"),
+    [
+        ("a```\n", " ", "x"),
+        ("x", "\n", "x"),
+        ("[a] {", " ", "x"),
+        ("", "[PLAN]\n", ""),
+        ("[PLAN]", "\n", "x"),
+        ("", "<plan>\n", ""),
+        ("Action: a", "\n", "x"),
+        ("", "Action:\n", ""),
+        ("```", "a", "\n"),
+    ],
+)
+def test_blanks_and_marks_without_end_take_no_longer(before: str, piece: str, after: str) -> None:
+    assert grows_by(before, piece, after) <= MOST_GROWTH
+
+
+def grows_by(before: str, piece: str, after: str) -> float:
+    """How many times longer four times the output takes: measured against itself, the least of three of each."""
 
     def spent(length: int) -> float:
-        text, took = (piece * length)[:length], list[float]()
+        text, took = before + (piece * length)[: length - len(before + after)] + after, list[float]()
         for _ in range(3):
             start = time.thread_time()
             observe(text)
             took.append(time.thread_time() - start)
         return min(took)
 
-    assert spent(LONGEST) <= 16 * spent(LONGEST // 4) + 0.05
+    return (spent(LONGEST) - CLOCK) / spent(LONGEST // 4)

@@ -34,6 +34,11 @@ def pids() -> set[int]:
     return {int(child) for child in children if judge.__name__ in Path(f"/proc/{child}/cmdline").read_text()}
 
 
+DEEP = "(" * 1_500 + "a" + ")" * 1_500
+LARGE = "(?:" * 60 + "a{1000}" + "){1000}" * 60
+UNREAD = "a regular expression that is too large, or nested too deep, to be read"
+
+
 @pytest.fixture
 async def judges() -> AsyncIterator[Judges]:
     async with Judges(quick_seconds=0.05, most_seconds=MOST) as started:
@@ -107,6 +112,67 @@ async def test_problems_are_remembered_by_text(judges: Judges) -> None:
     assert told[schemas[0]] is None
     assert "arguments are an object" in (told[schemas[1]] or "")
     assert "not a valid JSON Schema" in (told[schemas[2]] or "")
+
+
+@pytest.mark.parametrize(
+    ("schema", "words"),
+    [
+        ('{"maximum": 1e9999999999999999999}', "has a number of over 4300 digits"),
+        (json.dumps({"pattern": DEEP}), f"has {UNREAD}"),
+        (json.dumps({"pattern": LARGE}), f"has {UNREAD}"),
+    ],
+    ids=["number", "deep", "large"],
+)
+async def test_what_is_too_much_for_a_judge_is_told(schema: str, words: str) -> None:
+    async with Judges(most_seconds=20) as judges:
+        assert (await judges.look([Schema(INTEGER)]))[Schema(INTEGER)] is None
+        before = pids()
+        told = await judges.look([Schema(schema), Schema("{}")])
+        assert list(told.values()) == [words, None]
+        assert pids() >= before
+
+
+@pytest.mark.parametrize(
+    ("text", "schema", "words"),
+    [
+        ('{"n": 1e9999999999999999999}', "{}", "the output has a number of over 4300 digits"),
+        (json.dumps(DEEP), '{"format": "regex"}', UNREAD),
+        ('"a"', json.dumps({"pattern": DEEP}), UNREAD),
+    ],
+    ids=["number", "format", "pattern"],
+)
+async def test_outputs_that_are_too_much_for_a_judge_are_told(
+    judges: Judges, text: str, schema: str, words: str
+) -> None:
+    verdict = await judges.judge([("1", INTEGER), (text, schema), ("2", INTEGER)])
+    assert verdict("1", INTEGER) is None
+    assert verdict("2", INTEGER) is None
+    with pytest.raises(Unjudged, match=words):
+        verdict(text, schema)
+
+
+@pytest.mark.parametrize("question", ["schema", "output"])
+def test_what_nobody_foresaw_has_a_name(question: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise ArithmeticError
+
+    monkeypatch.setattr(judge, "schema_problem", fails)
+    monkeypatch.setattr(judge, "wrong_in", fails)
+    (answer,) = judge._answers(1, [[question, "1", INTEGER]])
+    assert answer["problem" if question == "schema" else "unjudged"] == "could not be judged: ArithmeticError"
+
+
+async def test_a_judge_that_ends_is_no_limit_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    ends = (sys.executable, "-c", "import os; os.read(0, 1)")
+    monkeypatch.setattr("triroute.router.structured.judges._COMMAND", ends)
+    async with Judges() as judges:
+        schema = Schema('{"type": "null"}')
+        assert "process that looked at it ended" in ((await judges.look([schema]))[schema] or "")
+        verdict = await judges.judge([("1", INTEGER)])
+        with pytest.raises(Unjudged, match="process that looked at it ended"):
+            verdict("1", INTEGER)
+        monkeypatch.undo()
+        assert (await judges.look([schema]))[schema] is None  # nothing of it is remembered
 
 
 def test_a_judge_ends_when_nobody_is_left_to_ask() -> None:

@@ -159,6 +159,7 @@ def test_the_first_in_the_text_is_told() -> None:
         ("1e5000", {}, "over 4300 digits"),
         ("1e-5000", {}, "over 4300 digits"),
         ("1e99999999999999999999", {}, "over 4300 digits"),
+        (json.dumps("(" * 2_000 + ")" * 2_000), {"format": "regex"}, "nested too deep"),
     ],
 )
 def test_what_can_not_be_judged(text: str, schema: Any, words: str) -> None:
