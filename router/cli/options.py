@@ -11,6 +11,7 @@ from triroute.router.audit.place import BadPlace, Place, to_place
 from triroute.router.settings import Settings
 
 DEFAULTS = Settings()
+MOST_ROWS = 1_000_000_000  # that a command is asked for; far more are no number of a database's
 
 
 def _place(text: str | Path) -> Place:
