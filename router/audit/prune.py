@@ -5,7 +5,9 @@ Their hashes stay, so that every proof still holds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from triroute.proto import audit_pb2
@@ -18,7 +20,8 @@ from triroute.router.audit.place import Place
 from triroute.router.audit.schema import SEGMENT
 from triroute.router.capture.content import ContentStore, content_file
 
-_AT_ONCE = 32 * SEGMENT  # entries, so that a service that writes to the log need not wait for long
+_AT_ONCE = 4 * SEGMENT  # entries, so that a service that writes to the log need not wait for long
+_PAUSE_SECONDS = 0.15  # between them: SQLite's writers look ten times a second whether it is their turn
 _REMOVE = (
     "UPDATE entry SET body = NULL, packing = NULL, at_us = NULL, request_id = NULL, trace_id = NULL"
     " WHERE number >= ? AND number < ? AND body IS NOT NULL"
@@ -39,15 +42,18 @@ def prune(
     try:
         with opened(place):
             pass
-        with log.changing() as connection:
+        with log.changing():  # a wrong key is one, whatever there is to remove
+            pass
+        with _looking(place) as connection:
             end = _end(connection, before_us, keep)
-            (bodies,) = connection.execute(
-                "SELECT count(*) FROM entry WHERE number < ? AND body IS NOT NULL", (end,)
+            bodies, first = connection.execute(
+                "SELECT count(*), coalesce(min(number), 0) FROM entry WHERE number < ? AND body IS NOT NULL", (end,)
             ).fetchone()
             told = audit_pb2.AuditPruned(before=end, bodies=bodies, root=frontier_at(connection, end).root())
         if bodies:
             log.append([Entry.of_event(event(PRUNED, told))], _NO_KEPT)
-            for start in range(0, end, _AT_ONCE):
+            for start in range(first, end, _AT_ONCE):
+                time.sleep(_PAUSE_SECONDS)
                 part = start, min(start + _AT_ONCE, end)
                 _remove_content(log, part)
                 with log.changing() as connection:
@@ -61,12 +67,20 @@ def prune(
     return told
 
 
+@contextmanager
+def _looking(place: Place) -> Iterator[Session]:
+    """All of a log is looked at, which takes a while, and meanwhile others may write."""
+    with opened(place) as connection:
+        connection.remove()
+        yield connection
+
+
 def _remove_content(log: AuditLog, part: tuple[int, int]) -> None:
     """Before their records, which lead to it."""
     contents = ContentStore(content_file(log.place))
     if not contents.path.exists():
         return
-    with opened(log.place) as connection:
+    with _looking(log.place) as connection:
         rows = connection.execute(_STEPS, part).fetchall()
     with contents.removing(request_id for (request_id,) in rows) as gone:
         if gone:
@@ -77,7 +91,7 @@ def _remove_content(log: AuditLog, part: tuple[int, int]) -> None:
 def _remove_dictionaries(log: AuditLog) -> None:
     """Those that no body is packed with; most entries are looked at while others may write."""
     used = "SELECT DISTINCT packing FROM entry WHERE number >= ? AND body IS NOT NULL"
-    with opened(log.place) as connection:
+    with _looking(log.place) as connection:
         (size,) = connection.execute("SELECT coalesce(max(number) + 1, 0) FROM entry").fetchone()
         needed = set(connection.execute(used, (0,)).fetchall())
     with log.changing() as connection:

@@ -13,6 +13,7 @@ from typing import Any
 from triroute.router.audit.schema import KEEPS_SINCE, SCHEMA, VERSION
 
 _BUSY_SECONDS = 5
+_SMALL_BYTES = 32 << 20  # that VACUUM copies while no writer waits for long
 _ROWS = 1000  # read at once
 # Others' tables may stand beside ours, with indexes. A name says nothing: only SQLite itself minds what it reserves.
 _OBJECTS = """SELECT type, name, tbl_name, sql FROM sqlite_master WHERE type NOT IN ('table', 'index')
@@ -44,6 +45,9 @@ class SqliteFile:
         connection = sqlite3.connect(self.place, timeout=_BUSY_SECONDS, isolation_level=None)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(
+            "PRAGMA secure_delete = ON"
+        )  # also of what moves from page to page, long before it is removed
         return SqliteSession(connection, self.place)
 
 
@@ -97,12 +101,15 @@ class SqliteSession:
         return self._file is not None and self._file == _identity(self._path)
 
     def remove(self) -> None:
-        """As `Session`."""
-        self.execute("PRAGMA secure_delete = ON")
+        """As `Session`: a writer overwrites all that it deletes."""
 
     def compact(self) -> None:
-        """As `Session`."""
-        self.execute("VACUUM")
+        """As `Session`. A large file keeps its size, and later entries use the room: VACUUM would lock writers out."""
+        pages, free, size = (
+            self.execute(f"PRAGMA {what}").fetchone()[0] for what in ("page_count", "freelist_count", "page_size")
+        )
+        if free and (pages - free) * size <= _SMALL_BYTES:
+            self.execute("VACUUM")
         self.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def damage(self) -> Iterator[tuple[str, str]]:

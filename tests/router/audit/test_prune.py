@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,26 @@ def test_by_age(log: Place) -> None:
     assert prune(log, None, before_us=1_000 + 2 * SEGMENT - 1).before == SEGMENT
     assert prune(log, None, before_us=1_000 + 2 * SEGMENT).before == 2 * SEGMENT
     assert verify(log).problems == []
+
+
+def test_a_large_file_is_not_copied(tmp_path: Path) -> None:
+    """That would lock its writers out. Its room is used again."""
+    file = tmp_path / "r.sqlite"
+    writer = RecordWriter(file)
+    for number in range(COUNT):
+        one = record(number)
+        one.error = f"secret{number:06d} {os.urandom(2_000).hex()}"
+        writer.add(one)
+    writer.close()
+    tamper(file, f"INSERT INTO kept VALUES ('large', 0, zeroblob({40 << 20}))")
+    size = file.stat().st_size
+    prune(file, None, keep=0)
+    assert file.stat().st_size >= size
+    assert b"secret000000" not in file.read_bytes()
+    (free,) = look(file, "PRAGMA freelist_count")
+    write(file, *range(0x200000, 0x200040), begin=False)
+    assert look(file, "PRAGMA freelist_count") < (free,)
+    assert file.stat().st_size == size
 
 
 def test_hashes_of_what_was_removed_are_checked(log: Place) -> None:
