@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -77,10 +77,13 @@ class AuditLog:
             with session.transaction():
                 yield session
 
-    def compact(self) -> None:
-        """Give room back to the machine, where nobody else is at work on the log."""
-        with suppress(*Failures):
-            self._open().compact()
+    def compact(self) -> bool:
+        """Overwrite what was removed, and give its room back; False where others at work on the log keep us from it."""
+        try:
+            return self._open().compact()
+        except Failures as error:
+            log.warning("what was removed from %s is not overwritten yet: %s", self.place, error)
+            return False
 
     @contextmanager
     def _failing_as_os_error(self) -> Iterator[None]:

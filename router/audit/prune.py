@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from triroute.proto import audit_pb2
@@ -30,9 +31,16 @@ _STEPS = "SELECT request_id FROM entry WHERE number >= ? AND number < ? AND requ
 _NO_KEPT: Mapping[str, bytes] = {}
 
 
-def prune(
-    place: Place, key: Path | None, *, before_us: int | None = None, keep: int | None = None
-) -> audit_pb2.AuditPruned:
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What was removed: `bodies`, all before entry `before`. `overwritten`: no bytes of theirs are left in the file."""
+
+    before: int
+    bodies: int
+    overwritten: bool
+
+
+def prune(place: Place, key: Path | None, *, before_us: int | None = None, keep: int | None = None) -> Pruned:
     """Remove the bodies of whole segments of entries, what was captured of their steps, and dictionaries then unused.
 
     Those that ended before a time, or all but the newest `keep` entries. The log itself tells of it, before it happens.
@@ -59,12 +67,12 @@ def prune(
                 with log.changing() as connection:
                     connection.execute(_REMOVE, part)
             _remove_dictionaries(log)
-            log.compact()
+        overwritten = log.compact()  # also what an earlier call had to leave
     except Failures as error:
         raise OSError(str(error)) from error
     finally:
         log.close()
-    return told
+    return Pruned(told.before, told.bodies, overwritten)
 
 
 @contextmanager
