@@ -23,6 +23,7 @@ from triroute.router.capture.content import ContentStore, content_file
 
 _AT_ONCE = 4 * SEGMENT  # entries, so that a service that writes to the log need not wait for long
 _PAUSE_SECONDS = 0.15  # between them: SQLite's writers look ten times a second whether it is their turn
+_DAY_US = 86_400_000_000  # that clocks may differ by
 _REMOVE = (
     "UPDATE entry SET body = NULL, packing = NULL, at_us = NULL, request_id = NULL, trace_id = NULL"
     " WHERE number >= ? AND number < ? AND body IS NOT NULL"
@@ -113,6 +114,14 @@ def _end(connection: Session, before_us: int | None, keep: int | None) -> int:
     (size,) = connection.execute("SELECT coalesce(max(number) + 1, 0) FROM entry").fetchone()
     end = size if keep is None else max(0, size - keep)
     if before_us is not None:
-        (young,) = connection.execute("SELECT min(number) FROM entry WHERE at_us >= ?", (before_us,)).fetchone()
-        end = min(end, size if young is None else young)
+        # A clock that jumped ahead says nothing: such an entry is as old as one that came after it.
+        ahead = time.time_ns() // 1000 + _DAY_US
+        (young,) = connection.execute(
+            "SELECT min(number) FROM entry WHERE at_us >= ? AND at_us < ?", (before_us, ahead)
+        ).fetchone()
+        (old,) = connection.execute(
+            "SELECT max(number) FROM entry WHERE at_us < ? AND number < ?",
+            (min(before_us, ahead), size if young is None else young),
+        ).fetchone()
+        end = min(end, 0 if old is None else old + 1)
     return int(end // SEGMENT * SEGMENT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -66,6 +67,32 @@ def test_by_age(log: Place) -> None:
     assert prune(log, None, before_us=1_000 + 2 * SEGMENT - 1).before == SEGMENT
     assert prune(log, None, before_us=1_000 + 2 * SEGMENT).before == 2 * SEGMENT
     assert verify(log).problems == []
+
+
+def test_by_age_with_a_clock_that_jumped_ahead(place: Place) -> None:
+    """What it wrote is as old as what came after it. The newest entry has nothing after it, and may be young."""
+    writer, now = RecordWriter(place), time.time_ns() // 1000
+
+    def add(number: int, at_us: int) -> None:
+        one = record(number)
+        one.arrived_us = at_us
+        writer.add(one)
+
+    year_2100, day = 4_102_444_800_000_000, 86_400_000_000
+    for number in range(SEGMENT):
+        add(number, year_2100 if number in (500, SEGMENT - 1) else number)
+    writer.flush()
+    assert prune(place, None, before_us=400).bodies == 0
+    assert prune(place, None, before_us=now - day).bodies == 0
+    add(SEGMENT, now)
+    writer.flush()
+    assert prune(place, None, before_us=now - day).bodies == 0
+    for number in range(SEGMENT + 1, 2 * SEGMENT):
+        add(number, now)
+    add(2 * SEGMENT, now + 1)
+    writer.close()
+    assert prune(place, None, before_us=now + 1).before == 2 * SEGMENT
+    assert verify(place).problems == []
 
 
 def test_a_large_file_is_not_copied(tmp_path: Path) -> None:
