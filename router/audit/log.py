@@ -117,10 +117,7 @@ class AuditLog:
             self._doubt = frontier.size, frontier.root()
         self._frontier, self._doubt = frontier, None
         self._kept.update(kept)
-        try:
-            replace(beside(self.place, "checkpoint"), note)
-        except OSError as error:  # what was to be kept is kept
-            log.error("the checkpoint beside %s can't be written: %s", self.place, error)
+        self._publish(note)
 
     def _add(self, session: Session, frontier: Frontier, entries: Sequence[Entry], kept: Mapping[str, bytes]) -> None:
         for sha256 in kept.keys() - self._kept:  # a vocabulary takes a while to pack: only where it is new
@@ -167,12 +164,29 @@ class AuditLog:
             if version < LOG_SINCE:
                 make(session, version, self._key)
             self._verifier = own(session, self.place, self._key, self._key_path)
-            look_back(session, self.place, self._verifier)
+            first = look_back(session, self.place, self._verifier)
         try:
             publish(self.place, self._verifier)
         except OSError as error:  # the log has it, too
             log.error("the public key beside %s can't be written: %s", self.place, error)
+        if first:
+            self._begin_beside(session)
         return session
+
+    def _begin_beside(self, session: Session) -> None:
+        """A first checkpoint beside the log before one is in it: from now on it is missed where it is gone."""
+        with session.transaction():
+            size, written = session.execute(
+                "SELECT (SELECT coalesce(max(number) + 1, 0) FROM entry), (SELECT count(*) FROM checkpoint)"
+            ).fetchone()
+            if not written:
+                self._publish(Checkpoint(self._verifier.name, size, frontier_at(session, size).root()).sign(self._key))
+
+    def _publish(self, note: str) -> None:
+        try:
+            replace(beside(self.place, "checkpoint"), note)
+        except OSError as error:  # what was to be kept is kept
+            log.error("the checkpoint beside %s can't be written: %s", self.place, error)
 
 
 def _look_again(session: Session, start: int, rows: Sequence[tuple[Any, ...]]) -> None:

@@ -21,7 +21,7 @@ from triroute.router.audit.merkle import Frontier
 from triroute.router.audit.noted import Notes
 from triroute.router.audit.place import Place
 from triroute.router.audit.report import Report
-from triroute.router.audit.schema import SEGMENT, beside
+from triroute.router.audit.schema import GONE, SEGMENT, beside
 from triroute.router.errors import Damaged
 
 T = TypeVar("T", bound=Message)
@@ -78,9 +78,11 @@ class _Check:
                 self.report.add(where, "the body is gone, and the log does not tell of a removal")
         side = beside(self.place, "checkpoint")
         for lost in sorted(side.parent.glob(f"{escape(side.name)}.lost-*")):
-            self.report.add(
-                str(lost), "a checkpoint of entries that this log does not have; it was rewound or replaced"
-            )
+            if lost.is_file() and lost.read_bytes().startswith(GONE.encode()):
+                what = "a writer found the last checkpoint beside the log gone, and with it what shows a log rewound"
+            else:
+                what = "a checkpoint of entries that this log does not have; it was rewound or replaced"
+            self.report.add(str(lost), what)
         public = beside(self.place, "pub")
         for lost in sorted(public.parent.glob(f"{escape(public.name)}.lost-*")):
             self.report.add(str(lost), "the public key of another log, which this one has replaced")

@@ -17,6 +17,7 @@ from triroute.router.audit.body import FIRST_DICTIONARY, pack, unpack
 from triroute.router.audit.checkpoint import Verifier, parse_checkpoint
 from triroute.router.audit.entries import read_entries
 from triroute.router.audit.events import ENGINE
+from triroute.router.audit.log import AuditLog
 from triroute.router.audit.place import Place, PostgresUrl
 from triroute.router.audit.report import Report
 from triroute.router.audit.schema import SEGMENT, beside
@@ -25,7 +26,7 @@ from triroute.router.audit.verify import verify
 from triroute.router.audit.writer import RecordWriter
 from triroute.router.errors import NotFound
 
-from .logs import KEPT, look, record, snapshot, tamper, wipe, write
+from .logs import KEPT, look, look_all, record, snapshot, tamper, wipe, write
 
 BARE = "body = NULL, packing = NULL, at_us = NULL, request_id = NULL, trace_id = NULL"
 NUMBERS = tuple(range(0x100000, 0x100007))
@@ -124,6 +125,42 @@ def test_forked_by_a_writer_that_saw_an_earlier_copy(log: Place, caplog: pytest.
     (problem,) = problems(log)
     assert ".checkpoint.lost-" in problem
     assert "a checkpoint of entries that this log does not have" in problem
+
+
+def test_rewound_and_without_the_checkpoint_beside_it(log: Place, caplog: pytest.LogCaptureFixture) -> None:
+    """The next writer does not make it clean."""
+    restore = snapshot(log)
+    write(log, 0x200000, 0x200001, begin=False)
+    restore()
+    beside(log, "checkpoint").unlink()
+    write(log, 0x300000, begin=False)
+    assert "the last checkpoint beside it is gone" in caplog.text
+    (problem,) = problems(log)
+    assert ".checkpoint.lost-" in problem
+    assert "a writer found the last checkpoint beside the log gone" in problem
+
+
+@pytest.mark.parametrize("entries", [0, 3])
+def test_a_log_that_no_checkpoint_was_written_for_yet(file: Path, tmp_path: Path, entries: int) -> None:
+    """As after a crash before the first: of a new log, or of one made of the records of an earlier version."""
+    new = tmp_path / "new.sqlite"
+    log = AuditLog(new)
+    with log.changing() as session:
+        for row in look_all(file, f"SELECT * FROM entry WHERE number < {entries}"):
+            session.execute("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+    log.close()
+    beside(new, "checkpoint").unlink()
+    AuditLog(new)._open().close()
+    assert parse_checkpoint(beside(new, "checkpoint").read_text(), Verifier.parse(verify(new).key)).size == entries
+    assert list(tmp_path.glob("new.sqlite.checkpoint.lost-*")) == []
+
+
+def test_a_database_that_this_machine_has_nothing_of(postgres_place: Place) -> None:
+    write(postgres_place, *NUMBERS)
+    for what in ("checkpoint", "pub"):
+        beside(postgres_place, what).unlink()
+    write(postgres_place, 0x200000, begin=False)
+    assert problems(postgres_place) == []
 
 
 def test_rewritten_by_somebody_with_the_key(log: Place, tmp_path: Path) -> None:
