@@ -67,7 +67,7 @@ class Entry:
         canonical = audit_pb2.AuditEntry(record=small).SerializeToString(deterministic=True)
         decision, trace = record.decision, record.decision.trace_id or None
         name = f"{decision.policy_revision}/{decision.rule_id}/{decision.step}"
-        template = (name, _template(small)) if decision.rule_id else None
+        template = (name, words_left_by(small)) if decision.rule_id else None
         return cls(canonical, record.arrived_us, record.request_id, trace, template)
 
     @classmethod
@@ -168,10 +168,11 @@ def _checked(packed: bytes) -> bytes:
     return zlib.crc32(packed).to_bytes(_CHECK_BYTES, "big") + packed
 
 
-def _template(small: router_pb2.Record) -> bytes:
+def words_left_by(small: router_pb2.Record) -> bytes:
     """What records by one rule have in common: the words of policies and engines, and nothing that a caller gave.
 
     It is stored as it is, and for longer than the record that it came from: so what may go in is named here.
+    Who verifies a log makes it again: one that is made otherwise is another function, and this one stays.
     """
     decision = small.decision
     plan = {"mode": decision.plan.mode, "variant": decision.plan.variant, "plan": decision.plan}

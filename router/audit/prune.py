@@ -15,6 +15,7 @@ from triroute.proto import audit_pb2
 from triroute.router.audit.begin import frontier_at
 from triroute.router.audit.body import Entry
 from triroute.router.audit.database import Failures, Session, opened
+from triroute.router.audit.dictionaries import digest
 from triroute.router.audit.events import PRUNED, REDACTED, event
 from triroute.router.audit.log import AuditLog
 from triroute.router.audit.place import Place
@@ -58,7 +59,11 @@ def prune(place: Place, key: Path | None, *, before_us: int | None = None, keep:
             bodies, first = connection.execute(
                 "SELECT count(*), coalesce(min(number), 0) FROM entry WHERE number < ? AND body IS NOT NULL", (end,)
             ).fetchone()
-            told = audit_pb2.AuditPruned(before=end, bodies=bodies, root=frontier_at(connection, end).root())
+            rows = connection.execute("SELECT name, body FROM dictionary ORDER BY number").fetchall()
+            left = [digest(name, words) for name, words in rows]
+            told = audit_pb2.AuditPruned(
+                before=end, bodies=bodies, root=frontier_at(connection, end).root(), dictionaries=left
+            )
         if bodies:
             log.append([Entry.of_event(event(PRUNED, told))], _NO_KEPT)
             for start in range(first, end, _AT_ONCE):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from triroute.router.audit.schema import KEEPS_SINCE, SCHEMA, VERSION
+from triroute.router.audit.sqlite_header import header_damage
 
 _BUSY_SECONDS = 5
 _SMALL_BYTES = 32 << 20  # that VACUUM copies while no writer waits for long
@@ -136,6 +137,8 @@ class SqliteSession:
         for (found,) in self.execute("PRAGMA integrity_check(3)"):
             if found != "ok":
                 yield str(self._path), f"the file is damaged: {found}"
+        for found in header_damage(self._connection, self._path):
+            yield str(self._path), found
         with closing(sqlite3.connect(":memory:")) as fresh:
             fresh.executescript(SCHEMA)
             expected = Counter(fresh.execute(_OBJECTS).fetchall())

@@ -56,6 +56,7 @@ class _Check:
         self.good = 0  # entries up to the last checkpoint that fits
         self.bare: list[tuple[int, int]] = []  # from and to: entries without bodies
         self.pruned = 0  # entries whose bodies the log says that it removed
+        self.told: set[bytes] = set()  # digests of dictionaries, by the newest entry about a removal
         self.imported = 0  # entries from before there was a log, which were appended at once
         self.wanted: dict[str, str] = {}  # what must be kept -> the first entry that names it
 
@@ -69,8 +70,8 @@ class _Check:
         self._entries(noted)
         self._segments()
         self._kept()
-        if not self.report.pruned:
-            for where, what in self.dictionaries.unused():
+        if self.told or not self.report.pruned:
+            for where, what in self.dictionaries.unknown(self.told):
                 self.report.add(where, what)
         for start, end in self.bare:
             if end > self.pruned:
@@ -170,7 +171,8 @@ class _Check:
 
     def _event(self, where: str, event: audit_pb2.AuditEvent) -> None:
         if event.kind == PRUNED:
-            self.pruned = max(self.pruned, _told(event, audit_pb2.AuditPruned()).before)
+            told = _told(event, audit_pb2.AuditPruned())
+            self.pruned, self.told = max(self.pruned, told.before), set(told.dictionaries)
         elif event.kind == ENGINE:
             if sha256 := _told(event, audit_pb2.EngineStarted()).engine_sha256:
                 self.wanted.setdefault(sha256, where)
