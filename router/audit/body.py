@@ -131,13 +131,18 @@ def read_entry(
         raise Damaged(f"its body is damaged: {error}") from error
     if leaf_hash(canonical) != leaf:
         raise Damaged("its body is not the one that was hashed")
+    return canonical, parse_entry(canonical)
+
+
+def parse_entry(canonical: bytes) -> audit_pb2.AuditEntry:
+    """What the bytes of an entry say. Raises Damaged."""
     try:
         entry = audit_pb2.AuditEntry.FromString(canonical)
     except DecodeError as error:
         raise Damaged("its body is no entry") from error
     if entry.WhichOneof("entry") is None:
         raise Damaged("its body is no entry: it has neither a step nor an event")
-    return canonical, entry
+    return entry
 
 
 def unpack(packing: object, stored: object, dictionaries: Mapping[int, bytes]) -> bytes:

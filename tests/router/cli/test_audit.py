@@ -16,7 +16,7 @@ from triroute.router.audit.place import Place
 from triroute.router.audit.schema import SEGMENT, beside
 from triroute.router.audit.writer import RecordWriter
 from triroute.router.cli.audit import audit
-from triroute.router.errors import NotFound
+from triroute.router.errors import Damaged, NotFound
 
 from ..audit.logs import record, tamper, write
 
@@ -89,6 +89,32 @@ def test_prove(log: Place, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "p.json").read_text())["shown"]["record"]["request_id"] == ID
     (tmp_path / "file").write_text("")
     assert run(log, "prove", "2", "--out", str(tmp_path / "file" / "p.json")).exit_code == 2
+
+
+@pytest.mark.parametrize(("wanted", "says"), [("2", "output"), ("0", "service.started  entry 0")])
+def test_show_what_a_proof_proves(log: Place, tmp_path: Path, wanted: str, says: str) -> None:
+    """By the entry's own bytes, not by what is readable beside them, and without the log."""
+    proof = json.loads(run(log, "prove", wanted).stdout)
+    proof["shown"] = {"record": {"request_id": "forged"}}
+    file = tmp_path / "p.json"
+    file.write_text(json.dumps(proof))
+
+    def shown(*options: str) -> Result:
+        return run(tmp_path / "none", "show", "--proof", str(file), *options)
+
+    done = shown()
+    assert says in done.stdout
+    assert "forged" not in done.stdout
+    assert f"proved: entry {wanted} is one of the 4 of the log" in done.stdout
+    assert "the key is the proof's own" in done.stdout
+    assert "the key is the proof's own" not in shown("--key", str(beside(log, "pub"))).stdout
+    assert run(log, "show", wanted, "--proof", str(file)).exit_code == 2
+    assert run(log, "show", wanted, "--key", "x").exit_code == 2
+    assert run(log, "show").exit_code == 2
+    file.write_text(json.dumps(proof | {"entry": "AAAA"}))
+    assert isinstance(shown().exception, Damaged)
+    file.unlink()
+    assert isinstance(shown().exception, NotFound)
 
 
 def test_export(log: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
