@@ -38,6 +38,6 @@ def prune(
         line(f"nothing to remove from {escape(str(records))}: bodies go in whole segments of 1,024 entries")
     if not told.overwritten:
         line(
-            "[yellow]not overwritten yet[/yellow]: others are reading the log, and what was removed is in its file"
+            "[yellow]not overwritten yet[/yellow]: others are reading the log, and what was removed may be in its file"
             " until they let go of it. Run this again then, also where nothing is left to remove"
         )
