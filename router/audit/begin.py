@@ -72,7 +72,7 @@ def publish(place: Place, verifier: Verifier) -> None:
 def look_back(connection: Session, place: Place, verifier: Verifier) -> bool:
     """Keep a checkpoint beside the log that the log does not hold; one that is gone leaves evidence, too.
 
-    Whether there is none beside a log for which none was ever written.
+    Whether there is none where none was written yet.
     """
     side = beside(place, "checkpoint")
     try:
@@ -81,10 +81,9 @@ def look_back(connection: Session, place: Place, verifier: Verifier) -> bool:
             keep_lost(place, "its root is another one")
     except FileNotFoundError:
         (size,) = connection.execute("SELECT coalesce(max(size), 0) FROM checkpoint").fetchone()
-        if not size:
+        if not size or not _is_known_here(place):
             return True
-        if _is_known_here(place):
-            keep_lost(place, f"it has {size} entries, and the last checkpoint beside it is gone")
+        keep_lost(place, f"it has {size} entries, and the last checkpoint beside it is gone")
     except (BadCheckpoint, ValueError) as error:
         keep_lost(place, str(error))
     return False

@@ -165,21 +165,19 @@ class AuditLog:
                 make(session, version, self._key)
             self._verifier = own(session, self.place, self._key, self._key_path)
             first = look_back(session, self.place, self._verifier)
+        if first:
+            self._begin_beside(session)
         try:
             publish(self.place, self._verifier)
         except OSError as error:  # the log has it, too
             log.error("the public key beside %s can't be written: %s", self.place, error)
-        if first:
-            self._begin_beside(session)
         return session
 
     def _begin_beside(self, session: Session) -> None:
-        """A first checkpoint beside the log before one is in it: from now on it is missed where it is gone."""
+        """A first checkpoint beside the log, before it grows here: from now on it is missed where it is gone."""
         with session.transaction():
-            size, written = session.execute(
-                "SELECT (SELECT coalesce(max(number) + 1, 0) FROM entry), (SELECT count(*) FROM checkpoint)"
-            ).fetchone()
-            if not written:
+            if not beside(self.place, "checkpoint").exists():
+                (size,) = session.execute("SELECT coalesce(max(number) + 1, 0) FROM entry").fetchone()
                 self._publish(Checkpoint(self._verifier.name, size, frontier_at(session, size).root()).sign(self._key))
 
     def _publish(self, note: str) -> None:
