@@ -24,11 +24,10 @@ with open(sys.argv[1], encoding="utf-8") as file:
     proof = json.load(file)
 name, key_id, key = (sys.argv[2] if len(sys.argv) > 2 else proof["public_key"]).strip().split("+", 2)
 raw_key = base64.b64decode(key)  # a byte for the kind of key, which is 1, and the key
-
 body, _, signature_line = proof["checkpoint"].partition("\n\n")
 origin, size, root = body.split("\n")
 _, signer, coded = signature_line.split()
-signature = base64.b64decode(coded)  # of the checkpoint: the key's id, and the signature
+signature = base64.b64decode(coded)  # the key's id, and the signature
 check(name == origin == signer, "the checkpoint is of another log")
 check(signature[:4].hex() == key_id == sha256(name.encode(), b"\n", raw_key)[:4].hex(), "another key signed it")
 Ed25519PublicKey.from_public_bytes(raw_key[1:]).verify(signature[4:], f"{body}\n".encode())
@@ -48,3 +47,4 @@ for step in map(base64.b64decode, proof["proof"]):
     place, last = place >> 1, last >> 1
 check(last == 0 and found == base64.b64decode(root), "the entry is not in the log")
 print(f"entry {proof['index']} is one of the {size} entries of {name}")
+print("what is `shown` beside it is not covered: `triroute audit show --proof FILE` reads the entry's own bytes")

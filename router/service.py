@@ -101,7 +101,7 @@ class Service:
             stack.push_async_callback(asyncio.to_thread, metrics.close)
             member = await stack.enter_async_context(self._member())
             store = ContentStore(content_file(self.settings.records), seal)
-            content = await stack.enter_async_context(Keeper(store, self.settings.content_days, chronicle.purged))
+            content = await stack.enter_async_context(Keeper(store, self.settings.content_days, chronicle.purging))
             judges = await stack.enter_async_context(Judges())
             live, engine = self.keeper.live, self.supervisor
             steps, classifier = metrics.steps, self.classifier

@@ -17,7 +17,7 @@ from triroute.router.audit.database import Session
 from triroute.router.audit.events import IMPORTED, event
 from triroute.router.audit.merkle import Frontier, leaf_hash
 from triroute.router.audit.place import Place
-from triroute.router.audit.schema import beside, split_peaks
+from triroute.router.audit.schema import GONE, beside, split_peaks
 
 log = logging.getLogger("triroute.audit")
 
@@ -69,17 +69,29 @@ def publish(place: Place, verifier: Verifier) -> None:
         replace(public, f"{verifier}\n")
 
 
-def look_back(connection: Session, place: Place, verifier: Verifier) -> None:
-    """Keep a checkpoint beside the log that the log does not hold."""
+def look_back(connection: Session, place: Place, verifier: Verifier) -> bool:
+    """Keep a checkpoint beside the log that the log does not hold; one that is gone leaves evidence, too.
+
+    Whether there is none where none was written yet.
+    """
     side = beside(place, "checkpoint")
     try:
         found = parse_checkpoint(side.read_text(encoding="utf-8"), verifier)
         if found.root != frontier_at(connection, found.size).root():
             keep_lost(place, "its root is another one")
     except FileNotFoundError:
-        pass
+        (size,) = connection.execute("SELECT coalesce(max(size), 0) FROM checkpoint").fetchone()
+        if not size or not _is_known_here(place):
+            return True
+        keep_lost(place, f"it has {size} entries, and the last checkpoint beside it is gone")
     except (BadCheckpoint, ValueError) as error:
         keep_lost(place, str(error))
+    return False
+
+
+def _is_known_here(place: Place) -> bool:
+    """Whether files beside a log were ever on this machine: those of a log in a database may begin on another one."""
+    return isinstance(place, Path) or beside(place, "pub").exists()
 
 
 def keep_lost(place: Place, why: str) -> None:
@@ -88,6 +100,8 @@ def keep_lost(place: Place, why: str) -> None:
     log.error("the log %s is not the one that it was (%s): %s shows what is missing", place, why, lost)
     if side.exists():
         os.replace(side, lost)
+    else:
+        replace(lost, f"{GONE}: {why}\n")
 
 
 def frontier_at(connection: Session, size: int) -> Frontier:

@@ -67,7 +67,7 @@ class Entry:
         canonical = audit_pb2.AuditEntry(record=small).SerializeToString(deterministic=True)
         decision, trace = record.decision, record.decision.trace_id or None
         name = f"{decision.policy_revision}/{decision.rule_id}/{decision.step}"
-        template = (name, _template(small)) if decision.rule_id else None
+        template = (name, words_left_by(small)) if decision.rule_id else None
         return cls(canonical, record.arrived_us, record.request_id, trace, template)
 
     @classmethod
@@ -131,13 +131,18 @@ def read_entry(
         raise Damaged(f"its body is damaged: {error}") from error
     if leaf_hash(canonical) != leaf:
         raise Damaged("its body is not the one that was hashed")
+    return canonical, parse_entry(canonical)
+
+
+def parse_entry(canonical: bytes) -> audit_pb2.AuditEntry:
+    """What the bytes of an entry say. Raises Damaged."""
     try:
         entry = audit_pb2.AuditEntry.FromString(canonical)
     except DecodeError as error:
         raise Damaged("its body is no entry") from error
     if entry.WhichOneof("entry") is None:
         raise Damaged("its body is no entry: it has neither a step nor an event")
-    return canonical, entry
+    return entry
 
 
 def unpack(packing: object, stored: object, dictionaries: Mapping[int, bytes]) -> bytes:
@@ -168,10 +173,11 @@ def _checked(packed: bytes) -> bytes:
     return zlib.crc32(packed).to_bytes(_CHECK_BYTES, "big") + packed
 
 
-def _template(small: router_pb2.Record) -> bytes:
+def words_left_by(small: router_pb2.Record) -> bytes:
     """What records by one rule have in common: the words of policies and engines, and nothing that a caller gave.
 
     It is stored as it is, and for longer than the record that it came from: so what may go in is named here.
+    Who verifies a log makes it again: one that is made otherwise is another function, and this one stays.
     """
     decision = small.decision
     plan = {"mode": decision.plan.mode, "variant": decision.plan.variant, "plan": decision.plan}

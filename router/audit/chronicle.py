@@ -7,7 +7,8 @@ import hashlib
 import platform
 import re
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from functools import cache, partial
 from importlib.metadata import version
 from typing import Protocol
@@ -78,10 +79,12 @@ class Chronicle:
         )
         self.records.append_event(events.POLICY, told)
 
-    def purged(self, count: int) -> None:
-        """Captured requests grew old, and were removed."""
-        told = audit_pb2.ContentRedacted(count=count, reason="older than content_days", author="the service")
-        self.records.append_event(events.REDACTED, told)
+    def purging(self, request_ids: Sequence[str]) -> Future[None]:
+        """Captured requests grew old, and go once this is on the disk."""
+        told = audit_pb2.ContentRedacted(
+            request_ids=request_ids, count=len(request_ids), reason="older than content_days", author="the service"
+        )
+        return self.records.append_event_durably(events.REDACTED, told)
 
     def decided(self, decision: Decision) -> None:
         """A record will refer to this decision's policy."""

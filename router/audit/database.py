@@ -74,8 +74,8 @@ class Session(Protocol):
     def remove(self) -> None:
         """What is deleted from now on shall leave as little trace as can be; statements may take long."""
 
-    def compact(self) -> None:
-        """Give room back to the machine, where nobody else is at work."""
+    def compact(self) -> bool:
+        """Overwrite what was removed and give its room back, as far as others at work let it; whether all is gone."""
 
     def damage(self) -> Iterator[tuple[str, str]]:
         """Where the database itself is damaged, or its tables are not as `make_tables` makes them, and how."""

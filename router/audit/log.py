@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -77,10 +77,13 @@ class AuditLog:
             with session.transaction():
                 yield session
 
-    def compact(self) -> None:
-        """Give room back to the machine, where nobody else is at work on the log."""
-        with suppress(*Failures):
-            self._open().compact()
+    def compact(self) -> bool:
+        """Overwrite what was removed, and give its room back; False where others at work on the log keep us from it."""
+        try:
+            return self._open().compact()
+        except Failures as error:
+            log.warning("what was removed from %s is not overwritten yet: %s", self.place, error)
+            return False
 
     @contextmanager
     def _failing_as_os_error(self) -> Iterator[None]:
@@ -114,10 +117,7 @@ class AuditLog:
             self._doubt = frontier.size, frontier.root()
         self._frontier, self._doubt = frontier, None
         self._kept.update(kept)
-        try:
-            replace(beside(self.place, "checkpoint"), note)
-        except OSError as error:  # what was to be kept is kept
-            log.error("the checkpoint beside %s can't be written: %s", self.place, error)
+        self._publish(note)
 
     def _add(self, session: Session, frontier: Frontier, entries: Sequence[Entry], kept: Mapping[str, bytes]) -> None:
         for sha256 in kept.keys() - self._kept:  # a vocabulary takes a while to pack: only where it is new
@@ -164,12 +164,27 @@ class AuditLog:
             if version < LOG_SINCE:
                 make(session, version, self._key)
             self._verifier = own(session, self.place, self._key, self._key_path)
-            look_back(session, self.place, self._verifier)
+            first = look_back(session, self.place, self._verifier)
+        if first:
+            self._begin_beside(session)
         try:
             publish(self.place, self._verifier)
         except OSError as error:  # the log has it, too
             log.error("the public key beside %s can't be written: %s", self.place, error)
         return session
+
+    def _begin_beside(self, session: Session) -> None:
+        """A first checkpoint beside the log, before it grows here: from now on it is missed where it is gone."""
+        with session.transaction():
+            if not beside(self.place, "checkpoint").exists():
+                (size,) = session.execute("SELECT coalesce(max(number) + 1, 0) FROM entry").fetchone()
+                self._publish(Checkpoint(self._verifier.name, size, frontier_at(session, size).root()).sign(self._key))
+
+    def _publish(self, note: str) -> None:
+        try:
+            replace(beside(self.place, "checkpoint"), note)
+        except OSError as error:  # what was to be kept is kept
+            log.error("the checkpoint beside %s can't be written: %s", self.place, error)
 
 
 def _look_again(session: Session, start: int, rows: Sequence[tuple[Any, ...]]) -> None:

@@ -172,10 +172,11 @@ class PostgresSession:
         """As `Session`. Dead rows go with `compact`; the server's own log and backups are not ours."""
         self._connection.most_seconds = _LONG_SECONDS
 
-    def compact(self) -> None:
-        """As `Session`."""
+    def compact(self) -> bool:
+        """As `Session`. The server does not say what it had to leave to those who read."""
         self._connection.most_seconds = _LONG_SECONDS
         self.execute("VACUUM entry, dictionary")
+        return True
 
     def damage(self) -> Iterator[tuple[str, str]]:
         """As `Session`. The server itself says when it finds a damaged page."""

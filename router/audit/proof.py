@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import base64
+import json
+from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf import json_format
 
-from triroute.router.audit.body import read_entry
+from triroute.router.audit.body import parse_entry, read_entry
 from triroute.router.audit.checkpoint import BadCheckpoint, Verifier, parse_checkpoint
 from triroute.router.audit.database import opened
-from triroute.router.audit.entries import find_number
-from triroute.router.audit.merkle import inclusion_proof, root
+from triroute.router.audit.entries import Logged, find_number
+from triroute.router.audit.merkle import inclusion_proof, leaf_hash, root, verify_inclusion
 from triroute.router.audit.place import Place
 from triroute.router.audit.store import RecordStore, read_dictionaries
 from triroute.router.errors import Damaged, NotFound
@@ -55,6 +57,38 @@ def prove(place: Place, wanted: str) -> dict[str, Any]:
         "public_key": key,
         "shown": json_format.MessageToDict(entry, preserving_proto_field_name=True),
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """What a proof vouches for: an entry, read from its own bytes, in a log that `key` signs."""
+
+    logged: Logged
+    key: Verifier
+    size: int
+
+
+def read_proof(text: str, key: Verifier | None = None) -> Proven:
+    """By the key given, or else the one in the proof. Raises Damaged for what is no proof, or does not hold."""
+    try:
+        told = json.loads(text)
+        canonical, steps = _bytes(told["entry"]), [_bytes(step) for step in told["proof"]]
+        number, note, public = int(told["index"]), str(told["checkpoint"]), str(told["public_key"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise Damaged(f"it is no proof of `triroute audit prove`: {error!r}") from error
+    try:
+        verifier = key or Verifier.parse(public)
+        checkpoint = parse_checkpoint(note, verifier)
+    except BadCheckpoint as error:
+        raise Damaged(f"the proof does not hold: {error}") from error
+    leaf = leaf_hash(canonical)
+    if not verify_inclusion(leaf, number, checkpoint.size, steps, checkpoint.root):
+        raise Damaged("the proof does not hold: the entry is not in the log")
+    return Proven(Logged(number, leaf, parse_entry(canonical), len(canonical)), verifier, checkpoint.size)
+
+
+def _bytes(coded: str) -> bytes:
+    return base64.b64decode(coded, validate=True)
 
 
 def _fits(leaves: list[Any], note: Any, key: Any) -> bool:

@@ -5,20 +5,26 @@ Their hashes stay, so that every proof still holds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from triroute.proto import audit_pb2
 from triroute.router.audit.begin import frontier_at
 from triroute.router.audit.body import Entry
 from triroute.router.audit.database import Failures, Session, opened
+from triroute.router.audit.dictionaries import digest
 from triroute.router.audit.events import PRUNED, REDACTED, event
 from triroute.router.audit.log import AuditLog
 from triroute.router.audit.place import Place
 from triroute.router.audit.schema import SEGMENT
 from triroute.router.capture.content import ContentStore, content_file
 
-_AT_ONCE = 32 * SEGMENT  # entries, so that a service that writes to the log need not wait for long
+_AT_ONCE = 4 * SEGMENT  # entries, so that a service that writes to the log need not wait for long
+_PAUSE_SECONDS = 0.15  # between them: SQLite's writers look ten times a second whether it is their turn
+_DAY_US = 86_400_000_000  # that clocks may differ by
 _REMOVE = (
     "UPDATE entry SET body = NULL, packing = NULL, at_us = NULL, request_id = NULL, trace_id = NULL"
     " WHERE number >= ? AND number < ? AND body IS NOT NULL"
@@ -27,9 +33,16 @@ _STEPS = "SELECT request_id FROM entry WHERE number >= ? AND number < ? AND requ
 _NO_KEPT: Mapping[str, bytes] = {}
 
 
-def prune(
-    place: Place, key: Path | None, *, before_us: int | None = None, keep: int | None = None
-) -> audit_pb2.AuditPruned:
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What was removed: `bodies`, all before entry `before`. `overwritten`: no bytes of theirs are left in the file."""
+
+    before: int
+    bodies: int
+    overwritten: bool
+
+
+def prune(place: Place, key: Path | None, *, before_us: int | None = None, keep: int | None = None) -> Pruned:
     """Remove the bodies of whole segments of entries, what was captured of their steps, and dictionaries then unused.
 
     Those that ended before a time, or all but the newest `keep` entries. The log itself tells of it, before it happens.
@@ -39,26 +52,41 @@ def prune(
     try:
         with opened(place):
             pass
-        with log.changing() as connection:
+        with log.changing():  # a wrong key is one, whatever there is to remove
+            pass
+        with _looking(place) as connection:
             end = _end(connection, before_us, keep)
-            (bodies,) = connection.execute(
-                "SELECT count(*) FROM entry WHERE number < ? AND body IS NOT NULL", (end,)
+            bodies, first = connection.execute(
+                "SELECT count(*), coalesce(min(number), 0) FROM entry WHERE number < ? AND body IS NOT NULL", (end,)
             ).fetchone()
-            told = audit_pb2.AuditPruned(before=end, bodies=bodies, root=frontier_at(connection, end).root())
+            rows = connection.execute("SELECT name, body FROM dictionary ORDER BY number").fetchall()
+            left = [digest(name, words) for name, words in rows]
+            told = audit_pb2.AuditPruned(
+                before=end, bodies=bodies, root=frontier_at(connection, end).root(), dictionaries=left
+            )
         if bodies:
             log.append([Entry.of_event(event(PRUNED, told))], _NO_KEPT)
-            for start in range(0, end, _AT_ONCE):
+            for start in range(first, end, _AT_ONCE):
+                time.sleep(_PAUSE_SECONDS)
                 part = start, min(start + _AT_ONCE, end)
                 _remove_content(log, part)
                 with log.changing() as connection:
                     connection.execute(_REMOVE, part)
             _remove_dictionaries(log)
-            log.compact()
+        overwritten = log.compact()  # also what an earlier call had to leave
     except Failures as error:
         raise OSError(str(error)) from error
     finally:
         log.close()
-    return told
+    return Pruned(told.before, told.bodies, overwritten)
+
+
+@contextmanager
+def _looking(place: Place) -> Iterator[Session]:
+    """All of a log is looked at, which takes a while, and meanwhile others may write."""
+    with opened(place) as connection:
+        connection.remove()
+        yield connection
 
 
 def _remove_content(log: AuditLog, part: tuple[int, int]) -> None:
@@ -66,7 +94,7 @@ def _remove_content(log: AuditLog, part: tuple[int, int]) -> None:
     contents = ContentStore(content_file(log.place))
     if not contents.path.exists():
         return
-    with opened(log.place) as connection:
+    with _looking(log.place) as connection:
         rows = connection.execute(_STEPS, part).fetchall()
     with contents.removing(request_id for (request_id,) in rows) as gone:
         if gone:
@@ -77,7 +105,7 @@ def _remove_content(log: AuditLog, part: tuple[int, int]) -> None:
 def _remove_dictionaries(log: AuditLog) -> None:
     """Those that no body is packed with; most entries are looked at while others may write."""
     used = "SELECT DISTINCT packing FROM entry WHERE number >= ? AND body IS NOT NULL"
-    with opened(log.place) as connection:
+    with _looking(log.place) as connection:
         (size,) = connection.execute("SELECT coalesce(max(number) + 1, 0) FROM entry").fetchone()
         needed = set(connection.execute(used, (0,)).fetchall())
     with log.changing() as connection:
@@ -91,6 +119,14 @@ def _end(connection: Session, before_us: int | None, keep: int | None) -> int:
     (size,) = connection.execute("SELECT coalesce(max(number) + 1, 0) FROM entry").fetchone()
     end = size if keep is None else max(0, size - keep)
     if before_us is not None:
-        (young,) = connection.execute("SELECT min(number) FROM entry WHERE at_us >= ?", (before_us,)).fetchone()
-        end = min(end, size if young is None else young)
+        # A clock that jumped ahead says nothing: such an entry is as old as one that came after it.
+        ahead = time.time_ns() // 1000 + _DAY_US
+        (young,) = connection.execute(
+            "SELECT min(number) FROM entry WHERE at_us >= ? AND at_us < ?", (before_us, ahead)
+        ).fetchone()
+        (old,) = connection.execute(
+            "SELECT max(number) FROM entry WHERE at_us < ? AND number < ?",
+            (min(before_us, ahead), size if young is None else young),
+        ).fetchone()
+        end = min(end, 0 if old is None else old + 1)
     return int(end // SEGMENT * SEGMENT)

@@ -50,6 +50,7 @@ def split_peaks(raw: bytes) -> list[bytes]:
     return [raw[at : at + HASH_BYTES] for at in range(0, len(raw), HASH_BYTES)]
 
 
+GONE = "no checkpoint"  # in place of one that a writer found gone
 _BESIDE = ("key", "pub", "checkpoint", "content")
 _OF_A_DATABASE = ("", "-wal", "-shm", "-journal")
 

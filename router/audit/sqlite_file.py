@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -11,8 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from triroute.router.audit.schema import KEEPS_SINCE, SCHEMA, VERSION
+from triroute.router.audit.sqlite_header import header_damage
 
 _BUSY_SECONDS = 5
+_SMALL_BYTES = 32 << 20  # that VACUUM copies while no writer waits for long
+_READERS_SECONDS = 5.0  # that readers have to let go of what was removed
+_TURN_MS, _PAUSE_SECONDS = 50, 0.2  # writers wait for us for so long, and then have so long for themselves
 _ROWS = 1000  # read at once
 # Others' tables may stand beside ours, with indexes. A name says nothing: only SQLite itself minds what it reserves.
 _OBJECTS = """SELECT type, name, tbl_name, sql FROM sqlite_master WHERE type NOT IN ('table', 'index')
@@ -44,6 +49,9 @@ class SqliteFile:
         connection = sqlite3.connect(self.place, timeout=_BUSY_SECONDS, isolation_level=None)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(
+            "PRAGMA secure_delete = ON"
+        )  # also of what moves from page to page, long before it is removed
         return SqliteSession(connection, self.place)
 
 
@@ -97,19 +105,40 @@ class SqliteSession:
         return self._file is not None and self._file == _identity(self._path)
 
     def remove(self) -> None:
-        """As `Session`."""
-        self.execute("PRAGMA secure_delete = ON")
+        """As `Session`: a writer overwrites all that it deletes."""
 
-    def compact(self) -> None:
-        """As `Session`."""
-        self.execute("VACUUM")
-        self.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    def compact(self) -> bool:
+        """As `Session`. A large file keeps its size, and later entries use the room: VACUUM would lock writers out.
+
+        What was removed is in the write-ahead log, and in the file below it, for as long as somebody reads.
+        """
+        pages, free, size = (
+            self.execute(f"PRAGMA {what}").fetchone()[0] for what in ("page_count", "freelist_count", "page_size")
+        )
+        if free and (pages - free) * size <= _SMALL_BYTES:
+            self.execute("VACUUM")
+        self.execute("PRAGMA wal_checkpoint(PASSIVE)")  # most of it, while others may write
+        end = time.monotonic() + _READERS_SECONDS
+        self.execute(f"PRAGMA busy_timeout = {_TURN_MS}")
+        try:
+            while (blocked := self._truncate()) and time.monotonic() < end:
+                time.sleep(_PAUSE_SECONDS)
+        finally:
+            self.execute(f"PRAGMA busy_timeout = {_BUSY_SECONDS * 1000}")
+        return not blocked
+
+    def _truncate(self) -> bool:
+        """Empty the write-ahead log; whether others kept us from it."""
+        (blocked, _, _) = self.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return bool(blocked)
 
     def damage(self) -> Iterator[tuple[str, str]]:
         """As `Session`."""
         for (found,) in self.execute("PRAGMA integrity_check(3)"):
             if found != "ok":
                 yield str(self._path), f"the file is damaged: {found}"
+        for found in header_damage(self._connection, self._path):
+            yield str(self._path), found
         with closing(sqlite3.connect(":memory:")) as fresh:
             fresh.executescript(SCHEMA)
             expected = Counter(fresh.execute(_OBJECTS).fetchall())

@@ -21,7 +21,7 @@ from triroute.router.audit.merkle import Frontier
 from triroute.router.audit.noted import Notes
 from triroute.router.audit.place import Place
 from triroute.router.audit.report import Report
-from triroute.router.audit.schema import SEGMENT, beside
+from triroute.router.audit.schema import GONE, SEGMENT, beside
 from triroute.router.errors import Damaged
 
 T = TypeVar("T", bound=Message)
@@ -56,6 +56,7 @@ class _Check:
         self.good = 0  # entries up to the last checkpoint that fits
         self.bare: list[tuple[int, int]] = []  # from and to: entries without bodies
         self.pruned = 0  # entries whose bodies the log says that it removed
+        self.told: set[bytes] = set()  # digests of dictionaries, by the newest entry about a removal
         self.imported = 0  # entries from before there was a log, which were appended at once
         self.wanted: dict[str, str] = {}  # what must be kept -> the first entry that names it
 
@@ -69,8 +70,8 @@ class _Check:
         self._entries(noted)
         self._segments()
         self._kept()
-        if not self.report.pruned:
-            for where, what in self.dictionaries.unused():
+        if self.told or not self.report.pruned:
+            for where, what in self.dictionaries.unknown(self.told):
                 self.report.add(where, what)
         for start, end in self.bare:
             if end > self.pruned:
@@ -78,9 +79,11 @@ class _Check:
                 self.report.add(where, "the body is gone, and the log does not tell of a removal")
         side = beside(self.place, "checkpoint")
         for lost in sorted(side.parent.glob(f"{escape(side.name)}.lost-*")):
-            self.report.add(
-                str(lost), "a checkpoint of entries that this log does not have; it was rewound or replaced"
-            )
+            if lost.is_file() and lost.read_bytes().startswith(GONE.encode()):
+                what = "a writer found the last checkpoint beside the log gone, and with it what shows a log rewound"
+            else:
+                what = "a checkpoint of entries that this log does not have; it was rewound or replaced"
+            self.report.add(str(lost), what)
         public = beside(self.place, "pub")
         for lost in sorted(public.parent.glob(f"{escape(public.name)}.lost-*")):
             self.report.add(str(lost), "the public key of another log, which this one has replaced")
@@ -168,7 +171,8 @@ class _Check:
 
     def _event(self, where: str, event: audit_pb2.AuditEvent) -> None:
         if event.kind == PRUNED:
-            self.pruned = max(self.pruned, _told(event, audit_pb2.AuditPruned()).before)
+            told = _told(event, audit_pb2.AuditPruned())
+            self.pruned, self.told = max(self.pruned, told.before), set(told.dictionaries)
         elif event.kind == ENGINE:
             if sha256 := _told(event, audit_pb2.EngineStarted()).engine_sha256:
                 self.wanted.setdefault(sha256, where)

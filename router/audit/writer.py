@@ -66,13 +66,13 @@ class RecordWriter:
         """Queue a record; done once it is on the disk. Fails with AuditUnavailable."""
         return self._put_durably(record)
 
-    def append_event(self, kind: str, detail: Message, durably: bool = False) -> Future[None] | None:
-        """Queue something else that happened; with `durably`, as `add_durably` does."""
-        told = event(kind, detail)
-        if durably:
-            return self._put_durably(told)
-        self._put(_Item(told))
-        return None
+    def append_event(self, kind: str, detail: Message) -> None:
+        """Queue something else that happened."""
+        self._put(_Item(event(kind, detail)))
+
+    def append_event_durably(self, kind: str, detail: Message) -> Future[None]:
+        """As `append_event`; done as with `add_durably`."""
+        return self._put_durably(event(kind, detail))
 
     def keep(self, kind: Kind, sha256: str, body: bytes) -> None:
         """Write something that entries refer to by its SHA-256, once in each log: with the next entry."""

@@ -146,13 +146,21 @@ class ContentStore:
                 if connection.execute("DELETE FROM content WHERE request_id = ?", (one,)).rowcount
             ]
 
-    def purge(self, days: float) -> int:
-        """Remove what is older; how many. Raises OSError."""
+    def older(self, days: float, most: int) -> list[str]:
+        """The ids of what is older, the oldest first and so many at most. Raises OSError."""
         if not self.path.exists():
-            return 0
+            return []
         with self._changing() as connection:
             oldest = int(max(0.0, time.time_ns() / 1000 - days * _DAY_US))
-            return connection.execute("DELETE FROM content WHERE at_us < ?", (oldest,)).rowcount
+            rows = connection.execute(
+                "SELECT request_id FROM content WHERE at_us < ? ORDER BY at_us LIMIT ?", (oldest, most)
+            )
+            return [request_id for (request_id,) in rows]
+
+    def remove(self, request_ids: Iterable[str]) -> int:
+        """Remove requests for good; how many were there. Raises OSError."""
+        with self.removing(request_ids) as removed:
+            return len(removed)
 
     def _row(self, request_id: str) -> tuple[str, bytes] | None:
         if not self.path.exists():

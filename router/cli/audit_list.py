@@ -15,13 +15,13 @@ from rich.table import Table
 
 from triroute.proto import decoding_pb2
 from triroute.router.audit.entries import Logged, read_entries
-from triroute.router.cli.options import DEFAULTS, Records
+from triroute.router.cli.options import DEFAULTS, MOST_ROWS, Records
 from triroute.router.cli.screen import console, moment, safe
 from triroute.router.words import word
 
 
 def list_entries(
-    last: Annotated[int, typer.Option("--last", "-n", min=1, help="At most so many.")] = 20,
+    last: Annotated[int, typer.Option("--last", "-n", min=1, max=MOST_ROWS, help="At most so many.")] = 20,
     kind: Annotated[str, typer.Option(help="Only these: `step`, or an event such as `policy.changed`.")] = "",
     records: Records = DEFAULTS.records,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,

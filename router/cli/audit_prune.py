@@ -36,3 +36,8 @@ def prune(
         line(f"removed the bodies of {told.bodies} entries: all before entry {told.before}")
     else:
         line(f"nothing to remove from {escape(str(records))}: bodies go in whole segments of 1,024 entries")
+    if not told.overwritten:
+        line(
+            "[yellow]not overwritten yet[/yellow]: others are reading the log, and what was removed may be in its file"
+            " until they let go of it. Run this again then, also where nothing is left to remove"
+        )

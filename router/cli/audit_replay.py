@@ -21,7 +21,7 @@ from triroute.router.audit.store import RecordStore
 from triroute.router.capture.content import ContentGone, ContentStore, Seal, content_file
 from triroute.router.capture.replay import Again, Replayed, Replayer
 from triroute.router.cli.connect import own_engine
-from triroute.router.cli.options import DEFAULTS, Adapter, CaptureKey, Checkpoint, Records, Threads
+from triroute.router.cli.options import DEFAULTS, MOST_ROWS, Adapter, CaptureKey, Checkpoint, Records, Threads
 from triroute.router.cli.screen import console, errors, line, quoted
 from triroute.router.errors import NotFound
 from triroute.router.settings import Settings
@@ -34,7 +34,9 @@ def replay(
     wanted: Annotated[
         list[str] | None, typer.Argument(metavar="[ID]...", help="Trace or request ids, or their beginnings.")
     ] = None,
-    last: Annotated[int, typer.Option("--last", "-n", min=0, help="The newest so many that were captured.")] = 0,
+    last: Annotated[
+        int, typer.Option("--last", "-n", min=0, max=MOST_ROWS, help="The newest so many that were captured.")
+    ] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     records: Records = DEFAULTS.records,
     capture_key: CaptureKey = None,

@@ -21,7 +21,7 @@ from triroute.router.capture.content import ContentStore, Seal, content_file
 from triroute.router.capture.replay import Again
 from triroute.router.cli.connect import own_engine
 from triroute.router.cli.moments import METAVAR, moment
-from triroute.router.cli.options import DEFAULTS, Adapter, CaptureKey, Checkpoint, Records, Threads
+from triroute.router.cli.options import DEFAULTS, MOST_ROWS, Adapter, CaptureKey, Checkpoint, Records, Threads
 from triroute.router.cli.output import output
 from triroute.router.cli.screen import console, errors, safe
 from triroute.router.errors import NotFound, StartFailed
@@ -46,7 +46,10 @@ def stats(
     by: Annotated[str, typer.Option(help="Some of step, mode, rule, tenant, with commas.")] = "step,mode",
     price_per_hour: Annotated[float, typer.Option(callback=_price, help="Price of an hour of the device.")] = 0.0,
     look: Annotated[
-        int, typer.Option("--second-look", min=0, help="So many captured diffusion outputs, token by token again.")
+        int,
+        typer.Option(
+            "--second-look", min=0, max=MOST_ROWS, help="So many captured diffusion outputs, token by token again."
+        ),
     ] = 0,
     plot: Annotated[Path | None, typer.Option(help="Write plots: a .png or .svg.")] = None,
     records: Records = DEFAULTS.records,

@@ -10,12 +10,11 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from triroute.router.audit.checkpoint import BadCheckpoint, Verifier
 from triroute.router.audit.place import Place
 from triroute.router.audit.report import Report
 from triroute.router.audit.verify import verify as verify_log
 from triroute.router.cli.exits import FAILED
-from triroute.router.cli.options import DEFAULTS, Records
+from triroute.router.cli.options import DEFAULTS, Records, public_key
 from triroute.router.cli.screen import line
 
 
@@ -30,23 +29,13 @@ def verify(
     as_json: Annotated[bool, typer.Option("--json", help="The findings as JSON.")] = False,
 ) -> None:
     """Read the whole log; exit code 1 when anything was altered, removed, inserted or moved, and say which entry."""
-    report = verify_log(records, _key(key), checkpoint)
+    report = verify_log(records, public_key(key), checkpoint)
     if as_json:
         print(json.dumps(dataclasses.asdict(report) | {"ok": report.ok}))  # noqa: T201
     else:
         _show(report, records)
     if not report.ok:
         raise typer.Exit(FAILED)
-
-
-def _key(text: str) -> Verifier | None:
-    if not text:
-        return None
-    file = Path(text)
-    try:
-        return Verifier.parse(file.read_text(encoding="utf-8") if file.is_file() else text)
-    except (BadCheckpoint, UnicodeDecodeError, OSError) as error:
-        raise typer.BadParameter(str(error), param_hint="--key") from error
 
 
 def _show(report: Report, records: Place) -> None:

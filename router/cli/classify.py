@@ -11,7 +11,7 @@ from rich.table import Table
 from triroute.router.audit.store import RecordStore
 from triroute.router.classifier.report import Report, report
 from triroute.router.classifier.score import Scored, calibration_error, confusion, f1, macro_f1
-from triroute.router.cli.options import DEFAULTS, Records
+from triroute.router.cli.options import DEFAULTS, MOST_ROWS, Records
 from triroute.router.cli.screen import console
 from triroute.router.errors import NotFound
 from triroute.router.types import StepKind
@@ -29,7 +29,9 @@ def _group() -> None:
 @classify.command("report")
 def show(
     records: Records = DEFAULTS.records,
-    last: Annotated[int, typer.Option(min=1, help="How many of the latest records to look at.")] = 10_000,
+    last: Annotated[
+        int, typer.Option(min=1, max=MOST_ROWS, help="How many of the latest records to look at.")
+    ] = 10_000,
     as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON.")] = False,
 ) -> None:
     """Confusion matrix, F1 and calibration of recorded steps, by framework, and whether the classifier drifts."""

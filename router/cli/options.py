@@ -7,10 +7,12 @@ from typing import Annotated
 
 import typer
 
+from triroute.router.audit.checkpoint import BadCheckpoint, Verifier
 from triroute.router.audit.place import BadPlace, Place, to_place
 from triroute.router.settings import Settings
 
 DEFAULTS = Settings()
+MOST_ROWS = 1_000_000_000  # that a command is asked for; far more are no number of a database's
 
 
 def _place(text: str | Path) -> Place:
@@ -46,3 +48,14 @@ CaptureKey = Annotated[
 ]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads of a pass.", show_default="all cores")]
 CacheMB = Annotated[int, typer.Option("--cache-mb", min=8, help="Memory for the KV cache, MiB.")]
+
+
+def public_key(text: str) -> Verifier | None:
+    """The one that an option names, by itself or by a file; None where there is nothing. Raises BadParameter."""
+    if not text:
+        return None
+    file = Path(text)
+    try:
+        return Verifier.parse(file.read_text(encoding="utf-8") if file.is_file() else text)
+    except (BadCheckpoint, UnicodeDecodeError, OSError) as error:
+        raise typer.BadParameter(str(error), param_hint="--key") from error

@@ -8,13 +8,13 @@ import typer
 
 from triroute.router.audit.place import Place
 from triroute.router.audit.store import RecordStore
-from triroute.router.cli.options import DEFAULTS
+from triroute.router.cli.options import DEFAULTS, MOST_ROWS
 from triroute.router.errors import NotFound
 from triroute.router.policy.traffic import Traffic, read_traffic
 
 MOST = 10_000
 
-Last = Annotated[int, typer.Option(min=1, help="The newest records to look at, at most.")]
+Last = Annotated[int, typer.Option(min=1, max=MOST_ROWS, help="The newest records to look at, at most.")]
 
 
 def traffic_of(records: Place = DEFAULTS.records, last: int = MOST) -> Traffic:

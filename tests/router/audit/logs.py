@@ -90,6 +90,12 @@ def look(place: Place, query: str) -> Any:
         return connection.execute(query).fetchone()
 
 
+def look_all(place: Path, query: str) -> list[Any]:
+    """All rows that it finds in a file."""
+    with closing(sqlite3.connect(str(place))) as connection:
+        return connection.execute(query).fetchall()
+
+
 def snapshot(place: Place) -> Callable[[], None]:
     """What puts an earlier copy of the database in its place."""
     if isinstance(place, PostgresUrl):

@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from triroute.proto import audit_pb2
+from triroute.router.audit.checkpoint import Verifier
+from triroute.router.audit.entries import one_entry
 from triroute.router.audit.place import Place
-from triroute.router.audit.proof import prove
+from triroute.router.audit.proof import prove, read_proof
 from triroute.router.audit.schema import beside
 from triroute.router.audit.writer import RecordWriter
-from triroute.router.errors import NotFound, TrirouteError
+from triroute.router.errors import Damaged, NotFound, TrirouteError
 
 from .logs import record, tamper, write
 
@@ -51,6 +54,10 @@ def test_proof_holds(log: Place, tmp_path: Path, wanted: str) -> None:
     done = check(proof, tmp_path, beside(log, "pub").read_text())
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"entry {proof['index']} is one of the 13 entries of triroute/")
+    assert "what is `shown` beside it is not covered" in done.stdout
+    proven = read_proof(json.dumps(proof | {"shown": {"record": {"request_id": "forged"}}}))
+    assert (proven.logged, proven.size) == (replace(one_entry(log, proof["index"]), stored=proven.logged.stored), 13)
+    assert str(proven.key) == proof["public_key"]
 
 
 def altered(proof: dict[str, Any], name: str) -> dict[str, Any]:
@@ -76,14 +83,24 @@ def altered(proof: dict[str, Any], name: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", ["entry", "index", "too far", "proof", "too long", "size", "key"])
 def test_altered_proof_does_not(log: Place, tmp_path: Path, name: str) -> None:
-    done = check(altered(prove(log, "5"), name), tmp_path)
-    assert done.returncode != 0
+    other = altered(prove(log, "5"), name)
+    assert check(other, tmp_path).returncode != 0
+    with pytest.raises(Damaged, match="the proof does not hold"):
+        read_proof(json.dumps(other))
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", "[" * 100_000, '{"entry": 5}', '{"entry": "§"}', "null"])
+def test_what_is_no_proof(text: str) -> None:
+    with pytest.raises(Damaged, match="it is no proof of"):
+        read_proof(text)
 
 
 def test_another_key_than_the_one_known(log: Place, tmp_path: Path) -> None:
     write(tmp_path / "other.sqlite", 0x100000)
     done = check(prove(log, "5"), tmp_path, beside(tmp_path / "other.sqlite", "pub").read_text())
     assert done.stderr == "the checkpoint is of another log\n"
+    with pytest.raises(Damaged, match="it is of another log"):
+        read_proof(json.dumps(prove(log, "5")), Verifier.parse(beside(tmp_path / "other.sqlite", "pub").read_text()))
 
 
 @pytest.mark.parametrize("wanted", ["13", "99999", "abcdef12"])

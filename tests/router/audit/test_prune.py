@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import sqlite3
+import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from triroute.proto import router_pb2
+from triroute.router.audit import sqlite_file
 from triroute.router.audit.body import DEFLATED, FIRST_DICTIONARY
 from triroute.router.audit.entries import read_entries
 from triroute.router.audit.place import Place
@@ -16,6 +22,7 @@ from triroute.router.audit.schema import SEGMENT
 from triroute.router.audit.store import RecordStore
 from triroute.router.audit.verify import verify
 from triroute.router.audit.writer import RecordWriter
+from triroute.router.cli.audit import audit
 from triroute.router.errors import NotFound
 
 from .logs import look, record, tamper, write
@@ -27,9 +34,7 @@ COUNT = 2 * SEGMENT + 10
 def log(place: Place) -> Place:
     writer = RecordWriter(place)
     for number in range(COUNT):
-        one = record(number)
-        one.error = f"secret{number:06d}"
-        writer.add(one)
+        writer.add(record(number))
     writer.close()
     return place
 
@@ -43,7 +48,7 @@ def test_bodies_go_and_proofs_stay(log: Place) -> None:
     assert (report.pruned, report.records, report.events) == (SEGMENT, COUNT - SEGMENT, 1)
     assert len(report.checkpoints) == len(before.checkpoints)
     if isinstance(log, Path):
-        assert b"secret000000" not in log.read_bytes()
+        assert record(5).request_id.encode() not in log.read_bytes()
         assert log.stat().st_size < size
     assert len(RecordStore(log).latest(9_999)) == COUNT - SEGMENT
     with pytest.raises(NotFound):
@@ -62,6 +67,83 @@ def test_by_age(log: Place) -> None:
     assert prune(log, None, before_us=1_000 + 2 * SEGMENT - 1).before == SEGMENT
     assert prune(log, None, before_us=1_000 + 2 * SEGMENT).before == 2 * SEGMENT
     assert verify(log).problems == []
+
+
+def test_by_age_with_a_clock_that_jumped_ahead(place: Place) -> None:
+    """What it wrote is as old as what came after it. The newest entry has nothing after it, and may be young."""
+    writer, now = RecordWriter(place), time.time_ns() // 1000
+
+    def add(number: int, at_us: int) -> None:
+        one = record(number)
+        one.arrived_us = at_us
+        writer.add(one)
+
+    year_2100, day = 4_102_444_800_000_000, 86_400_000_000
+    for number in range(SEGMENT):
+        add(number, year_2100 if number in (500, SEGMENT - 1) else number)
+    writer.flush()
+    assert prune(place, None, before_us=400).bodies == 0
+    assert prune(place, None, before_us=now - day).bodies == 0
+    add(SEGMENT, now)
+    writer.flush()
+    assert prune(place, None, before_us=now - day).bodies == 0
+    for number in range(SEGMENT + 1, 2 * SEGMENT):
+        add(number, now)
+    add(2 * SEGMENT, now + 1)
+    writer.close()
+    assert prune(place, None, before_us=now + 1).before == 2 * SEGMENT
+    assert verify(place).problems == []
+
+
+def test_a_large_file_is_not_copied(tmp_path: Path) -> None:
+    """That would lock its writers out. Its room is used again."""
+    file = tmp_path / "r.sqlite"
+    writer = RecordWriter(file)
+    for number in range(COUNT):
+        one = record(number)
+        one.error = os.urandom(2_000).hex()
+        writer.add(one)
+    writer.close()
+    tamper(file, f"INSERT INTO kept VALUES ('large', 0, zeroblob({40 << 20}))")
+    size = file.stat().st_size
+    prune(file, None, keep=0)
+    assert file.stat().st_size >= size
+    assert record(5).request_id.encode() not in file.read_bytes()
+    (free,) = look(file, "PRAGMA freelist_count")
+    write(file, *range(0x200000, 0x200040), begin=False)
+    assert look(file, "PRAGMA freelist_count") < (free,)
+    assert file.stat().st_size == size
+
+
+def test_readers_keep_what_was_removed_in_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command says so, and the next one overwrites it."""
+    monkeypatch.setattr(sqlite_file, "_READERS_SECONDS", 0.3)
+    file = tmp_path / "r.sqlite"
+    writer = RecordWriter(file)
+    for number in range(SEGMENT):
+        writer.add(record(number))
+    writer.flush()
+    command = ["prune", "--keep", "0", "--records", str(file)]
+
+    def left() -> bool:
+        files = [path.read_bytes() for path in (file, file.with_name("r.sqlite-wal"))]
+        return any(record(5).request_id.encode() in raw for raw in files)
+
+    with closing(sqlite3.connect(file, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM entry").fetchone()
+        done = CliRunner().invoke(audit, command)
+        assert (done.exit_code, left()) == (0, True)
+        assert f"removed the bodies of {SEGMENT} entries" in done.output
+        assert "not overwritten yet" in done.output
+        writer.add_durably(record(0x200000)).result(20)
+    assert left()
+    done = CliRunner().invoke(audit, command)
+    assert (done.exit_code, left()) == (0, False)
+    assert "nothing to remove" in done.output
+    assert "not overwritten" not in done.output
+    writer.close()
+    assert verify(file).problems == []
 
 
 def test_hashes_of_what_was_removed_are_checked(log: Place) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
+import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +16,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from triroute.proto import audit_pb2
-from triroute.router.audit.body import FIRST_DICTIONARY, pack, unpack
+from triroute.router.audit import body
+from triroute.router.audit.body import FIRST_DICTIONARY, pack, unpack, words_left_by
 from triroute.router.audit.checkpoint import Verifier, parse_checkpoint
+from triroute.router.audit.dictionaries import words_left_earlier_by
 from triroute.router.audit.entries import read_entries
 from triroute.router.audit.events import ENGINE
+from triroute.router.audit.log import AuditLog
 from triroute.router.audit.place import Place, PostgresUrl
+from triroute.router.audit.prune import prune
 from triroute.router.audit.report import Report
 from triroute.router.audit.schema import SEGMENT, beside
 from triroute.router.audit.store import RecordStore
@@ -25,7 +32,7 @@ from triroute.router.audit.verify import verify
 from triroute.router.audit.writer import RecordWriter
 from triroute.router.errors import NotFound
 
-from .logs import KEPT, look, record, snapshot, tamper, wipe, write
+from .logs import KEPT, look, look_all, record, snapshot, tamper, wipe, write
 
 BARE = "body = NULL, packing = NULL, at_us = NULL, request_id = NULL, trace_id = NULL"
 NUMBERS = tuple(range(0x100000, 0x100007))
@@ -82,6 +89,9 @@ def test_a_log_is_what_it_was(log: Place) -> None:
         ("UPDATE dictionary SET name = name || 'x'", "entry 1: it was not written with the packing 2"),
         ("UPDATE dictionary SET name = name || 'x'", "dictionary 2: there is no entry that it can be for"),
         ("INSERT INTO dictionary VALUES (3, 'x', '')", "dictionary 3: there is no entry that it can be for"),
+        ("UPDATE dictionary SET name = 'evil/' || name", "dictionary 2: there is no entry that it can be for"),
+        ("INSERT INTO dictionary SELECT 3, 'evil/' || name, body FROM dictionary", "dictionary 3: there is no entry"),
+        ("INSERT INTO dictionary SELECT 3, '2/' || name, '' FROM dictionary", "dictionary 3: it is not the one that"),
         ("UPDATE dictionary SET number = 3", "entry 1: its body is damaged: the dictionary 2"),
         ("UPDATE entry SET packing = NULL WHERE number = 3", "entry 3: its body is damaged"),
         ("UPDATE checkpoint SET note = note || '\n'", "checkpoint 0: it is not signed by the key"),
@@ -92,6 +102,52 @@ def test_a_log_is_what_it_was(log: Place) -> None:
 def test_what_was_altered_is_named(log: Place, statement: str, found: str) -> None:
     tamper(log, statement)
     assert any(found in problem for problem in problems(log)), problems(log)
+
+
+def with_other_words(words: bytes) -> bytes:
+    """A dictionary with a change where no entry of these tests refers to it."""
+    changed = words.replace(b"system is a planner's", b"system was a planner's"[:21])
+    assert changed != words
+    return changed
+
+
+def test_words_of_a_dictionary_that_no_entry_needs(log: Place) -> None:
+    (words,) = look(log, "SELECT body FROM dictionary")
+    tamper(log, "UPDATE dictionary SET body = ?", values=(with_other_words(words),))
+    assert problems(log) == [f"dictionary 2: it is not the one that the first entry of {'a' * 64 + '/all/0'!r} left"]
+
+
+def test_words_of_a_dictionary_whose_first_entry_was_pruned(place: Place) -> None:
+    """The entry that tells of the removal tells of the dictionary, too."""
+    writer = RecordWriter(place)
+    for number in range(SEGMENT + 2):
+        one = record(number)
+        one.model = "first" if number == 0 else "other"
+        writer.add(one)
+    writer.close()
+    prune(place, None, keep=0)
+    assert problems(place) == []
+    (words,) = look(place, "SELECT body FROM dictionary")
+    assert b"first" in words
+    tamper(place, "UPDATE dictionary SET body = ?", values=(with_other_words(words),))
+    assert [one.partition(": it is not")[0] for one in problems(place)] == ["dictionary 2"]
+
+
+def test_dictionaries_as_earlier_versions_made_them(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as earlier:
+        earlier.setattr(body, "words_left_by", words_left_earlier_by)
+        write(place, *NUMBERS)
+    (words,) = look(place, "SELECT body FROM dictionary")
+    assert words != words_left_by(record(NUMBERS[0]))
+    assert problems(place) == []
+    tamper(place, "UPDATE dictionary SET name = '2/' || name")
+    assert problems(place) == []
+
+
+def test_dictionaries_are_made_as_they_were() -> None:
+    """Another way to make them is another function: logs that were written are compared with what this one makes."""
+    made = words_left_by(record(5)), words_left_earlier_by(record(5))
+    assert [hashlib.sha256(words).hexdigest()[:16] for words in made] == ["6e3d2ef2df1ab03d", "b8b7162386f18217"]
 
 
 def test_inserted_and_moved_entries(log: Place) -> None:
@@ -124,6 +180,42 @@ def test_forked_by_a_writer_that_saw_an_earlier_copy(log: Place, caplog: pytest.
     (problem,) = problems(log)
     assert ".checkpoint.lost-" in problem
     assert "a checkpoint of entries that this log does not have" in problem
+
+
+def test_rewound_and_without_the_checkpoint_beside_it(log: Place, caplog: pytest.LogCaptureFixture) -> None:
+    """The next writer does not make it clean."""
+    restore = snapshot(log)
+    write(log, 0x200000, 0x200001, begin=False)
+    restore()
+    beside(log, "checkpoint").unlink()
+    write(log, 0x300000, begin=False)
+    assert "the last checkpoint beside it is gone" in caplog.text
+    (problem,) = problems(log)
+    assert ".checkpoint.lost-" in problem
+    assert "a writer found the last checkpoint beside the log gone" in problem
+
+
+@pytest.mark.parametrize("entries", [0, 3])
+def test_a_log_that_no_checkpoint_was_written_for_yet(file: Path, tmp_path: Path, entries: int) -> None:
+    """As after a crash before the first: of a new log, or of one made of the records of an earlier version."""
+    new = tmp_path / "new.sqlite"
+    log = AuditLog(new)
+    with log.changing() as session:
+        for row in look_all(file, f"SELECT * FROM entry WHERE number < {entries}"):
+            session.execute("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+    log.close()
+    beside(new, "checkpoint").unlink()
+    AuditLog(new)._open().close()
+    assert parse_checkpoint(beside(new, "checkpoint").read_text(), Verifier.parse(verify(new).key)).size == entries
+    assert list(tmp_path.glob("new.sqlite.checkpoint.lost-*")) == []
+
+
+def test_a_database_that_this_machine_has_nothing_of(postgres_place: Place) -> None:
+    write(postgres_place, *NUMBERS)
+    for what in ("checkpoint", "pub"):
+        beside(postgres_place, what).unlink()
+    write(postgres_place, 0x200000, begin=False)
+    assert problems(postgres_place) == []
 
 
 def test_rewritten_by_somebody_with_the_key(log: Place, tmp_path: Path) -> None:
@@ -204,10 +296,10 @@ def test_public_key_that_is_gone(file: Path) -> None:
 
 def test_packed_otherwise(log: Place) -> None:
     """The bytes that were hashed are the same."""
-    (packing, body), (words,) = (
+    (packing, stored), (words,) = (
         look(log, f"SELECT {what}") for what in ("packing, body FROM entry WHERE number = 3", "body FROM dictionary")
     )
-    again = pack(unpack(packing, body, {FIRST_DICTIONARY: words}))
+    again = pack(unpack(packing, stored, {FIRST_DICTIONARY: words}))
     tamper(log, "UPDATE entry SET packing = ?, body = ? WHERE number = 3", values=again)
     assert problems(log) == ["entry 3: it was not written with the packing 1"]
 
@@ -301,6 +393,34 @@ def test_what_is_no_log(tmp_path: Path) -> None:
         verify(tmp_path / "none")
     (tmp_path / "text").write_text("no database " * 100)
     assert "can't be read as a log" in problems(tmp_path / "text")[0]
+
+
+SQLITES_OWN = {*range(24, 28), *range(40, 44), *range(92, 100)}  # counters, and the version that wrote last
+
+
+def test_header_of_a_file(file: Path) -> None:
+    raw = file.read_bytes()
+    for at in range(100):
+        file.write_bytes(bytes([*raw[:at], raw[at] ^ 4, *raw[at + 1 :]]))
+        try:
+            assert verify(file).ok == (at in SQLITES_OWN), at
+        finally:
+            file.write_bytes(raw)
+
+
+@pytest.mark.parametrize("statement", ["PRAGMA application_id = 5", "PRAGMA user_version = 1"])
+def test_header_in_the_write_ahead_log(file: Path, statement: str) -> None:
+    with closing(sqlite3.connect(file)) as holder:
+        holder.execute("SELECT count(*) FROM entry").fetchone()
+        tamper(file, statement)
+        assert problems(file)
+
+
+def test_file_of_which_all_is_in_the_write_ahead_log(tmp_path: Path) -> None:
+    writer = RecordWriter(tmp_path / "r.sqlite")
+    writer.add_durably(record(1)).result(20)
+    assert problems(tmp_path / "r.sqlite") == []
+    writer.close()
 
 
 def seen(path: Path) -> tuple[list[Any], list[Any]]:

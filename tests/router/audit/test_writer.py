@@ -179,7 +179,7 @@ def test_trigger_that_drops_rows(tmp_path: Path, table: str, what: str) -> None:
     """A record that is required is not acknowledged without being there."""
     path = tmp_path / "r.sqlite"
     writer = RecordWriter(path)
-    writer.append_event("service.started", audit_pb2.ServiceStarted(), durably=True).result(20)  # type: ignore[union-attr]
+    writer.append_event_durably("service.started", audit_pb2.ServiceStarted()).result(20)
     look(path, f"CREATE TRIGGER sqlitex {what.format(table)}")
     writer.keep(Kind.POLICY, KEPT, b"user")
     one = record(1)

@@ -8,14 +8,24 @@ import logging
 import os
 import sqlite3
 import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
+from triroute.proto import audit_pb2
+from triroute.router.audit.chronicle import Chronicle
+from triroute.router.audit.entries import read_entries
+from triroute.router.audit.writer import RecordWriter
+from triroute.router.capture import keeper
 from triroute.router.capture.content import Captured, ContentStore, Seal, content_file
 from triroute.router.capture.keeper import Keeper
-from triroute.router.errors import NotFound, StartFailed
+from triroute.router.errors import AuditUnavailable, NotFound, StartFailed
 from triroute.router.prompts import build
+from triroute.router.settings import Settings
+
+from ..fake_engine import until
 
 SECRET = "the marmalade is behind the clock"
 ID = "0123456789abcdef0123456789abcdef"
@@ -55,7 +65,7 @@ def test_nothing_yet(store: ContentStore) -> None:
     with store.removing([ID]) as removed:
         assert removed == []
     assert not store.holds(ID)
-    assert store.purge(1) == 0
+    assert store.older(0, 9) == []
     assert not store.path.exists()
 
 
@@ -90,13 +100,14 @@ def test_what_fails_in_between_removes_nothing(store: ContentStore) -> None:
 @pytest.mark.parametrize("days", [1e300, float("inf")])
 def test_content_that_never_grows_old(store: ContentStore, days: float) -> None:
     store.put(ID, _request())
-    assert store.purge(days) == 0
+    assert store.older(days, 9) == []
 
 
 def test_old_content_goes(store: ContentStore) -> None:
     store.put(ID, _request())
-    assert store.purge(1) == 0
-    assert store.purge(0) == 1
+    assert store.older(1, 9) == []
+    assert store.older(0, 9) == [ID]
+    assert store.remove(store.older(0, 9)) == 1
     with pytest.raises(NotFound, match="grew old"):
         store.get(ID)
 
@@ -153,22 +164,61 @@ def test_file_of_something_else(tmp_path: Path) -> None:
 async def test_outage_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("")
-    keeper = Keeper(ContentStore(blocked / "c"), 1)
+    one = Keeper(ContentStore(blocked / "c"), 1, lambda _: Future())
     with caplog.at_level(logging.WARNING):
-        assert [await keeper.keep(ID, _request()) for _ in range(3)] == [False] * 3
+        assert [await one.keep(ID, _request()) for _ in range(3)] == [False] * 3
         blocked.unlink()
-        assert await keeper.keep(ID, _request())
+        assert await one.keep(ID, _request())
     assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
 
 
-async def test_old_content_goes_when_a_service_starts(tmp_path: Path) -> None:
-    store, told, gone = ContentStore(tmp_path / "c"), list[int](), asyncio.Event()
+@pytest.mark.parametrize("at_once", [1_000, 2])
+async def test_old_content_goes_once_the_log_has_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(keeper, "_AT_ONCE", at_once)
+    store, told = ContentStore(tmp_path / "c"), asyncio.Queue[tuple[Sequence[str], Future[None]]]()
+    ids = [f"{number:032x}" for number in range(5)]
+    for one in ids:
+        store.put(one, _request())
+
+    def tell(request_ids: Sequence[str]) -> Future[None]:
+        written = Future[None]()
+        told.put_nowait((request_ids, written))
+        return written
+
+    seen: list[str] = []
+    async with Keeper(store, 0, tell):
+        while len(seen) < len(ids):
+            named, written = await told.get()
+            assert len(named) <= at_once
+            assert all(store.holds(one) for one in named)
+            seen += named
+            written.set_result(None)
+        await until(lambda: not any(map(store.holds, ids)))
+    assert seen == ids
+
+
+async def test_old_content_stays_where_the_log_cannot_tell(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    store, refused = ContentStore(tmp_path / "c"), Future[None]()
     store.put(ID, _request())
+    refused.set_exception(AuditUnavailable("the log can't be written"))
+    async with Keeper(store, 0, lambda _: refused):
+        await until(lambda: "old content can't be removed yet: the log can't be written" in caplog.text)
+    assert store.holds(ID)
 
-    def removed(count: int) -> None:
-        told.append(count)
-        gone.set()
 
-    async with Keeper(store, 0, removed):
-        await gone.wait()
-    assert told == [1]
+async def test_the_log_names_what_grew_old(tmp_path: Path) -> None:
+    """By a service's chronicle, in a real log."""
+    log = tmp_path / "r.sqlite"
+    store = ContentStore(content_file(log))
+    store.put(ID, _request())
+    writer = RecordWriter(log)
+    async with Keeper(store, 0, Chronicle(writer, Settings()).purging):
+        await until(lambda: not store.holds(ID))
+    writer.close()
+    (one,) = read_entries(log)
+    told = audit_pb2.ContentRedacted()
+    assert one.entry is not None
+    assert one.entry.event.detail.Unpack(told)
+    assert (list(told.request_ids), told.count, told.reason) == ([ID], 1, "older than content_days")

@@ -16,7 +16,7 @@ from triroute.router.audit.place import Place
 from triroute.router.audit.schema import SEGMENT, beside
 from triroute.router.audit.writer import RecordWriter
 from triroute.router.cli.audit import audit
-from triroute.router.errors import NotFound
+from triroute.router.errors import Damaged, NotFound
 
 from ..audit.logs import record, tamper, write
 
@@ -91,6 +91,32 @@ def test_prove(log: Place, tmp_path: Path) -> None:
     assert run(log, "prove", "2", "--out", str(tmp_path / "file" / "p.json")).exit_code == 2
 
 
+@pytest.mark.parametrize(("wanted", "says"), [("2", "output"), ("0", "service.started  entry 0")])
+def test_show_what_a_proof_proves(log: Place, tmp_path: Path, wanted: str, says: str) -> None:
+    """By the entry's own bytes, not by what is readable beside them, and without the log."""
+    proof = json.loads(run(log, "prove", wanted).stdout)
+    proof["shown"] = {"record": {"request_id": "forged"}}
+    file = tmp_path / "p.json"
+    file.write_text(json.dumps(proof))
+
+    def shown(*options: str) -> Result:
+        return run(tmp_path / "none", "show", "--proof", str(file), *options)
+
+    done = shown()
+    assert says in done.stdout
+    assert "forged" not in done.stdout
+    assert f"proved: entry {wanted} is one of the 4 of the log" in done.stdout
+    assert "the key is the proof's own" in done.stdout
+    assert "the key is the proof's own" not in shown("--key", str(beside(log, "pub"))).stdout
+    assert run(log, "show", wanted, "--proof", str(file)).exit_code == 2
+    assert run(log, "show", wanted, "--key", "x").exit_code == 2
+    assert run(log, "show").exit_code == 2
+    file.write_text(json.dumps(proof | {"entry": "AAAA"}))
+    assert isinstance(shown().exception, Damaged)
+    file.unlink()
+    assert isinstance(shown().exception, NotFound)
+
+
 def test_export(log: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(log, "export", str(tmp_path / "log.jsonl"))
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
@@ -129,6 +155,9 @@ def test_prune(log: Place, tmp_path: Path) -> None:
         ("prune", "--before", "soon"),
         ("prune", "--before", "0001-01-01T00:00:00+14:00"),
         ("prune", "--before", "9" * 5_000 + "d"),
+        ("list", "--last", "9" * 20),
+        ("replay", "--last", "9" * 20),
+        ("stats", "--second-look", "9" * 20),
         ("stats", "--since", "30x"),
         ("stats", "--price-per-hour", "inf"),
         ("stats", "--price-per-hour", "nan"),
