@@ -14,6 +14,7 @@ from starlette.testclient import TestClient
 from triroute.proto import router_pb2
 from triroute.router.audit.place import Place
 from triroute.router.audit.store import RecordStore
+from triroute.router.ui.access import Gate
 from triroute.router.ui.api import viewer
 from triroute.router.ui.page import LOOKED_AT
 
@@ -29,7 +30,7 @@ def step(number: int, session: str = "", tenant: str = "") -> router_pb2.Record:
 
 
 def client(log: Place) -> TestClient:
-    routes = viewer(RecordStore(log), "127.0.0.1:1", "", lambda: 0)
+    routes = viewer(RecordStore(log), Gate.of("127.0.0.1:1", ""), lambda: 0)
     return TestClient(Starlette(routes=routes), base_url="http://127.0.0.1")
 
 
