@@ -23,11 +23,15 @@ def trace(
         typer.Argument(metavar="[ID]", help="Trace or request id, or its beginning; the latest when absent."),
     ] = None,
     latest: Annotated[bool, typer.Option("--list", help="Show the latest records.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The record as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The record as JSON; with --list one a line.")] = False,
     records: Records = DEFAULTS.records,
 ) -> None:
     """Show a step's decision and passes: accepted draft tokens in green (✓), rejected ones in red (✗)."""
     store = RecordStore(records)
+    if latest and as_json:
+        for record in store.latest(_LISTED):
+            print(json_format.MessageToJson(record, preserving_proto_field_name=True, indent=None))  # noqa: T201
+        return
     if latest:
         console.print(_listing(store))
         return

@@ -47,6 +47,8 @@ def test_demo_and_trace(home: dict[str, str], tmp_path: Path) -> None:
         assert part in shown.stdout
     listed = _run(home, "trace", "--list")
     assert len([line for line in listed.stdout.splitlines() if " ok " in line]) == 8
+    told = [json.loads(line) for line in _run(home, "trace", "--list", "--json").stdout.splitlines()]
+    assert {one["decision"]["trace_id"] for one in told} == {step["trace_id"] for step in steps}
     record = json.loads(_run(home, "trace", speculated["trace_id"], "--json").stdout)
     assert len(record["token_ids"]) == speculated["tokens"]
 
