@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from triroute.engine.schemas.counts import hold_counts
@@ -16,6 +17,7 @@ from triroute.engine.schemas.numbers import Written, hold_numbers
 from triroute.engine.schemas.texts import hold_texts
 
 _IGNORING_SIBLINGS = tuple(f"http://json-schema.org/draft-0{number}/schema" for number in (4, 6, 7))
+_KEPT = 64  # schemas
 _BESIDE_REF = {"$ref", "$schema", "$id", "id", "definitions", "$defs"}
 _NAMED = ("properties", "patternProperties")
 _LISTED = ("allOf", "anyOf", "oneOf", "prefixItems", "items")
@@ -30,6 +32,7 @@ class Held:
     unenforced: tuple[str, ...] = ()
 
 
+@lru_cache(maxsize=_KEPT)  # each stage of a request's trials asks again
 def hold(source: str) -> Held:
     """Read a JSON Schema's text. Raises ValueError and RecursionError where it can't be read."""
     root = json.loads(source, parse_float=Written)
