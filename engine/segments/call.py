@@ -158,7 +158,7 @@ class Call:
                 arguments = parameters_json(self._parameters, self._types.get(self._name, {}))
                 self._news.end((self._name, arguments), self._first, self._token + 1)
             self._name = ""
-            return self._go_between() if self.style is Style.TAGS else self._stop()
+            return self._go(self._after_json()) if self.style is Style.TAGS else self._stop()
         return self._stop(broken=bool(self._name)) if mark == b"</tool_call>" else bool(mark)
 
     def _parameter_name(self) -> bool:
@@ -250,10 +250,6 @@ class Call:
     def _offered(self, name: str) -> bool:
         """Whether a tool may be meant. Behind an opening it is, whatever its name."""
         return self.style not in _UNOPENED or not self._types or name in self._types
-
-    def _go_between(self) -> bool:
-        self._between_from = self._at
-        return self._go(self._between)
 
     def _after_json(self) -> Callable[[], bool]:
         if self.style is Style.TAGS:
