@@ -20,6 +20,8 @@ TrirouteError
 
 from __future__ import annotations
 
+import logging
+import uuid
 from dataclasses import dataclass
 
 import grpc
@@ -149,6 +151,13 @@ class ServiceFailed(TrirouteError):
     def on(cls, request_id: str) -> ServiceFailed:
         """The error for a request, by its id in the log."""
         return cls(f"the service failed on request {request_id}; its log says why")
+
+    @classmethod
+    def of(cls, error: Exception, log: logging.Logger) -> ServiceFailed:
+        """The error for a call without such an id: it gets one, under which it is logged."""
+        call_id = uuid.uuid4().hex
+        log.error("call %s failed by a bug of ours", call_id, exc_info=error)
+        return cls.on(call_id)
 
 
 class StartFailed(TrirouteError):

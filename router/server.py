@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import uuid
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any, NoReturn
@@ -65,9 +64,7 @@ class RouterServicer(router_pb2_grpc.RouterServicer):
 async def abort(context: grpc.aio.ServicerContext[Any, Any], error: Exception) -> NoReturn:
     """End the call with the error's status; a bug ends it as INTERNAL, and is logged."""
     if not isinstance(error, TrirouteError):
-        call_id = uuid.uuid4().hex
-        log.error("call %s failed by a bug of ours", call_id, exc_info=error)
-        error = ServiceFailed.on(call_id)
+        error = ServiceFailed.of(error, log)
     code, text, details = to_status(error)
     await context.abort(code, text, (("grpc-status-details-bin", details),))
     raise AssertionError("unreachable: abort raises")

@@ -35,6 +35,12 @@ def make(connection: Session, version: int, key: Ed25519PrivateKey) -> None:
         connection.executemany("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?)", map(row, range(len(entries)), entries))
 
 
+def size_of(connection: Session) -> int:
+    """How many entries a log has."""
+    (size,) = connection.execute("SELECT coalesce(max(number) + 1, 0) FROM entry").fetchone()
+    return int(size)
+
+
 def row(number: int, entry: Entry, dictionary: tuple[int, bytes] | None = None) -> tuple[object, ...]:
     """An entry in its place, as the table `entry` holds it."""
     found_by = (entry.at_us, entry.request_id, entry.trace_id)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from triroute.router.audit.begin import frontier_at, keep_lost, look_back, make, own, publish, replace, row
+from triroute.router.audit.begin import frontier_at, keep_lost, look_back, make, own, publish, replace, row, size_of
 from triroute.router.audit.body import FIRST_DICTIONARY, Entry, pack
 from triroute.router.audit.checkpoint import Checkpoint
 from triroute.router.audit.database import ConnectionLost, DatabaseFailed, Failures, Session, database, put
@@ -107,7 +107,7 @@ class AuditLog:
             frontier = self._catch_up(session)
             if doubt is None or not _has_grown_to(session, frontier.size, doubt):
                 self._add(session, frontier, entries, kept)
-            note = Checkpoint(self._verifier.name, frontier.size, frontier.root()).sign(self._key)
+            note = self._note(frontier)
             put(
                 session,
                 "INSERT INTO checkpoint (segment, size, note, peaks) VALUES (?, ?, ?, ?) ON CONFLICT (segment)"
@@ -136,7 +136,7 @@ class AuditLog:
     def _catch_up(self, connection: Session) -> Frontier:
         """The tree of all entries, those of other processes with it. Dictionaries, too, may be others since."""
         self._dictionaries = {}
-        (size,) = connection.execute("SELECT coalesce(max(number) + 1, 0) FROM entry").fetchone()
+        size = size_of(connection)
         if size < self._frontier.size:
             keep_lost(self.place, f"it had {self._frontier.size} entries, and has {size}")
             self._kept = set()
@@ -177,8 +177,11 @@ class AuditLog:
         """A first checkpoint beside the log, before it grows here: from now on it is missed where it is gone."""
         with session.transaction():
             if not beside(self.place, "checkpoint").exists():
-                (size,) = session.execute("SELECT coalesce(max(number) + 1, 0) FROM entry").fetchone()
-                self._publish(Checkpoint(self._verifier.name, size, frontier_at(session, size).root()).sign(self._key))
+                self._publish(self._note(frontier_at(session, size_of(session))))
+
+    def _note(self, frontier: Frontier) -> str:
+        """A signed checkpoint."""
+        return Checkpoint(self._verifier.name, frontier.size, frontier.root()).sign(self._key)
 
     def _publish(self, note: str) -> None:
         try:

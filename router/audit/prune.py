@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from triroute.proto import audit_pb2
-from triroute.router.audit.begin import frontier_at
+from triroute.router.audit.begin import frontier_at, size_of
 from triroute.router.audit.body import Entry
 from triroute.router.audit.database import Failures, Session, opened
 from triroute.router.audit.dictionaries import digest
@@ -106,7 +106,7 @@ def _remove_dictionaries(log: AuditLog) -> None:
     """Those that no body is packed with; most entries are looked at while others may write."""
     used = "SELECT DISTINCT packing FROM entry WHERE number >= ? AND body IS NOT NULL"
     with _looking(log.place) as connection:
-        (size,) = connection.execute("SELECT coalesce(max(number) + 1, 0) FROM entry").fetchone()
+        size = size_of(connection)
         needed = set(connection.execute(used, (0,)).fetchall())
     with log.changing() as connection:
         needed |= set(connection.execute(used, (size,)).fetchall())
@@ -116,7 +116,7 @@ def _remove_dictionaries(log: AuditLog) -> None:
 
 def _end(connection: Session, before_us: int | None, keep: int | None) -> int:
     """The first entry that stays: where a segment begins."""
-    (size,) = connection.execute("SELECT coalesce(max(number) + 1, 0) FROM entry").fetchone()
+    size = size_of(connection)
     end = size if keep is None else max(0, size - keep)
     if before_us is not None:
         # A clock that jumped ahead says nothing: such an entry is as old as one that came after it.

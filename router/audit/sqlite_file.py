@@ -49,9 +49,8 @@ class SqliteFile:
         connection = sqlite3.connect(self.place, timeout=_BUSY_SECONDS, isolation_level=None)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-        connection.execute(
-            "PRAGMA secure_delete = ON"
-        )  # also of what moves from page to page, long before it is removed
+        # Also of what moves from page to page, long before it is removed.
+        connection.execute("PRAGMA secure_delete = ON")
         return SqliteSession(connection, self.place)
 
 

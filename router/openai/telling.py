@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import uuid
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
@@ -120,9 +119,7 @@ class Telling:
 
 def failed(error: Exception) -> Problem:
     """A bug of ours; the log has it."""
-    call_id = uuid.uuid4().hex
-    log.error("call %s failed by a bug of ours", call_id, exc_info=error)
-    return problem_of(ServiceFailed.on(call_id))
+    return problem_of(ServiceFailed.of(error, log))
 
 
 class _Words:
