@@ -7,6 +7,8 @@ import signal
 import socket
 import urllib.error
 import urllib.request
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -74,14 +76,22 @@ async def test_none_at_all() -> None:
     assert listener.address == ""
 
 
-@pytest.mark.asyncio
-@pytest.mark.parametrize("sent", [b"", b"G", b"POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n1"])
-async def test_a_request_that_does_not_come_to_its_end_makes_room(sent: bytes) -> None:
+@asynccontextmanager
+async def _answering(request_seconds: float) -> AsyncIterator[HttpListener]:
     listener = HttpListener("127.0.0.1:0", 0)
-    listener.request_seconds = 0.3
+    listener.request_seconds = request_seconds
     listener.bind()
     await listener.start([health(lambda: True)])
     try:
+        yield listener
+    finally:
+        await listener.stop()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("sent", [b"", b"G", b"POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n1"])
+async def test_a_request_that_does_not_come_to_its_end_makes_room(sent: bytes) -> None:
+    async with _answering(0.3) as listener:
         host, port = listener.address.split(":")
         opened = [await asyncio.open_connection(host, int(port)) for _ in range(MOST_CONNECTIONS)]
         for _, writer in opened:
@@ -92,17 +102,11 @@ async def test_a_request_that_does_not_come_to_its_end_makes_room(sent: bytes) -
         assert await asyncio.to_thread(_get, f"http://{listener.address}/healthz") == (200, "ok\n")
         for _, writer in opened:
             writer.close()
-    finally:
-        await listener.stop()
 
 
 @pytest.mark.asyncio
 async def test_requests_that_come_in_pieces_one_after_the_other_are_answered() -> None:
-    listener = HttpListener("127.0.0.1:0", 0)
-    listener.request_seconds = 0.5
-    listener.bind()
-    await listener.start([health(lambda: True)])
-    try:
+    async with _answering(0.5) as listener:
         host, port = listener.address.split(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         for _ in range(4):  # longer than one may take
@@ -111,5 +115,3 @@ async def test_requests_that_come_in_pieces_one_after_the_other_are_answered() -
                 await asyncio.sleep(0.1)
             assert (await reader.readuntil(b"ok\n")).startswith(b"HTTP/1.1 200")
         writer.close()
-    finally:
-        await listener.stop()
